@@ -1,0 +1,48 @@
+"""The schemes by name and by number of points."""
+
+from __future__ import annotations
+
+from tfalign.markup.aflw19 import AFLW19
+from tfalign.markup.cofw29 import COFW29
+from tfalign.markup.helen194 import HELEN194
+from tfalign.markup.ibug68 import IBUG51, IBUG68
+from tfalign.markup.lfpw29 import LFPW29
+from tfalign.markup.scheme import LandmarkScheme
+from tfalign.markup.wflw98 import WFLW98
+
+SCHEMES: dict[str, LandmarkScheme] = {
+    scheme.name: scheme for scheme in (WFLW98, IBUG68, IBUG51, COFW29, AFLW19, LFPW29, HELEN194)
+}
+"""Every scheme by its name."""
+
+
+def get(scheme: str | LandmarkScheme) -> LandmarkScheme:
+    """Returns a scheme from its name (a scheme is returned as it is).
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if isinstance(scheme, LandmarkScheme):
+        return scheme
+    if scheme not in SCHEMES:
+        raise ValueError(
+            f"A landmark scheme must be one of {', '.join(SCHEMES)}. Received: scheme={scheme!r}"
+        )
+    return SCHEMES[scheme]
+
+
+def for_num_points(num_points: int) -> LandmarkScheme:
+    """Returns the scheme with ``num_points`` points; 29 gives ``cofw29`` (``lfpw29`` is equal to
+    it point by point).
+
+    Raises:
+        ValueError: If no scheme has that many points.
+    """
+    for scheme in SCHEMES.values():
+        if scheme.num_points == num_points:
+            return scheme
+    known = {scheme.num_points: name for name, scheme in reversed(SCHEMES.items())}
+    raise ValueError(
+        f"num_points must be one of {dict(sorted(known.items()))}; for another markup build a "
+        f"LandmarkScheme. Received: num_points={num_points}"
+    )
