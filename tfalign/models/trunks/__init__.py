@@ -1,0 +1,1 @@
+"""The networks that the architectures are built from."""

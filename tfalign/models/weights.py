@@ -1,0 +1,174 @@
+"""Weights that ship with the package, and weights from files."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    from tfalign.models.landmark_model import LandmarkModel
+
+WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
+
+# What a model may change without changing its weights.
+FREE_ARGUMENTS = ("name", "weights", "dropout", "crop", "scheme", "stop_position_gradient")
+
+
+@cache
+def shipped_presets() -> dict[str, dict[str, Any]]:
+    """Returns the sidecars of the shipped weights by preset name.
+
+    A sidecar tells the model's class and configuration, where the weights come from, their licence
+    and the measured error.
+    """
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(WEIGHTS_DIR.glob("*.json"))
+    }
+
+
+def from_preset(name: str) -> LandmarkModel:
+    """Returns a shipped model with its weights.
+
+    Args:
+        name: A key of ``shipped_presets()``, e.g. ``"300w"``.
+
+    Raises:
+        ValueError: If no such preset ships.
+    """
+    preset = _preset(name)
+    model = keras.saving.deserialize_keras_object(
+        {
+            "class_name": preset["class"],
+            "registered_name": f"tfalign>{preset['class']}",
+            "module": None,
+            "config": preset["config"],
+        }
+    )
+    load_weights(model, name)
+    return model
+
+
+def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
+    """Loads weights into a model.
+
+    Args:
+        model: The model, built.
+        source: A preset's name, or the path of a ``.npz`` (see ``save_weights``), ``.weights.h5``
+            or ``.keras`` file.
+
+    Raises:
+        FileNotFoundError: If a path does not exist.
+        ValueError: If the weights belong to another class or configuration, or the file is not one
+            of the formats.
+    """
+    source = os.fspath(source)
+    if source in shipped_presets():
+        preset = shipped_presets()[source]
+        _check_config(model, preset["class"], preset["config"], f"preset {source!r}")
+        _load_npz(model, WEIGHTS_DIR / preset["file"])
+        return
+    path = Path(source)
+    known = (".npz", ".weights.h5", ".keras")
+    if not source.endswith(known):
+        raise ValueError(
+            f"`weights` must be None, one of the presets {sorted(shipped_presets())}, or a path "
+            f"ending in one of {known}. Received: weights={source!r}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"No weights file at {path}.")
+    if source.endswith(".npz"):
+        _load_npz(model, path)
+    elif source.endswith(".keras"):
+        other = keras.saving.load_model(path, compile=False)
+        _check_config(model, type(other).__name__, other.get_config(), str(path))
+        model.set_weights(other.get_weights())
+    else:
+        try:
+            model.load_weights(path)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(
+                f"The weights in {path} do not fit {type(model).__name__} with "
+                f"{model.get_config()}: {error}"
+            ) from error
+
+
+def save_weights(
+    model: keras.Model, path: str | os.PathLike[str], dtype: str = "float16"
+) -> None:
+    """Writes all variables of a model to a compressed ``.npz``, by variable path.
+
+    Half precision keeps 11 significant bits, far more than training determines, and halves the
+    size; batch-normalisation variances, which may exceed its range, stay in float32.
+
+    Args:
+        model: The model.
+        path: File to write; written under a temporary name and renamed.
+        dtype: ``"float16"`` or ``"float32"``.
+    """
+    arrays = {}
+    for variable in _variables(model):
+        value = np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
+        wide = dtype == "float32" or np.abs(value).max(initial=0.0) > 1000 or value.ndim < 2
+        arrays[variable.path] = value if wide else value.astype(dtype)
+    path = Path(path)
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Returns the model's weights without the state of random generators."""
+    return [v for v in model.weights if not v.path.endswith("seed_generator_state")]
+
+
+def _load_npz(model: keras.Model, path: Path) -> None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable .npz file of weights: {error}") from error
+    variables = {v.path: v for v in _variables(model)}
+    missing = sorted(set(variables) - set(arrays))
+    extra = sorted(set(arrays) - set(variables))
+    wrong = [k for k in variables if k in arrays and variables[k].shape != arrays[k].shape]
+    if missing or extra or wrong:
+        shapes = [f"{k}: file {arrays[k].shape}, model {tuple(variables[k].shape)}" for k in wrong]
+        raise ValueError(
+            f"The weights in {path} do not fit {type(model).__name__} with num_landmarks="
+            f"{getattr(model, 'num_landmarks', None)}. Missing in the file: {missing[:5]}; unknown "
+            f"to the model: {extra[:5]}; other shapes: {shapes[:5]}"
+        )
+    for key, variable in variables.items():
+        variable.assign(arrays[key].astype(variable.dtype))
+
+
+def _preset(name: str) -> dict[str, Any]:
+    presets = shipped_presets()
+    if name not in presets:
+        raise ValueError(f"Presets are {sorted(presets)}. Received: {name!r}")
+    return presets[name]
+
+
+def _check_config(
+    model: LandmarkModel, class_name: str, config: Mapping[str, Any], origin: str
+) -> None:
+    """Raises ``ValueError`` naming every argument in which the model differs from the weights."""
+    if type(model).__name__ != class_name:
+        raise ValueError(
+            f"{origin} holds weights of {class_name}; the model is a {type(model).__name__}."
+        )
+    mine = model.get_config()
+    keys = [k for k in config if k not in FREE_ARGUMENTS and mine.get(k) != config[k]]
+    if keys:
+        differences = ", ".join(f"{k}={mine.get(k)!r} (weights: {config[k]!r})" for k in keys)
+        raise ValueError(f"{origin} holds weights of another configuration: {differences}.")
