@@ -1,0 +1,72 @@
+"""The rules that every annotation must satisfy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfalign.data.readers.record import OUTSIDE_SHARE, build_record
+
+SQUARE = np.array([[10.0, 10.0], [50.0, 10.0], [50.0, 50.0], [10.0, 50.0]])
+
+
+def build(points=SQUARE, **options):
+    options = {"num_points": 4, "where": "f:1", "shift": 0.5, "name": "a", "image": None, **options}
+    return build_record(points=points, **options)
+
+
+def test_points_and_box_are_shifted_and_never_truncated():
+    record = build(SQUARE + 0.123456, box=(1.25, 2.5, 60, 70))
+    np.testing.assert_allclose(record.landmarks, SQUARE + 0.623456, rtol=1e-6)
+    np.testing.assert_array_equal(record.box, np.float32([1.75, 3, 60.5, 70.5]))
+    assert record.box_source == "file"
+
+
+def test_without_a_box_it_is_the_tight_one():
+    record = build()
+    np.testing.assert_array_equal(record.box, np.float32([10.5, 10.5, 50.5, 50.5]))
+    assert record.box_source == "landmarks"
+    assert record.visible.all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("wrong-number-of-points", {"points": SQUARE[:3]}),
+        ("not-finite", {"points": SQUARE * [1, np.nan]}),
+        ("not-finite", {"box": (1, 2, np.inf, 4)}),
+        ("outside-image", {"points": SQUARE * 1e6}),
+        ("empty-box", {"points": SQUARE * [1, 0]}),
+        ("empty-box", {"box": (5, 5, 5, 60)}),
+        ("empty-box", {"box": (60, 60, 5, 5)}),
+        ("box-misses-face", {"box": (60, 10, 90, 50)}),
+    ],
+)
+def test_bad_annotations(kind, change):
+    with pytest.raises(ValueError, match=r"f:1: .*Received") as caught:
+        build(**change)
+    assert caught.value.problem.kind == kind
+    assert caught.value.problem.name == "a"
+
+
+def test_landmarks_may_lie_outside_by_a_quarter_of_the_face():
+    allowed = OUTSIDE_SHARE * 40
+    build(SQUARE - [10.5 + allowed, 0]).check_inside((64, 64))
+    with pytest.raises(ValueError, match=r"point 0 at \(-10.1") as caught:
+        build(SQUARE - [10.5 + allowed + 0.1, 0]).check_inside((64, 64))
+    assert caught.value.problem.kind == "outside-image"
+    with pytest.raises(ValueError, match="outside"):
+        build(SQUARE).check_inside((64, 40 - 1))
+
+
+def test_an_outlier_cannot_enlarge_its_own_tolerance_without_end():
+    points = SQUARE.copy()
+    points[2] = 900, 50  # makes the face 890 wide; a quarter of the image is 16
+    with pytest.raises(ValueError, match=r"at most 16\.00 pixels"):
+        build(points).check_inside((64, 64))
+
+
+def test_points_without_a_place_are_exempt():
+    points = SQUARE.copy()
+    points[2] = 900, 50
+    build(points, anywhere=np.array([False, False, True, False])).check_inside((64, 64))

@@ -1,0 +1,172 @@
+"""The lazy sequence of samples that every data set's ``read`` returns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from tfalign import markup
+from tfalign.data.readers.record import Record
+from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, Report
+from tfalign.data.sample import Sample
+
+
+class Reader:
+    """Annotations of a data set, parsed; pixels are decoded when a sample is asked for.
+
+    Annotations are read at once (they are small, and errors come early); an image is read by
+    ``load``, which keeps no state: several threads may call it, and so may other processes, to
+    which a reader can be pickled (each process then fills its own copy of the report).
+
+    Args:
+        dataset: Name of the data set.
+        scheme: Name of its landmark scheme, e.g. ``"wflw98"``.
+        records: The usable annotations, in the order of the files.
+        report: What was left out, and the policy for images that turn out to be bad.
+
+    Raises:
+        ValueError: If two records have one name.
+
+    Example:
+        >>> reader = tfalign.data.readers.w300.read(root, splits=["helen/trainset"])
+        >>> for sample in reader: ...
+        >>> with ThreadPoolExecutor() as pool:
+        ...     samples = [s for s in pool.map(reader.try_load, reader.records) if s is not None]
+        >>> print(reader.report.table())
+    """
+
+    def __init__(
+        self, dataset: str, scheme: str, records: Sequence[Record], report: Report
+    ) -> None:
+        seen: dict[str, Record] = {}
+        for record in records:
+            other = seen.setdefault(record.name, record)
+            if other is not record:
+                message = f"names must be unique; {other.where} has the same name, too."
+                raise Problem("duplicate", record.where, message, record.name).error()
+        self.dataset = dataset
+        self.scheme_name = scheme
+        self.records = list(records)
+        self.report = report
+
+    @property
+    def scheme(self) -> markup.LandmarkScheme:
+        """The landmark scheme of every sample."""
+        return markup.get(self.scheme_name)
+
+    def __len__(self) -> int:
+        """Number of records. With ``on_error="skip"`` iteration may give fewer samples: an image
+        is found to be unreadable only when it is decoded."""
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Reader: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | Reader:
+        """Returns the sample of one record, or a reader of a slice that shares the report."""
+        if isinstance(index, slice):
+            return Reader(self.dataset, self.scheme_name, self.records[index], self.report)
+        return self.load(self.records[index])
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yields samples in order; bad images raise or are skipped as ``on_error`` says."""
+        for record in self.records:
+            sample = self.try_load(record)
+            if sample is not None:
+                yield sample
+
+    def load(self, record: Record) -> Sample:
+        """Decodes a record's image and returns the sample.
+
+        Raises:
+            FileNotFoundError: If the image is missing.
+            ValueError: If it cannot be decoded, or a landmark lies outside it by more than
+                ``record.OUTSIDE_SHARE`` of the face.
+        """
+        image = record.image.load()
+        record.check_inside((image.shape[1], image.shape[0]))
+        return Sample(
+            image=image,
+            landmarks=record.landmarks.copy(),
+            visible=record.visible.copy(),
+            box=record.box.copy(),
+            name=record.name,
+            scheme=self.scheme_name,
+            box_source=record.box_source,
+            attributes=record.attributes,
+        )
+
+    def try_load(self, record: Record) -> Sample | None:
+        """Like ``load``, but with ``on_error="skip"`` a bad image is reported and None returned."""
+        try:
+            return self.load(record)
+        except (BadAnnotationError, MissingFileError) as error:
+            self.report.reject(error.problem)
+            return None
+
+    def fingerprint(self) -> str:
+        """Returns a SHA-256 of the annotations and the sizes of the image files, in hexadecimal.
+
+        It changes when a face is added, removed, moved or annotated anew, and when an image file
+        changes its size; the pixels are not read.
+        """
+        digest = hashlib.sha256(f"{self.dataset} {self.scheme_name}".encode())
+        for record in self.records:
+            described = (record.name, record.box_source, sorted(record.attributes.items()))
+            digest.update(repr(described).encode())
+            digest.update(record.image.identity().encode())
+            for array in (record.landmarks, record.visible, record.box):
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"Reader(dataset={self.dataset!r}, scheme={self.scheme_name!r}, "
+            f"records={len(self)}, report={self.report!r})"
+        )
+
+
+def expand_splits(
+    splits: Sequence[str] | str | None,
+    names: Sequence[str],
+    aliases: Mapping[str, Sequence[str]],
+    default: Sequence[str],
+) -> list[str]:
+    """Returns the plain split names that a user's ``splits`` stands for.
+
+    Args:
+        splits: Names or aliases; one string is one split; None is ``default``.
+        names: The plain names.
+        aliases: Alias to plain names.
+        default: The splits of None.
+
+    Raises:
+        ValueError: If a name is unknown, none is left, or one is asked for twice.
+    """
+    asked = [splits] if isinstance(splits, str) else list(default if splits is None else splits)
+    expanded: list[str] = []
+    for split in asked:
+        if split not in names and split not in aliases:
+            raise ValueError(
+                f"`splits` must be among {[*names, *aliases]}. Received: splits={splits!r}"
+            )
+        expanded.extend(aliases.get(split, [split]))
+    if not expanded or len(set(expanded)) != len(expanded):
+        raise ValueError(
+            "`splits` must name at least one split, and none twice (also through an alias). "
+            f"Received: splits={splits!r}"
+        )
+    return expanded
+
+
+def attempt(report: Report, build: Callable[..., Record], *arguments: Any) -> Record | None:
+    """Calls ``build`` for one face; a problem goes to the report and gives None."""
+    try:
+        return build(*arguments)
+    except (BadAnnotationError, MissingFileError) as error:
+        report.reject(error.problem)
+        return None

@@ -1,0 +1,223 @@
+"""300-W: AFW, Helen, LFPW and IBUG with 68 points, and the 300-W private test set.
+
+Layout below the root::
+
+    afw/  helen/{trainset,testset}/  lfpw/{trainset,testset}/  ibug/  01_Indoor/  02_Outdoor/
+    Bounding Boxes/bounding_boxes_{afw,helen_trainset,…,ibug}.mat          (optional)
+
+Each folder holds ``NAME.jpg`` or ``NAME.png`` with ``NAME.pts`` beside it. Only the folders of the
+splits that are asked for need exist. The ``.pts`` files and the boxes are 1-based, the centre of
+the first pixel at 1: 0.5 is subtracted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tfalign.data.readers.description import Description
+from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.matfile import load_mat
+from tfalign.data.readers.reader import Reader, attempt, expand_splits
+from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
+from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.text import parse_numbers, read_lines
+
+NUM_POINTS = 68
+FOLDERS = {
+    "afw": 337,
+    "helen/trainset": 2000,
+    "lfpw/trainset": 811,
+    "helen/testset": 330,
+    "lfpw/testset": 224,
+    "ibug": 135,
+    "01_Indoor": 300,
+    "02_Outdoor": 300,
+}
+ALIASES = {
+    "train": ("afw", "helen/trainset", "lfpw/trainset"),
+    "common": ("helen/testset", "lfpw/testset"),
+    "challenging": ("ibug",),
+    "full": ("helen/testset", "lfpw/testset", "ibug"),
+    "private": ("01_Indoor", "02_Outdoor"),
+}
+Box = Literal["ground_truth", "detector", "landmarks"]
+
+_BOX_FOLDERS = ("Bounding Boxes", "Bounding_Boxes", "bounding_boxes", "")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def describe() -> Description:
+    """Returns counts, layout, licence and source."""
+    return Description(
+        name="w300",
+        title="300-W, 300 Faces in-the-Wild",
+        scheme="ibug68",
+        counts=FOLDERS,
+        aliases=ALIASES,
+        layout="FOLDER/NAME.{jpg,png} with FOLDER/NAME.pts; optional "
+        "Bounding Boxes/bounding_boxes_*.mat",
+        coordinates="1-based, the centre of the first pixel at 1; 0.5 is subtracted",
+        licence="annotations for research use only; the photographs belong to their owners",
+        source="https://ibug.doc.ic.ac.uk/resources/300-W/",
+        citation="C. Sagonas et al., 300 faces in-the-wild challenge: Database and results, "
+        "Image and Vision Computing 47, 2016",
+    )
+
+
+def read(
+    root: str | Path,
+    splits: Sequence[str] | str | None = None,
+    on_error: OnError = "raise",
+    box: Box = "ground_truth",
+) -> Reader:
+    """Reads 300-W annotations.
+
+    Args:
+        root: The folder that holds ``afw``, ``helen``, …
+        splits: Folder names as in ``FOLDERS`` or aliases as in ``ALIASES``; None reads the
+            folders that exist.
+        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        box: Which of the official boxes to use. Where there is none (and with ``"landmarks"``)
+            the box is the landmarks' tight box; ``sample.box_source`` says which it is.
+
+    Returns:
+        A reader of 68-point samples in image space, named ``FOLDER/NAME.jpg``; all points count
+        as visible. ``attributes`` holds the ``folder``.
+
+    Raises:
+        FileNotFoundError: If a split's folder, or (``"raise"``) an image or ``.pts``, is missing.
+        ValueError: If an argument is not as above, or (``"raise"``) an annotation is bad.
+    """
+    root = Path(root)
+    if box not in get_args(Box):
+        raise ValueError(f"`box` must be among {list(get_args(Box))}. Received: box={box!r}")
+    existing = [folder for folder in FOLDERS if (root / folder).is_dir()]
+    report = Report(on_error)
+    records: list[Record] = []
+    for folder in expand_splits(splits, list(FOLDERS), ALIASES, existing or ["afw"]):
+        boxes = {} if box == "landmarks" else _read_boxes(root, folder, f"bb_{box}")
+        for pts, image in _pairs(root / folder, report):
+            record = attempt(report, _record, folder, pts, image, boxes)
+            if record is not None:
+                records.append(record)
+    return Reader("w300", "ibug68", records, report)
+
+
+def parse_pts(path: Path, num_points: int = NUM_POINTS) -> np.ndarray:
+    """Reads a ``.pts`` file: ``version``, ``n_points``, and the points between braces.
+
+    Blanks and blank lines mean nothing; the closing brace proves that the file is whole.
+
+    Returns:
+        (num_points, 2) float64, as written in the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not of that form, truncated, or has another number of points.
+    """
+    lines = list(read_lines(path, Report("raise")))
+    header = {}
+    while lines and lines[0][1] != "{":
+        where, text = lines.pop(0)
+        match = re.fullmatch(r"(version|n_points)[ \t]*:[ \t]*([0-9.]+)", text)
+        if match is None or match[1] in header:
+            message = f"'version: 1', 'n_points: {num_points}' and '{{' must come first. "
+            raise Problem("malformed-line", where, f"{message}Received: {text!r}").error()
+        header[match[1]] = match[2]
+    if len(lines) < 2 or lines[-1][1] != "}":
+        message = "the points must stand between lines '{' and '}' (truncated?)"
+        raise Problem("malformed-line", str(path), message).error()
+    points = []
+    for where, text in lines[1:-1]:
+        tokens = re.split(r"[ \t]+", text)
+        if len(tokens) != 2:
+            message = f"a line must hold x and y. Received: {text!r}"
+            raise Problem("malformed-line", where, message).error()
+        points.append(parse_numbers(tokens, where))
+    if header.get("n_points") != str(num_points) or len(points) != num_points:
+        message = (
+            f"a face must have {num_points} points. Received: "
+            f"n_points={header.get('n_points')} and {len(points)} lines"
+        )
+        raise Problem("wrong-number-of-points", str(path), message).error()
+    return np.asarray(points, np.float64)
+
+
+def _pairs(folder: Path, report: Report) -> list[tuple[Path, Path]]:
+    """Returns (annotation, image) by name; a file without its partner is a problem."""
+    if not folder.is_dir():
+        message = "no such folder, but a split that was asked for needs it."
+        raise Problem("missing-annotation", str(folder), message).error()
+    annotations: dict[str, Path] = {}
+    images: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".pts":
+            annotations[path.stem] = path
+        elif path.suffix.lower() in _IMAGE_SUFFIXES:
+            images.setdefault(path.stem, []).append(path)
+    for stem in sorted(images.keys() - annotations.keys()):
+        message = f"every image needs its annotation {stem}.pts beside it."
+        report.reject(Problem("missing-annotation", str(images[stem][0]), message, stem))
+    pairs = []
+    for stem, path in annotations.items():
+        found = images.get(stem, [])
+        if not found:
+            report.reject(missing_image(path.with_suffix(".jpg"), str(path)))
+        elif len(found) > 1:
+            names = [image.name for image in found]
+            message = f"a name must belong to one image. Received: {names}"
+            report.reject(Problem("duplicate", str(path), message, stem))
+        else:
+            pairs.append((path, found[0]))
+    return pairs
+
+
+def _record(folder: str, pts: Path, image: Path, boxes: dict[str, Any]) -> Record:
+    return build_record(
+        name=f"{folder}/{image.name}",
+        image=ImageFile(image, str(pts)),
+        points=parse_pts(pts),
+        num_points=NUM_POINTS,
+        where=str(pts),
+        shift=CORNER_FROM_ONE_BASED,
+        box=boxes.get(_box_key(image.name)),
+        attributes={"folder": folder},
+    )
+
+
+def _read_boxes(root: Path, folder: str, field: str) -> dict[str, np.ndarray]:
+    """Returns the official boxes (x0, y0, x1, y1) of a folder by key; {} without their file.
+
+    The file holds ``bounding_boxes``: a 1×N cell of structures with the fields ``imgName``,
+    ``bb_detector`` and ``bb_ground_truth``.
+    """
+    name = f"bounding_boxes_{folder.replace('/', '_')}.mat"
+    found = [path for where in _BOX_FOLDERS if (path := root / where / name).is_file()]
+    if not found:
+        return {}
+    cells = load_mat(found[0], ("bounding_boxes",))["bounding_boxes"]
+    boxes: dict[str, np.ndarray] = {}
+    for index, cell in enumerate(cells.ravel()):
+        where = f"{found[0]}: bounding_boxes{{{index + 1}}}"
+        try:
+            entry = cell.ravel()[0]
+            image, box = str(entry["imgName"].item()), np.asarray(entry[field], np.float64).ravel()
+        # Whatever is wrong in the nest of cells, structures and arrays: it is not the form above.
+        except Exception as error:
+            message = f"a structure with imgName and {field} is needed. Received: {error!r}"
+            raise Problem("unreadable-file", where, message).error() from error
+        if box.shape != (4,) or _box_key(image) in boxes:
+            message = f"each image needs one box of 4 numbers. Received: {image!r}, {box.tolist()}"
+            raise Problem("unreadable-file", where, message).error()
+        boxes[_box_key(image)] = box
+    return boxes
+
+
+def _box_key(image_name: str) -> str:
+    """The official lists disagree with the files about blanks ("image_092 _01.jpg")."""
+    return Path(image_name.replace(" ", "")).stem

@@ -1,0 +1,117 @@
+"""Frames of YouTube Faces with 68 machine-made points (udacity/P1_Facial_Keypoints).
+
+Layout below the root: ``training/NAME_VF.jpg`` and ``training_frames_keypoints.csv`` (and, in the
+original release, ``test/`` and ``test_frames_keypoints.csv``). The table has the header
+``,0,1,…,135`` and a row per image: file name, x0, y0, x1, y1, …
+
+The labels come from a coarse detector: good for pre-training, too coarse to measure errors.
+
+Reading: the coordinates are whole numbers of a heat map laid over the image, 0-based as far as can
+be told, with the centre of the first pixel at 0: 0.5 is added.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfalign.data.readers.description import Description
+from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.reader import Reader, attempt, expand_splits
+from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
+from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
+
+NUM_POINTS = 68
+FILES = {"training": "training_frames_keypoints.csv", "test": "test_frames_keypoints.csv"}
+
+
+def describe() -> Description:
+    """Returns counts, layout, licence and source."""
+    return Description(
+        name="ytf",
+        title="YouTube Faces frames with 68 machine-made points",
+        scheme="ibug68",
+        counts={"training": 3462, "test": 770},
+        aliases={"train": ("training",)},
+        layout="training/*.jpg, training_frames_keypoints.csv",
+        coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",
+        licence="the images are subject to the terms of YouTube Faces; for research",
+        source="https://github.com/udacity/P1_Facial_Keypoints",
+        citation="L. Wolf, T. Hassner, I. Maoz, Face recognition in unconstrained videos with "
+        "matched background similarity, CVPR 2011",
+    )
+
+
+def read(
+    root: str | Path, splits: Sequence[str] | str | None = None, on_error: OnError = "raise"
+) -> Reader:
+    """Reads the table of key points.
+
+    Args:
+        root: The folder of the table.
+        splits: ``"training"`` (alias ``"train"``), ``"test"``; None reads those whose table exists.
+        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+
+    Returns:
+        A reader of 68-point samples in image space, named ``SPLIT/FILE``; all points count as
+        visible, the box is the landmarks' tight box. ``attributes`` holds ``person`` and
+        ``video``, by which frames of one person or video are kept together in a split.
+
+    Raises:
+        FileNotFoundError: If a table, or (``"raise"``) an image, is missing.
+        ValueError: If ``splits`` is not as above, or (``"raise"``) a row is bad.
+    """
+    root = Path(root)
+    existing = [split for split, name in FILES.items() if (root / name).is_file()]
+    aliases = describe().aliases
+    report = Report(on_error)
+    records: list[Record] = []
+    for split in expand_splits(splits, list(FILES), aliases, existing or ["training"]):
+        path = root / FILES[split]
+        rows = read_lines(path, report)
+        where, header = next(rows, (f"{path}:1", ""))
+        if header.split(",") != ["", *map(str, range(2 * NUM_POINTS))]:
+            message = f"the header must be ',0,1,…,{2 * NUM_POINTS - 1}'. Received: {header[:40]!r}"
+            raise Problem("malformed-line", where, message).error()
+        # Without its line end the last row may have lost digits of its last number.
+        last = None if read_bytes(path).endswith(b"\n") else read_bytes(path).count(b"\n") + 1
+        seen: dict[str, str] = {}
+        for where, text in rows:
+            name, *values = text.split(",")
+            if where == f"{path}:{last}":
+                message = "the last row must end with a line end (truncated?)"
+                report.reject(Problem("malformed-line", where, message, name))
+            elif (first := seen.setdefault(name, where)) != where:
+                message = f"an image must have one row; {first} is of it, too."
+                report.reject(Problem("duplicate", where, message, name))
+            else:
+                record = attempt(report, _record, root, split, name, values, where)
+                if record is not None:
+                    records.append(record)
+    return Reader("ytf", "ibug68", records, report)
+
+
+def _record(root: Path, split: str, name: str, values: list[str], where: str) -> Record:
+    match = re.fullmatch(r"([^/\\]+)_([0-9]+)([0-9])\.(?:jpg|png)", name)
+    if match is None:
+        message = f"the first field must be a file NAME_VF.jpg. Received: {name!r}"
+        raise Problem("malformed-line", where, message).error()
+    if len(values) != 2 * NUM_POINTS:
+        message = f"a row must hold {2 * NUM_POINTS} coordinates. Received: {len(values)}"
+        raise Problem("wrong-number-of-points", where, message, name).error()
+    path = root / split / name
+    if not os.path.isfile(path):
+        raise missing_image(path, where).error()
+    numbers = parse_numbers([value.strip(" \t") for value in values], where)
+    return build_record(
+        name=f"{split}/{name}",
+        image=ImageFile(path, where),
+        points=[numbers[i : i + 2] for i in range(0, len(numbers), 2)],
+        num_points=NUM_POINTS,
+        where=where,
+        shift=CORNER_FROM_ZERO_BASED,
+        attributes={"person": match[1], "video": int(match[2])},
+    )

@@ -1,0 +1,37 @@
+"""The one record that every data set is read into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One annotated face.
+
+    Attributes:
+        image: (height, width, 3) uint8, RGB.
+        landmarks: (n, 2) float32, (x, y) in image pixels, 0-based, pixel ``i`` covering
+            ``[i, i + 1)`` (see ``tfalign.geometry``).
+        visible: (n,) bool. True where the set does not annotate visibility.
+        box: (4,) float32, ``(x0, y0, x1, y1)`` in image pixels.
+        name: Unique within the data set: the image's relative path, with a suffix where one
+            image holds several faces.
+        scheme: Name of the landmark scheme, e.g. ``"wflw98"`` (see ``tfalign.markup``).
+        box_source: ``"file"`` where the data set gives the box, ``"landmarks"`` where it is the
+            tight box of the landmarks.
+        attributes: Whatever else the set says of this face, e.g. WFLW's six flags.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    visible: np.ndarray
+    box: np.ndarray
+    name: str
+    scheme: str
+    box_source: Literal["file", "landmarks"] = "file"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
