@@ -179,6 +179,47 @@ class GRegLRef(LandmarkModel):
     def _set_mean_shape(self, shape: np.ndarray) -> None:
         self.get_layer("fc").bias.assign(shape.reshape(-1))
 
+    def start_from(self, source: GRegLRef) -> None:
+        """Copies the weights of a model of another markup, landmark by landmark.
+
+        The trunk is copied; of the layers that know landmarks, those parts are taken that belong
+        to the target's points (``tfalign.markup.convert``: where a point is the mean of several,
+        so are its weights). A model trained on 98 points thus starts one of 68 at nearly its own
+        accuracy.
+
+        Args:
+            source: A model of the same trunk, width, refinements, patch and filters.
+
+        Raises:
+            ValueError: If the configurations differ in more than the markup, or no conversion
+                between the schemes is defined.
+        """
+        mine, other = self.get_config(), source.get_config()
+        keys = ("trunk", "width", "refinements", "patch", "filters", "input_shape")
+        differing = [f"{k}={other[k]!r} (here {mine[k]!r})" for k in keys if mine[k] != other[k]]
+        if differing or self.scheme is None or source.scheme is None:
+            raise ValueError(
+                "The source must differ in its markup only, and both must have a scheme. Received: "
+                f"{differing}, schemes {other['scheme']} and {mine['scheme']}"
+            )
+        n, m, f = self.num_landmarks, source.num_landmarks, self.filters
+        one_hot = np.repeat(np.eye(m, dtype=np.float32)[:, :, None], 2, axis=2)
+        # (n, m): each target point as a mean of source points.
+        mix = np.asarray(markup.convert(one_hot, source.scheme, self.scheme))[:, :, 0].T
+        for layer in self.layers:
+            if not layer.trainable_weights:
+                continue
+            values = source.get_layer(layer.name).get_weights()
+            if layer.name == "fc" or layer.name.startswith("increment_"):
+                kernel, bias = values
+                if layer.name != "fc":
+                    kernel = np.tensordot(mix, kernel.reshape(m, f, 2 * m), axes=1)
+                kernel = np.einsum("kmc,nm->knc", kernel.reshape(-1, m, 2), mix)
+                values = [kernel.reshape(-1, 2 * n), (mix @ bias.reshape(m, 2)).reshape(-1)]
+            elif layer.name.startswith("local_"):
+                values = [np.tensordot(mix, value, axes=1) for value in values]
+            layer.set_weights(values)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **self.base_config(),
