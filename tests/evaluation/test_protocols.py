@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from tfalign.evaluation import PROTOCOLS, Protocol, get_protocol, related_protocols
+from tfalign.metrics import NORMALIZERS
+
+
+def test_every_row_of_the_protocol_table_has_a_name():
+    wanted = {
+        "300w_inter_ocular",
+        "300w_inter_pupil",
+        "wflw_inter_ocular",
+        "cofw29_inter_ocular",
+        "cofw29_inter_pupil",
+        "cofw68_inter_ocular",
+        "cofw68_inter_ocular_visible",
+        "aflw19_box_side",
+        "aflw19_box_sqrt_area",
+        "aflw19_box_diagonal",
+        "lfpw29_inter_pupil",
+    }
+    assert wanted <= PROTOCOLS.keys()
+    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
+    assert NORMALIZERS.keys() <= PROTOCOLS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "indices"),
+    [
+        ("300w_inter_ocular", 68, ((36,), (45,))),
+        ("wflw_inter_ocular", 98, ((60,), (72,))),
+        ("cofw29_inter_ocular", 29, ((8,), (9,))),
+        ("cofw29_inter_pupil", 29, ((16,), (17,))),
+        ("cofw68_inter_ocular", 68, ((36,), (45,))),
+        ("300w_inter_pupil", 68, (tuple(range(36, 42)), tuple(range(42, 48)))),
+    ],
+)
+def test_normalisers_as_in_the_literature(name, points, indices):
+    protocol = PROTOCOLS[name]
+    assert protocol.scheme.num_points == points
+    assert (protocol.normalizer.first, protocol.normalizer.second) == indices
+
+
+def test_get_and_related():
+    ocular = get_protocol("300w_inter_ocular")
+    assert isinstance(ocular, Protocol)
+    assert get_protocol(ocular) is ocular
+    assert [p.name for p in related_protocols("300w_inter_ocular")] == ["300w_inter_pupil"]
+    with pytest.raises(ValueError, match=r"must be one of 300w_inter_ocular, .*Received"):
+        get_protocol("300W")
+
+
+def face(distance):
+    points = np.random.default_rng(0).uniform(0, 100, (68, 2))
+    points[36], points[45] = (50, 50), (50 + distance, 50)
+    return points
+
+
+def test_normaliser_that_is_zero_or_absurdly_small_is_refused():
+    protocol = PROTOCOLS["300w_inter_ocular"]
+    truth = np.stack([face(40), face(0), face(0.1)])
+    np.testing.assert_allclose(protocol.normalizers(truth[:1]), [40])
+    with pytest.raises(ValueError, match=r"2 of 3 faces: 1 \(0 px\), 2 \(0.1 px\)"):
+        protocol.normalizers(truth)
+
+
+def test_box_protocols_need_fitting_boxes():
+    protocol = PROTOCOLS["aflw19_box_sqrt_area"]
+    assert protocol.needs_boxes
+    assert not PROTOCOLS["wflw_inter_ocular"].needs_boxes
+    truth = np.random.default_rng(0).uniform(0, 50, (2, 19, 2))
+    boxes = np.array([[0, 0, 40, 90], [0, 0, 10, 10]])
+    np.testing.assert_allclose(protocol.normalizers(truth, boxes), [60, 10])
+    with pytest.raises(ValueError, match="give `boxes`"):
+        protocol.normalizers(truth)
+    with pytest.raises(ValueError, match=r"must be \(2, 4\)"):
+        protocol.normalizers(truth, boxes[:1])
+    with pytest.raises(ValueError, match="1 of 2 faces: 1"):
+        protocol.normalizers(truth, np.array([[0, 0, 40, 90], [5, 5, 5, 5]]))

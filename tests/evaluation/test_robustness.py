@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+
+from tfalign import geometry
+from tfalign.evaluation import (
+    Perturbation,
+    box_comparison,
+    box_sweep,
+    evaluate_model,
+    mean_shape_predictor,
+    shapes_in_crops,
+)
+
+PROTOCOL = "300w_inter_ocular"
+SPOILED = [
+    Perturbation("none"),
+    Perturbation("scale", 0.3),
+    Perturbation("scale", -0.2),
+    Perturbation("translation", 0.2),
+    Perturbation("rotation", 20),
+]
+
+
+@pytest.fixture
+def faces(oracle_faces):
+    return oracle_faces(count=5)
+
+
+@pytest.fixture
+def mean_shape(faces):
+    shapes = shapes_in_crops([s.landmarks for s in faces.samples], "300w", (40, 40))
+    return mean_shape_predictor(shapes, "300w", "ibug68", (40, 40))
+
+
+def test_an_oracle_bears_everything_and_a_mean_shape_nothing(faces, mean_shape):
+    models = {"oracle": faces.backend(), "mean": mean_shape}
+    found = box_sweep(models, faces.samples, PROTOCOL, SPOILED, progress=False)
+    assert len(found.frame) == 10
+    oracle = found.frame[found.frame["model"] == "oracle"]
+    assert (oracle["nme"] < 0.003).all()
+    growth = found.growth().set_index(["model", "kind", "condition"])["growth"]
+    assert growth["mean", "scale", 0.3] > 0.01
+    assert growth["mean", "translation", 0.2] > 0.1
+    assert growth["mean", "rotation", 20.0] > 0.01
+
+
+def test_the_unperturbed_row_is_the_evaluation(faces, mean_shape):
+    found = box_sweep({"mean": mean_shape}, faces.samples, PROTOCOL, SPOILED[:1], progress=False)
+    direct = evaluate_model(mean_shape, faces.samples, PROTOCOL, progress=False)
+    assert found.frame["nme"][0] == pytest.approx(direct.nme, rel=1e-6)
+    assert found.frame["faces"][0] == 5
+
+
+def test_a_shifted_box_shifts_a_mean_shape_by_its_share(faces, mean_shape):
+    # Independent of the sweep: every point of a constant answer moves with the box.
+    sample = faces.samples[0]
+    box = geometry.box_from_landmarks(sample.landmarks)
+    moved, _ = Perturbation("translation", 0.1).apply(box[None], np.zeros(1))
+    np.testing.assert_allclose(moved[0] - box, [0.1 * (box[2] - box[0]), 0] * 2, atol=1e-4)
+
+
+def test_seed_decides_and_batches_do_not(faces, mean_shape):
+    def sweep(**options):
+        result = box_sweep(
+            {"m": mean_shape}, faces.samples, PROTOCOL, SPOILED, progress=False, **options
+        )
+        return result.frame["nme"].to_numpy()
+
+    np.testing.assert_allclose(sweep(batch_size=2), sweep(batch_size=5), rtol=1e-6)
+    first, other = sweep(seed=0), sweep(seed=1)
+    np.testing.assert_allclose(first[:3], other[:3], rtol=1e-6)  # no direction in a scale
+    assert first[3] != pytest.approx(other[3], rel=1e-4)
+
+
+def test_box_sources_side_by_side(faces, mean_shape):
+    def detector(image):
+        return np.zeros((0, 4), np.float32)
+
+    found = box_comparison(
+        {"mean": mean_shape},
+        faces.samples,
+        PROTOCOL,
+        {"landmarks": "landmarks", "file": "file", "blind": detector},
+        progress=False,
+    )
+    frame = found.frame.set_index("condition")
+    assert frame["missed"].to_dict() == {"landmarks": 0, "file": 0, "blind": 5}
+    assert frame["nme"]["blind"] == frame["nme"]["file"]  # the fallback
+    assert frame["nme"]["landmarks"] != frame["nme"]["file"]
+    table = found.with_published("box")
+    assert table.loc["TSR Baseline1", "file"] == 6.12
+
+
+def test_tables_stand_beside_the_papers(faces, mean_shape):
+    found = box_sweep({"mean": mean_shape}, faces.samples, PROTOCOL, SPOILED, progress=False)
+    table = found.with_published("scale")
+    assert list(table.columns) == [0.3, -0.2]
+    assert table.loc["TSR Proposed", 0.3] == 5.11
+    assert np.isnan(table.loc["TSR Proposed", -0.2])
+    assert "TSR Baseline2" in found.table()
+    pupil = box_sweep(
+        {"mean": mean_shape}, faces.samples, "300w_inter_pupil", SPOILED, progress=False
+    )
+    assert list(pupil.with_published("scale").index) == ["mean"]
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert content["rows"][1]["kind"] == "scale"
+
+
+def test_growth_needs_the_unperturbed_case(faces, mean_shape):
+    found = box_sweep({"m": mean_shape}, faces.samples, PROTOCOL, SPOILED[1:2], progress=False)
+    with pytest.raises(ValueError, match="Received none for: m"):
+        found.growth()
+    with pytest.raises(ValueError, match="a model, a condition and a face"):
+        box_sweep({}, faces.samples, PROTOCOL, progress=False)

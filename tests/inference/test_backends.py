@@ -1,0 +1,157 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfalign import geometry, markup
+from tfalign.inference.backends import (
+    Backend,
+    CallableBackend,
+    KerasBackend,
+    TFLiteBackend,
+    read_metadata,
+)
+
+
+def small_model(points=68, size=(16, 24)):
+    """A model without tfalign's attributes; size is (width, height)."""
+    keras.utils.set_random_seed(3)
+    images = keras.Input((size[1], size[0], 3), name="images")
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(x)
+    x = keras.layers.Dense(points * 2)(keras.layers.Flatten()(x))
+    return keras.Model(images, keras.layers.Reshape((points, 2))(x), name="small")
+
+
+@pytest.fixture
+def crops(rng):
+    return rng.integers(0, 256, (5, 24, 16, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A float .tflite file and one whose input and output are quantized, of one model."""
+    import tensorflow as tf
+
+    model = small_model()
+    folder = tmp_path_factory.mktemp("exported")
+
+    def write(name, configure):
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        configure(converter)
+        (folder / name).mkdir()
+        (folder / name / "model.tflite").write_bytes(converter.convert())
+        return folder / name / "model.tflite"
+
+    def quantize(converter):
+        generator = np.random.default_rng(0)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [generator.integers(0, 256, (1, 24, 16, 3)).astype(np.float32)] for _ in range(20)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.int8
+
+    return {
+        "model": model,
+        "float": write("float", lambda converter: None),
+        "int8": write("int8", quantize),
+    }
+
+
+def test_callable(crops):
+    backend = CallableBackend(
+        lambda c: np.full((len(c), 29, 2), 0.25), (16, 24), "cofw", "lfpw29", "constant"
+    )
+    assert isinstance(backend, Backend)
+    assert backend.scheme is markup.LFPW29
+    assert backend.crop == geometry.CROP_PRESETS["cofw"]
+    assert (backend(crops) == 0.25).all()
+    assert backend(crops).shape == (5, 29, 2)
+    with pytest.raises(ValueError, match="scheme=None"):
+        CallableBackend(lambda c: c, (8, 8), "cofw", None)
+
+
+def test_keras_batches_of_any_size(crops):
+    model = small_model()
+    backend = KerasBackend(model, crop="300w")
+    assert isinstance(backend, Backend)
+    assert backend.image_size == (16, 24)
+    assert backend.scheme is markup.IBUG68
+    expected = np.asarray(model(crops))
+    for sizes in ((5,), (3, 2), (1, 4)):  # the second batch is smaller, then larger
+        start, found = 0, []
+        for size in sizes:
+            found.append(backend(crops[start : start + size]))
+            start += size
+        np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_keras_model_tells_its_own_convention(crops):
+    model = small_model()
+    model.crop = geometry.CROP_PRESETS["wflw"]
+    backend = KerasBackend(model, crop="aflw")
+    assert backend.crop == geometry.CROP_PRESETS["wflw"]
+
+
+def test_keras_needs_crop_and_size():
+    with pytest.raises(ValueError, match="stores no crop convention"):
+        KerasBackend(small_model())
+    free = keras.Sequential([keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D(),
+                             keras.layers.Dense(4), keras.layers.Reshape((2, 2))])  # fmt: skip
+    with pytest.raises(ValueError, match="give `image_size`"):
+        KerasBackend(free, crop="300w")
+    with pytest.raises(ValueError, match=r"has 98 points\. Received: a model with 2"):
+        KerasBackend(free, crop="300w", image_size=(8, 8), scheme="wflw98")
+    assert KerasBackend(free, crop="300w", image_size=(8, 8)).scheme is None
+
+
+def test_tflite_float_gives_what_keras_gives(exported, crops):
+    backend = TFLiteBackend(exported["float"], crop="300w")
+    assert isinstance(backend, Backend)
+    assert (backend.image_size, backend.num_landmarks) == ((16, 24), 68)
+    assert backend.name == "float/model.tflite"
+    expected = np.asarray(exported["model"](crops))
+    np.testing.assert_allclose(backend(crops), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_tflite_quantized_input_and_output(exported, crops):
+    backend = TFLiteBackend(exported["int8"], crop="300w")
+    expected = np.asarray(exported["model"](crops))
+    # An int8 output has 256 levels over the range seen in calibration.
+    span = np.ptp(expected)
+    assert np.abs(backend(crops) - expected).mean() < 0.03 * span
+
+
+def test_tflite_metadata_decides(exported, crops, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(exported["float"].read_bytes())
+    with pytest.raises(ValueError, match=r"No crop convention is known .*metadata.json"):
+        TFLiteBackend(path)
+    convention = geometry.CropConvention((0.1, -0.1, 0.2, 0.3), square=False)
+    metadata = {"scheme": {"name": "ibug68", "num_points": 68}, "crop": convention.get_config()}
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    backend = TFLiteBackend(path, crop="aflw")
+    assert backend.crop == convention
+    assert backend.scheme is markup.IBUG68
+    metadata = {"scheme": {"name": None, "num_points": 68}, "crop": None}
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    assert TFLiteBackend(path, crop="aflw").crop == geometry.CROP_PRESETS["aflw"]
+
+
+def test_tflite_bad_files(exported, tmp_path):
+    with pytest.raises(FileNotFoundError, match="must exist"):
+        TFLiteBackend(tmp_path / "none.tflite")
+    broken = tmp_path / "model.tflite"
+    broken.write_bytes(exported["float"].read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"not a \.tflite file"):
+        TFLiteBackend(broken, crop="300w")
+    metadata = tmp_path / "metadata.json"
+    metadata.write_text("{")
+    with pytest.raises(ValueError, match="must be JSON"):
+        read_metadata(broken)
+    metadata.write_text("[]")
+    with pytest.raises(ValueError, match="JSON object"):
+        read_metadata(broken)

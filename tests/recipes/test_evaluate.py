@@ -1,0 +1,151 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from tfalign.evaluation import score
+from tfalign.models import GRegNet
+
+
+def load(repository, name):
+    path = repository / "recipes" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def recipe(repository):
+    return load(repository, "evaluate")
+
+
+@pytest.fixture
+def data(tmp_path, rng):
+    """A 300-W folder of which only one split exists."""
+    folder = tmp_path / "data" / "helen" / "testset"
+    folder.mkdir(parents=True)
+    for index in range(5):
+        image = rng.integers(0, 256, (90, 110, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"face_{index}.png"), image)
+        points = rng.uniform((30, 20), (80, 70), (68, 2))
+        points[36], points[45] = (40, 40), (70, 40)
+        lines = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points + 0.5)
+        (folder / f"face_{index}.pts").write_text(
+            f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n", encoding="utf-8"
+        )
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for points, crop in ((68, "300w"), (98, "wflw")):
+        model = GRegNet(points, (32, 32, 3), width=0.125, trunk="mobile", crop=crop)
+        model.save(folder / f"{points}.keras")
+    return folder
+
+
+def arguments(model, data, out, *more):
+    return ["--model", str(model), "--dataset", "300w", "--data", str(data), "--split",
+            "helen/testset", "--out", str(out), "--quiet", *more]  # fmt: skip
+
+
+def test_metrics_are_those_of_the_written_predictions(recipe, models, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    recipe.main(arguments(models / "68.keras", data, out, "--threshold", "0.1"))
+    metrics = json.loads((out / "metrics.json").read_text())
+    with np.load(out / "predictions.npz") as file:
+        again = score(file["predicted"], file["truth"], "300w_inter_ocular", threshold=0.1)
+        assert file["names"].tolist() == [f"helen/testset/face_{i}.png" for i in range(5)]
+        np.testing.assert_allclose(file["truth"][:, 36], [[40, 40]] * 5, atol=1e-3)
+    assert metrics["nme"] == pytest.approx(again.nme)
+    assert metrics["failure_rate"] == again.failure_rate
+    assert metrics["auc"] == pytest.approx(again.auc)
+    assert metrics["threshold"] == 0.1
+    assert metrics["box"] == "landmarks"
+    assert len(metrics["settings"]["sha256"]) == 64
+    assert (out / "report.html").stat().st_size > 10_000
+    assert "NME" in capsys.readouterr().out
+    assert not list(out.glob("*.partial"))
+
+
+def test_98_points_on_68_point_data_with_a_detector_and_a_baseline(recipe, models, data, tmp_path):
+    out = tmp_path / "out"
+    recipe.main(
+        arguments(
+            models / "98.keras", data, out, "--box", "detector", "--mean-shape", "helen/testset"
+        )
+    )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["faces"] == 5
+    assert metrics["detector_misses"] == 5  # noise holds no face
+    assert any("missed 5 of 5" in note for note in metrics["notes"])
+    assert metrics["baseline"]["model"] == "mean shape of helen/testset"
+    assert 0 < metrics["baseline"]["nme"] < metrics["nme"]
+
+
+def test_same_command_again_and_another_one(recipe, models, data, tmp_path):
+    out = tmp_path / "out"
+    first = recipe.main(arguments(models / "68.keras", data, out, "--last", "3"))
+    assert first["faces"] == 3
+    again = recipe.main(arguments(models / "68.keras", data, out, "--last", "3"))
+    assert again["nme"] == pytest.approx(first["nme"], rel=1e-6)
+    with pytest.raises(ValueError, match=r"differs in .*last: 3 there, 2 now"):
+        recipe.main(arguments(models / "68.keras", data, out, "--last", "2"))
+
+
+def test_what_users_do_wrong(recipe, models, data, tmp_path):
+    good = models / "68.keras"
+    out = tmp_path / "out"
+    with pytest.raises(FileNotFoundError, match="model="):
+        recipe.main(arguments(tmp_path / "none.keras", data, out))
+    with pytest.raises(ValueError, match="presets"):
+        recipe.main(arguments("no_preset", data, tmp_path / "o2"))
+    with pytest.raises(FileNotFoundError, match="folder of 300w"):
+        recipe.main(arguments(good, tmp_path / "nowhere", out))
+    with pytest.raises(ValueError, match="--last must be from 1 to 5"):
+        recipe.main(arguments(good, data, out, "--last", "6"))
+    with pytest.raises(ValueError, match="gives no box for"):
+        recipe.main(arguments(good, data, out, "--box", "file"))
+    with pytest.raises(FileNotFoundError):
+        recipe.main([*arguments(good, data, out), "--split", "ibug"])
+    assert not out.joinpath("metrics.json").exists()
+
+
+def test_an_unreadable_face_stops_or_is_left_out(recipe, models, data, tmp_path):
+    (data / "helen" / "testset" / "face_2.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"face_2\.png"):
+        recipe.main(arguments(models / "68.keras", data, tmp_path / "a"))
+    found = recipe.main(arguments(models / "68.keras", data, tmp_path / "b", "--skip-bad"))
+    assert found["faces"] == 4
+    assert any("face_2" in note for note in found["notes"])
+
+
+def test_help_shows_commands(recipe, capsys):
+    with pytest.raises(SystemExit) as stop:
+        recipe.main(["--help"])
+    assert stop.value.code == 0
+    assert "recipes/evaluate.py --model runs/300w/model.keras" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_program_tells_errors_in_one_line(repository, tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(repository / "recipes" / "evaluate.py"),
+            *arguments(tmp_path / "none.keras", tmp_path, tmp_path / "out"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: A model file must exist.")

@@ -1,0 +1,201 @@
+"""What programs that measure models share: the options for data, and reading it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from tfalign.data import readers
+from tfalign.data.readers import Reader
+from tfalign.evaluation.boxes import BoxSource
+from tfalign.evaluation.output import file_digest
+from tfalign.evaluation.protocols import PROTOCOLS
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """How a data set is read and scored.
+
+    Attributes:
+        read: ``read(root, splits)``.
+        protocols: Protocols that fit it; where there is one customary, it comes first.
+        customary: Whether the first may be taken without asking. Where the literature has several
+            normalisers for one set, users must name theirs.
+        splits: Customary test splits, for the help text.
+    """
+
+    read: Callable[..., Reader]
+    protocols: tuple[str, ...]
+    customary: bool
+    splits: str
+
+
+DATASETS: dict[str, Dataset] = {
+    "300w": Dataset(
+        readers.w300.read,
+        ("300w_inter_ocular", "300w_inter_pupil"),
+        True,
+        "helen/testset, common, challenging, full, afw, …",
+    ),
+    "wflw": Dataset(
+        readers.wflw.read, ("wflw_inter_ocular", "wflw_inter_pupil"), True, "test, train"
+    ),
+    "cofw": Dataset(
+        readers.cofw.read,
+        tuple(name for name in PROTOCOLS if name.startswith("cofw")),
+        False,
+        "test (29 points), test68",
+    ),
+    "aflw19": Dataset(
+        readers.aflw19.read,
+        tuple(name for name in PROTOCOLS if name.startswith("aflw19")),
+        False,
+        "full, frontal",
+    ),
+    "lfpw29": Dataset(readers.lfpw29.read, ("lfpw29_inter_pupil",), True, "test"),
+    "helen194": Dataset(readers.helen194.read, ("helen194_inter_pupil",), True, "test"),
+    "ytf": Dataset(readers.ytf.read, ("300w_inter_ocular", "300w_inter_pupil"), True, "training"),
+}
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """Returns a parser with the options for data, boxes, protocol and output.
+
+    Args:
+        doc: The program's docstring; its first paragraph and examples are the help text.
+    """
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = made.add_argument_group("data")
+    data.add_argument("--dataset", required=True, choices=list(DATASETS), help="which data set")
+    data.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", help="its folder, in the official layout"
+    )
+    splits = "; ".join(f"{name}: {dataset.splits}" for name, dataset in DATASETS.items())
+    data.add_argument(
+        "--split",
+        nargs="+",
+        metavar="SPLIT",
+        help=f"splits to read; only their folders need exist ({splits})",
+    )
+    data.add_argument(
+        "--last",
+        type=int,
+        metavar="N",
+        help="only the last N faces by name, e.g. those that training held out",
+    )
+    data.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave unreadable faces out and list them, instead of stopping",
+    )
+    scoring = made.add_argument_group("scoring")
+    scoring.add_argument(
+        "--protocol",
+        choices=list(PROTOCOLS),
+        help="normaliser and points; must be given for cofw and aflw19, where the literature has "
+        "several",
+    )
+    scoring.add_argument(
+        "--threshold",
+        type=float,
+        metavar="FRACTION",
+        help="limit of failure rate and AUC (0.08 is 8 %%); default: the protocol's",
+    )
+    running = made.add_argument_group("running")
+    running.add_argument("--batch-size", type=int, default=32, metavar="N")
+    running.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder for the results"
+    )
+    running.add_argument("--quiet", action="store_true", help="no progress bar")
+    return made
+
+
+def add_box_option(made: argparse.ArgumentParser) -> None:
+    """Adds ``--box``."""
+    made.add_argument(
+        "--box",
+        choices=get_args(BoxSource),
+        default="landmarks",
+        help="where the face box comes from: the tight box of the true landmarks (default), the "
+        "data set's file, or OpenCV's Viola-Jones detector. The padding is the model's own",
+    )
+
+
+def read_data(arguments: argparse.Namespace) -> Reader:
+    """Returns the reader that the options ask for.
+
+    Raises:
+        FileNotFoundError: If a folder or file is missing.
+        ValueError: If a split is unknown, an annotation is bad, or ``--last`` leaves no face.
+    """
+    dataset = DATASETS[arguments.dataset]
+    if not arguments.data.is_dir():
+        raise FileNotFoundError(
+            f"--data must be the folder of {arguments.dataset}. Received: {str(arguments.data)!r}"
+        )
+    policy = "skip" if arguments.skip_bad else "raise"
+    reader = dataset.read(arguments.data, arguments.split, on_error=policy)
+    if arguments.last is not None:
+        if not 0 < arguments.last <= len(reader):
+            raise ValueError(
+                f"--last must be from 1 to {len(reader)}, the number of faces. Received: "
+                f"{arguments.last}"
+            )
+        records = sorted(reader.records, key=lambda record: record.name)[-arguments.last :]
+        reader = Reader(reader.dataset, reader.scheme_name, records, reader.report)
+    return reader
+
+
+def protocol_name(arguments: argparse.Namespace, reader: Reader) -> str:
+    """Returns the protocol that the options ask for, or the data set's customary one.
+
+    Raises:
+        ValueError: If the protocol does not fit the annotations, or must be named and is not.
+    """
+    dataset = DATASETS[arguments.dataset]
+    fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme.name == reader.scheme_name]
+    if arguments.protocol is None and dataset.customary:
+        return fitting[0]
+    if arguments.protocol not in fitting:
+        raise ValueError(
+            f"--protocol must be one of {', '.join(fitting)} for {arguments.dataset} with scheme "
+            f"{reader.scheme_name}. Received: {arguments.protocol}"
+        )
+    return str(arguments.protocol)
+
+
+def model_identity(spec: str) -> dict[str, Any]:
+    """Returns what tells a model from another: its name and, for a file, the SHA-256.
+
+    Raises:
+        FileNotFoundError: If a path does not exist.
+    """
+    path = Path(spec)
+    if path.suffix in (".keras", ".tflite") and not path.is_file():
+        raise FileNotFoundError(f"A model file must exist. Received: model={spec!r}")
+    return {"model": spec, "sha256": file_digest(path) if path.is_file() else None}
+
+
+def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
+    """Returns warnings if a model's ``result.json`` says that it has seen these faces.
+
+    Args:
+        spec: The model's path.
+        fingerprint: ``reader.fingerprint()`` of the faces to be evaluated.
+    """
+    record = Path(spec).with_name("result.json")
+    if not record.is_file():
+        return ()
+    data = json.loads(record.read_text(encoding="utf-8")).get("data", {})
+    seen = {
+        "train_fingerprint": "These are the faces that the model was trained on.",
+        "validation_fingerprint": "These are the faces that the model's training watched: its "
+        "checkpoint was chosen on them, so this is a hold-out figure and no test figure.",
+    }
+    return tuple(text for key, text in seen.items() if data.get(key) == fingerprint)

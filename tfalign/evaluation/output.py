@@ -1,0 +1,126 @@
+"""Writing results: whole files or none, and one configuration per folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfalign.evaluation import plots
+from tfalign.evaluation.evaluation import Evaluation
+from tfalign.evaluation.report import evaluation_report
+from tfalign.evaluation.robustness import Robustness
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Writes a file under a temporary name and renames it: a killed program leaves no half file."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes plain data as JSON, see ``write_file``.
+
+    Raises:
+        ValueError: If a number is NaN or infinite, which JSON does not have.
+    """
+    write_file(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
+    """Makes the folder, or checks that it holds results of the same settings.
+
+    Args:
+        out: The folder.
+        settings: What decides the result, as plain data; kept in ``settings.json``.
+
+    Raises:
+        ValueError: If the folder holds results of other settings; the message names them.
+    """
+    record = out / "settings.json"
+    wanted = json.loads(json.dumps(settings))
+    if record.is_file():
+        there = json.loads(record.read_text(encoding="utf-8"))
+        keys = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
+        if keys:
+            different = "; ".join(
+                f"{k}: {there.get(k)!r} there, {wanted.get(k)!r} now" for k in keys
+            )
+            raise ValueError(
+                "`out` must be a new folder or hold results of the same settings. Received: "
+                f"out={str(out)!r}, which differs in {different}"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(record, wanted)
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that may change a result in its last digits."""
+    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
+    for package in ("tfalign", "keras", "tensorflow", "jax", "ai-edge-litert", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # an optional package, or tfalign run from its source tree
+    return found
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    out: Path,
+    settings: Mapping[str, Any],
+    robustness: Robustness | None = None,
+    baseline: Evaluation | None = None,
+) -> None:
+    """Writes everything about an evaluation into a folder.
+
+    ``report.html`` (self-contained), ``ced.png``, ``worst.png``, ``faces.csv`` (error of each
+    face), ``predictions.npz`` (``names``, ``predicted`` and ``truth`` in image pixels) and, last,
+    ``metrics.json`` (fractions).
+
+    Args:
+        evaluation: The result.
+        out: An existing folder.
+        settings: What decided the result.
+        robustness: Shown in the report, where measured.
+        baseline: Another evaluation of the same faces, e.g. of the mean shape, to compare with.
+    """
+    score = evaluation.score
+    curves = {name: score.subset(mask) for name, mask in evaluation.subsets.items()}
+    write_file(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
+    if evaluation.worst:
+        picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
+        write_file(out / "worst.png", plots.image_bytes(picture))
+    write_file(out / "faces.csv", evaluation.face_frame().to_csv(index=False))
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        names=np.array(evaluation.names),
+        predicted=evaluation.predicted,
+        truth=evaluation.truth,
+    )
+    write_file(out / "predictions.npz", buffer.getvalue())
+    report = evaluation_report(evaluation, settings, robustness, baseline)
+    write_file(out / "report.html", report)
+    metrics = {**evaluation.to_dict(), "settings": dict(settings), "versions": versions()}
+    if baseline is not None:
+        metrics["baseline"] = {"model": baseline.model_name, **baseline.score.to_dict()}
+    write_json(out / "metrics.json", metrics)

@@ -1,0 +1,159 @@
+"""A report as one HTML file: nothing to load from elsewhere, so it can be mailed and kept."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from tfalign.evaluation import plots
+from tfalign.evaluation.evaluation import Evaluation
+from tfalign.evaluation.robustness import Robustness
+from tfalign.evaluation.tables import format_cell
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1b1b1b; background: #fff; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:last-child { text-align: left; }
+tr.ours td, tr.ours th { font-weight: 600; background: #f2f7fb; }
+img { max-width: 100%; height: auto; }
+.note { background: #fff6e5; border-left: 4px solid #e69f00; padding: .5rem .8rem; }
+.key { color: #555; font-size: .9rem; }
+figure { margin: 1rem 0; overflow-x: auto; }
+"""
+
+
+def evaluation_report(
+    evaluation: Evaluation,
+    settings: Mapping[str, object] | None = None,
+    robustness: Robustness | None = None,
+    baseline: Evaluation | None = None,
+) -> str:
+    """Returns the report of one evaluation as HTML.
+
+    Args:
+        evaluation: The result.
+        settings: Name to value, printed at the end: command, versions, hashes.
+        robustness: Also shown, where measured.
+        baseline: Another evaluation of the same faces, e.g. of the mean shape, to compare with.
+    """
+    score = evaluation.score
+    limit = f"{100 * score.threshold:g} %"
+    headline = {
+        "NME": f"{100 * score.nme:.3f} %",
+        f"failures above {limit}": f"{100 * score.failure_rate:.3f} %",
+        f"AUC to {limit}, exact": f"{score.auc:.4f}",
+        "faces": f"{len(score)}",
+        "normaliser": score.protocol.normalizer.meaning,
+        "boxes": evaluation.box,
+    }
+    curves = {name: score.subset(mask) for name, mask in evaluation.subsets.items()}
+    if baseline is not None:
+        headline[f"NME of the {baseline.model_name}"] = f"{100 * baseline.nme:.3f} %"
+        curves[baseline.model_name] = baseline.score
+    sections = [
+        *(f'<p class="note">{html.escape(note)}</p>' for note in evaluation.notes),
+        _key_values(headline),
+        _section("Subsets", _table(evaluation.subset_frame)),
+        _section(
+            "Cumulative error distribution",
+            _image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
+        ),
+        _section("Parts of the face", _table(evaluation.part_frame)),
+    ]
+    if evaluation.related:
+        rows = {s.protocol.name: {"NME %": 100 * s.nme} for s in evaluation.related}
+        sections.append(
+            _section(
+                "The same predictions under other protocols",
+                "<p>Other normalisers, other numbers: never mix them.</p>"
+                + _table(pd.DataFrame.from_dict(rows, orient="index")),
+            )
+        )
+    if evaluation.published_frame is not None:
+        sections.append(
+            _section(
+                "Published results, NME %",
+                "<p>Comparable only in columns where our faces are that test set.</p>"
+                + _table(evaluation.published_frame, 2, highlight=[evaluation.model_name]),
+            )
+        )
+    if robustness is not None:
+        sections.append(_robustness_section(robustness))
+    if evaluation.worst:
+        picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
+        names = ", ".join(f"{case.name} ({100 * case.error:.1f} %)" for case in evaluation.worst)
+        sections.append(
+            _section(
+                "Worst cases",
+                '<p class="key">Green: annotation. Orange: prediction.</p>'
+                + _image(plots.image_bytes(picture, ".jpg"), "worst cases", "jpeg")
+                + f'<p class="key">{html.escape(names)}</p>',
+            )
+        )
+    if settings:
+        sections.append(_section("Settings", _key_values({k: str(v) for k, v in settings.items()})))
+    return _page(f"{evaluation.title}: {score.protocol.title}", sections)
+
+
+def robustness_report(
+    results: Sequence[Robustness], settings: Mapping[str, object] | None = None
+) -> str:
+    """Returns the report of robustness measurements as HTML."""
+    sections = [_robustness_section(result) for result in results]
+    if settings:
+        sections.append(_section("Settings", _key_values({k: str(v) for k, v in settings.items()})))
+    return _page("Robustness to face boxes", sections)
+
+
+def _robustness_section(result: Robustness) -> str:
+    body = [f"<p>NME in %, {html.escape(result.protocol.title)}.</p>"]
+    kinds = list(dict.fromkeys(result.frame["kind"]))
+    if any(kind not in ("none", "box") for kind in kinds):
+        body.append(_image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))
+    for kind in kinds:
+        body.append(f"<h3>{html.escape(str(kind))}</h3>{_table(result.with_published(kind), 2)}")
+    return _section("Robustness to face boxes", "".join(body))
+
+
+def _section(title: str, body: str) -> str:
+    return f"<h2>{html.escape(title)}</h2>{body}"
+
+
+def _image(content: bytes, caption: str, kind: str = "png") -> str:
+    data = base64.b64encode(content).decode("ascii")
+    return (
+        f'<figure><img alt="{html.escape(caption)}" src="data:image/{kind};base64,{data}"></figure>'
+    )
+
+
+def _table(frame: pd.DataFrame, digits: int = 3, highlight: Sequence[str] = ()) -> str:
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in frame.columns)
+    rows = []
+    for name, row in frame.iterrows():
+        cells = "".join(f"<td>{html.escape(format_cell(value, digits))}</td>" for value in row)
+        kind = ' class="ours"' if name in highlight else ""
+        rows.append(f"<tr{kind}><th>{html.escape(str(name))}</th>{cells}</tr>")
+    return f"<figure><table><tr><th></th>{head}</tr>{''.join(rows)}</table></figure>"
+
+
+def _key_values(values: Mapping[str, str]) -> str:
+    rows = "".join(
+        f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        for key, value in values.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{html.escape(title)}</h1>{''.join(sections)}</body></html>\n"
+    )

@@ -1,0 +1,123 @@
+"""What a landmark error is divided by, under each protocol's name.
+
+The normaliser is part of a protocol's name, never a default that hides: an inter-pupil error of
+4.2 % and an inter-ocular error of 3.0 % can be the same prediction. The streaming metrics here and
+``tfalign.evaluation`` read the one table below, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tfalign.geometry.boxes import box_size
+from tfalign.geometry.namespace import Array, as_float, namespace
+
+BoxMeasure = Literal["side", "diagonal", "sqrt_area"]
+
+
+@dataclass(frozen=True)
+class AnchorDistance:
+    """The distance between two anchors of the *true* shape, each the mean of some of its points.
+
+    Attributes:
+        scheme: Name of the landmark scheme that the indices belong to.
+        first, second: 0-based indices of the points averaged to give each anchor.
+        meaning: In words, for tables and messages.
+    """
+
+    scheme: str
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    meaning: str
+
+    def __call__(self, truth: Array) -> Array:
+        """Returns the normaliser (…) of true landmarks (…, n, 2), in the landmarks' unit."""
+        xp = namespace(truth)
+        truth = as_float(truth, xp)
+        first = xp.mean(xp.take(truth, list(self.first), axis=-2), axis=-2)
+        second = xp.mean(xp.take(truth, list(self.second), axis=-2), axis=-2)
+        return xp.sqrt(xp.sum(xp.square(first - second), axis=-1))
+
+
+@dataclass(frozen=True)
+class BoxExtent:
+    """One measure of the annotated face box, for sets whose profiles have no inter-ocular distance.
+
+    Attributes:
+        scheme: Name of the landmark scheme of the set.
+        measure: ``"side"`` (the longer side; *the* side where boxes are square), ``"diagonal"`` or
+            ``"sqrt_area"`` (the square root of width × height).
+        meaning: In words, for tables and messages.
+    """
+
+    scheme: str
+    measure: BoxMeasure
+    meaning: str
+
+    def __call__(self, boxes: Array) -> Array:
+        """Returns the normaliser (…) of boxes (…, 4), in the boxes' unit."""
+        xp = namespace(boxes)
+        size = box_size(boxes)
+        if self.measure == "side":
+            return xp.max(size, axis=-1)
+        if self.measure == "diagonal":
+            return xp.sqrt(xp.sum(xp.square(size), axis=-1))
+        return xp.sqrt(size[..., 0] * size[..., 1])
+
+
+Normalizer = AnchorDistance | BoxExtent
+
+_CORNERS = "distance of the outer eye corners"
+_PUPILS = "distance of the pupils"
+_EYE_CENTRES = "distance of the eye centres, each the mean of the eye's six points"
+
+NORMALIZERS: dict[str, Normalizer] = {
+    "300w_inter_ocular": AnchorDistance("ibug68", (36,), (45,), _CORNERS),
+    "300w_inter_pupil": AnchorDistance(
+        "ibug68", tuple(range(36, 42)), tuple(range(42, 48)), _EYE_CENTRES
+    ),
+    # GRegLRef, section 4.2, says face size; its Table 4 and everyone else's are inter-ocular.
+    "wflw_inter_ocular": AnchorDistance("wflw98", (60,), (72,), _CORNERS),
+    "wflw_inter_pupil": AnchorDistance("wflw98", (96,), (97,), _PUPILS),
+    "cofw29_inter_ocular": AnchorDistance("cofw29", (8,), (9,), _CORNERS),
+    "cofw29_inter_pupil": AnchorDistance("cofw29", (16,), (17,), _PUPILS),
+    "cofw68_inter_ocular": AnchorDistance("ibug68", (36,), (45,), _CORNERS),
+    "cofw68_inter_pupil": AnchorDistance(
+        "ibug68", tuple(range(36, 42)), tuple(range(42, 48)), _EYE_CENTRES
+    ),
+    "aflw19_box_side": BoxExtent("aflw19", "side", "longer side of the annotated face box"),
+    "aflw19_box_sqrt_area": BoxExtent(
+        "aflw19", "sqrt_area", "square root of the annotated face box's area"
+    ),
+    "aflw19_box_diagonal": BoxExtent("aflw19", "diagonal", "diagonal of the annotated face box"),
+    "lfpw29_inter_pupil": AnchorDistance("lfpw29", (16,), (17,), _PUPILS),
+    "helen194_inter_pupil": AnchorDistance(
+        "helen194",
+        tuple(range(134, 154)),
+        tuple(range(114, 134)),
+        "distance of the eye centres, each the mean of the eye's twenty points",
+    ),
+}
+"""Every protocol's normaliser (0-based indices), by the protocol's name."""
+
+
+def anchor_distance(protocol: str) -> AnchorDistance:
+    """Returns the normaliser of a protocol that needs landmarks alone.
+
+    Raises:
+        ValueError: If the protocol is unknown, or divides by the size of a box.
+    """
+    names = sorted(n for n, value in NORMALIZERS.items() if isinstance(value, AnchorDistance))
+    found = NORMALIZERS.get(protocol)
+    if not isinstance(found, AnchorDistance):
+        why = (
+            ""
+            if found is None
+            else (
+                " Its normaliser is taken from the annotated box, which a Keras metric does not "
+                "see; use `tfalign.evaluation.score(..., boxes=...)`."
+            )
+        )
+        raise ValueError(f"`protocol` must be one of {names}.{why} Received: protocol={protocol!r}")
+    return found
