@@ -54,7 +54,10 @@ class ShapeIndexedCrop(keras.layers.Layer):
     def __init__(
         self, size: int | Sequence[int] = 5, stop_gradient: bool = False, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        # Keras would cast both inputs to the compute dtype: half precision places a landmark on a
+        # 112-cell map within a fifth of a cell only. Positions stay in float32, features are cast
+        # in `call`.
+        super().__init__(**{**kwargs, "autocast": False})
         height, width = (size, size) if isinstance(size, int) else tuple(size)
         if height < 1 or width < 1:
             raise ValueError(f"`size` must be positive. Received: size={size}")
@@ -72,8 +75,7 @@ class ShapeIndexedCrop(keras.layers.Layer):
         n = landmarks.shape[1]
         if self.stop_gradient:
             landmarks = ops.stop_gradient(landmarks)
-        # Positions in float32 whatever the compute dtype: half precision has 1/16 of a cell left
-        # at the far end of a 112-cell map.
+        features = ops.cast(features, self.compute_dtype)
         landmarks = ops.cast(landmarks, "float32")
         # Index coordinates (cell centres at integers) of the patch's top-left sample.
         x = landmarks[..., 0] * columns - (0.5 + (width - 1) / 2)

@@ -124,7 +124,7 @@ class GRegLRef(LandmarkModel):
             2 * num_landmarks,
             # A Glorot start would scatter S⁰ over more than the whole image; near zero it starts at
             # the bias, which `set_mean_shape` makes the mean shape.
-            kernel_initializer=keras.initializers.RandomNormal(stddev=1e-2),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
             dtype="float32",
             name="fc",
         )

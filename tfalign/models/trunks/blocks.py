@@ -7,14 +7,14 @@ from typing import Any
 from keras import layers
 
 
-def scaled(channels: int, width: float, divisor: int = 8) -> int:
-    """Returns ``channels · width`` rounded to a multiple of ``divisor``, at least ``divisor``.
+def scaled(channels: int, width: float, smallest: int = 8) -> int:
+    """Returns ``channels · width`` rounded to a multiple of 8, at least ``smallest``.
 
     Width 1.0 returns ``channels`` unchanged.
     """
     if width == 1.0:
         return channels
-    return max(divisor, round(channels * width / divisor) * divisor)
+    return max(smallest, round(channels * width / 8) * 8)
 
 
 def conv_bn(

@@ -35,7 +35,9 @@ def resnet18(images: Any, width: float = 1.0) -> tuple[list[Any], Any]:
         Table 1 taken literally has 11.30 M parameters and 1.7302 GMACC; a 1×1 convolution in front
         of gdconv makes every printed digit of Table 6 agree, so it is part of the trunk.
     """
-    channels = [scaled(c, width) for c in (64, 64, 128, 256, 512)]
+    # Not below 16: TensorFlow 2.21's oneDNN crashes in the filter gradient of a 1×1 convolution of
+    # stride 2 with 8 input channels and two threads.
+    channels = [scaled(c, width, smallest=16) for c in (64, 64, 128, 256, 512)]
     # -- Table 1, conv1
     x = conv_bn(images, channels[0], 3, name="conv1")
     maps = [x]

@@ -1,0 +1,106 @@
+"""Weights: saving in half precision, loading, and every way in which they may not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tfalign import markup
+from tfalign.models import GRegLRef, GRegNet, save_weights, weights
+
+SMALL: dict[str, Any] = {"input_shape": (64, 64, 3), "width": 0.25, "trunk": "mobile"}
+
+
+def images(count: int = 2, side: int = 64) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype("uint8")
+
+
+def outputs(model: keras.Model) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(model.stage_shapes(images())))
+
+
+@pytest.fixture(scope="module")
+def model() -> GRegLRef:
+    keras.utils.set_random_seed(3)
+    model = GRegLRef(68, crop="300w", **SMALL)
+    model.set_mean_shape(np.random.default_rng(1).uniform(0.2, 0.8, (68, 2)))
+    return model
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float16", 2e-3)])
+def test_saved_weights_give_the_same_model(
+    model: GRegLRef, tmp_path: Path, dtype: str, tolerance: float
+) -> None:
+    path = tmp_path / "w.npz"
+    save_weights(model, path, dtype)
+    again = GRegLRef(68, crop="300w", weights=str(path), **SMALL)
+    assert np.abs(outputs(again) - outputs(model)).max() < tolerance
+    assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
+
+
+def test_weights_from_a_keras_file(model: GRegLRef, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    model.save(path)
+    again = GRegLRef(68, crop="300w", weights=str(path), **SMALL)
+    np.testing.assert_array_equal(outputs(again), outputs(model))
+
+
+def test_weights_of_another_number_of_points_are_refused(model: GRegLRef, tmp_path: Path) -> None:
+    save_weights(model, tmp_path / "w.npz")
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match=r"num_landmarks=98.*fc/kernel"):
+        GRegLRef(98, weights=str(tmp_path / "w.npz"), **SMALL)
+    with pytest.raises(ValueError, match=r"num_landmarks=98 \(weights: 68\)"):
+        GRegLRef(98, weights=str(tmp_path / "m.keras"), **SMALL)
+
+
+def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere.npz"):
+        GRegLRef(68, weights=str(tmp_path / "nowhere.npz"), **SMALL)
+    with pytest.raises(ValueError, match="presets"):
+        GRegLRef(68, weights="no_such_preset", **SMALL)
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(ValueError, match="bad.npz"):
+        GRegLRef(68, weights=str(tmp_path / "bad.npz"), **SMALL)
+
+
+def test_a_pickle_in_a_weights_file_is_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "evil.npz", **{"fc/kernel": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(ValueError, match="evil.npz"):
+        GRegLRef(68, weights=str(tmp_path / "evil.npz"), **SMALL)
+
+
+def test_start_from_another_markup_gives_the_converted_first_shape() -> None:
+    keras.utils.set_random_seed(5)
+    source = GRegLRef(98, **SMALL)
+    source.set_mean_shape(np.random.default_rng(1).uniform(0.2, 0.8, (98, 2)))
+    target = GRegLRef(68, crop="wflw", **SMALL)
+    target.start_from(source)
+    expected = markup.convert(outputs(source)[:, 0], "wflw98", "ibug68")
+    np.testing.assert_allclose(outputs(target)[:, 0], expected, atol=1e-5)
+    # The refinement's own filters are those of the same points.
+    indices = [i for i in range(98) if i < 33 and i % 2 == 0]
+    kernel = target.get_layer("local_1").get_weights()[0]
+    np.testing.assert_allclose(
+        kernel[:17], source.get_layer("local_1").get_weights()[0][indices], atol=1e-6
+    )
+    with pytest.raises(ValueError, match="refinements"):
+        target.start_from(GRegNet(98, **SMALL))
+
+
+def test_shipped_presets_load_and_fit_their_sidecar() -> None:
+    for name, sidecar in weights.shipped_presets().items():
+        model = weights.from_preset(name)
+        file = weights.WEIGHTS_DIR / sidecar["file"]
+        assert file.stat().st_size <= 4_000_000
+        assert model.scheme is not None
+        assert {"class", "config", "file", "licence", "provenance", "measured"} <= set(sidecar)
+        json.dumps(sidecar)
+        shape = np.asarray(keras.ops.convert_to_numpy(model(images(1, model.image_size[0]))))
+        assert shape.shape == (1, model.num_landmarks, 2)
+        assert np.isfinite(shape).all()

@@ -1,0 +1,158 @@
+"""Command line: ``python -m tfalign.macc NAME | FILE.keras | FILE.tflite``.
+
+Examples:
+    python -m tfalign.macc GRegLRef --num-landmarks 98
+    python -m tfalign.macc GRegLRef --num-landmarks 68 --width 0.5 --set trunk=mobile
+    python -m tfalign.macc runs/wflw/model.keras --compact
+    python -m tfalign.macc build/model.tflite --json counts.json
+
+For a model, prints the count of the Keras graph and the count of the ``.tflite`` file that Keras
+exports from it (``--no-tflite`` leaves that out); for a ``.tflite``, the count of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfalign import models
+from tfalign.macc import Report, count, count_tflite
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program.
+
+    Args:
+        arguments: the command line; None takes the process's own.
+
+    Returns:
+        The exit status: 0; 1 where the two counts disagree; 2 for a mistake in the arguments.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        reports = _reports(options)
+    except (FileNotFoundError, ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for report in reports:
+        print(report if options.totals else report.table(options.compact))
+        print()
+    agree = len({report.macc for report in reports}) == 1
+    if len(reports) == 2:
+        keras_macc, file_macc = (f"{report.macc:,} MACC" for report in reports)
+        print(f"Keras {keras_macc}, .tflite {file_macc}: they {'agree' if agree else 'DISAGREE'}")
+    if options.json:
+        plain = [report.to_dict() for report in reports]
+        options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    return 0 if agree else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tfalign.macc",
+        description="Counts multiply-accumulates and parameters of a model.",
+    )
+    parser.add_argument("model", help="a model of tfalign.models, a .keras or a .tflite file")
+    parser.add_argument("--num-landmarks", type=int, help="number of landmarks of a model by name")
+    parser.add_argument("--width", type=float, help="channel multiplier of a model by name")
+    parser.add_argument("--input-shape", type=int, nargs=3, metavar=("HEIGHT", "WIDTH", "CHANNELS"))
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="ARGUMENT=VALUE",
+        help="any other constructor argument of a model by name; may be repeated",
+    )
+    parser.add_argument("--compact", action="store_true", help="leave out rows without arithmetic")
+    parser.add_argument("--totals", action="store_true", help="print the totals alone")
+    parser.add_argument("--no-tflite", action="store_true", help="count the Keras graph alone")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts as JSON")
+    return parser
+
+
+def _reports(options: argparse.Namespace) -> list[Report]:
+    suffix = Path(options.model).suffix
+    arguments = _constructor_arguments(options)
+    if arguments and suffix in (".keras", ".tflite"):
+        raise ValueError(
+            "Constructor arguments are for a model by name; a file has its own. "
+            f"Received: model={options.model!r} with {sorted(arguments)}"
+        )
+    if suffix == ".tflite":
+        return [count_tflite(options.model)]
+    model = _load(options.model) if suffix == ".keras" else _construct(options.model, arguments)
+    report = count(model)
+    return [report] if options.no_tflite else [report, _count_exported(model)]
+
+
+def _constructor_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for item in options.set:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--set takes ARGUMENT=VALUE. Received: --set {item}")
+        try:
+            arguments[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            arguments[name] = value  # A plain word is a string.
+    for name in ("num_landmarks", "width", "input_shape"):
+        if getattr(options, name) is not None:
+            arguments[name] = getattr(options, name)
+    return arguments
+
+
+def _load(path: str) -> keras.Model:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no such .keras file. Received: path={path!r}")
+    return keras.saving.load_model(path, compile=False)
+
+
+def _construct(name: str, arguments: dict[str, Any]) -> keras.Model:
+    constructors = {
+        public.lower(): getattr(models, public)
+        for public in models.__all__
+        if public != "LandmarkModel" and callable(getattr(models, public))
+    }
+    if name.lower() not in constructors:
+        names = [public for public in models.__all__ if public.lower() in constructors]
+        raise ValueError(
+            f"A model is one of {names}, a .keras file or a .tflite file. Received: model={name!r}"
+        )
+    constructor = constructors[name.lower()]
+    parameters = inspect.signature(constructor).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    unknown = sorted(set(arguments) - set(parameters))
+    if unknown and not takes_any:
+        raise ValueError(f"{constructor.__name__} takes {sorted(parameters)}. Received: {unknown}")
+    return constructor(**arguments)
+
+
+def _count_exported(model: keras.Model) -> Report:
+    """Count of the float32 ``.tflite`` that Keras itself exports, for one image."""
+    signature = [
+        keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype="float32") for tensor in model.inputs
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{model.name}.tflite"
+        try:
+            model.export(path, format="litert", input_signature=signature, verbose=False)
+        except (ImportError, ValueError) as error:
+            raise ValueError(
+                f"This Keras cannot export a .tflite ({error}); --no-tflite counts the Keras graph "
+                f"alone. Received: backend={keras.backend.backend()!r}, "
+                f"keras={keras.version()}"
+            ) from error
+        return count_tflite(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

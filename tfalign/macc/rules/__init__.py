@@ -1,0 +1,27 @@
+"""Rules of the counter, one per kind of layer. Importing this package registers them all."""
+
+from tfalign.macc.rules import (
+    activation,
+    convolution,
+    dense,
+    elementwise,
+    movement,
+    normalization,
+    pooling,
+    resampling,
+    tfalign_layers,
+    wrapper,
+)
+
+__all__ = [
+    "activation",
+    "convolution",
+    "dense",
+    "elementwise",
+    "movement",
+    "normalization",
+    "pooling",
+    "resampling",
+    "tfalign_layers",
+    "wrapper",
+]
