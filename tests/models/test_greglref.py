@@ -60,6 +60,20 @@ def randomize(model: keras.Model, rng: np.random.Generator) -> None:
         weight.assign(weight.numpy() + rng.normal(scale=0.05, size=weight.shape))
 
 
+def keep_inside(model: GRegLRef, batch: np.ndarray) -> None:
+    """Scales S⁰ and the increments so that all landmarks lie inside the image.
+
+    Outside, the crop sees the border whatever the position, and no gradient reaches it.
+    """
+    for stage, name in enumerate(
+        ["fc", *(f"increment_{t}" for t in range(1, model.refinements + 1))]
+    ):
+        layer = model.get_layer(name)
+        size = np.abs(ops.convert_to_numpy(increments(model)(batch)[stage])).max()
+        kernel, bias = (value * (0.1 / size) for value in layer.get_weights())
+        layer.set_weights([kernel, bias + (0.5 if name == "fc" else 0.0)])
+
+
 def test_each_stage_adds_its_increment(rng) -> None:
     model, batch = small(refinements=2), images(rng)
     randomize(model, rng)
@@ -115,6 +129,7 @@ def test_what_a_loss_on_the_last_stage_reaches(rng, stop: bool) -> None:
     tf = pytest.importorskip("tensorflow")
     model, batch = small(refinements=2, stop_position_gradient=stop), images(rng)
     randomize(model, rng)
+    keep_inside(model, batch)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(model.training_model(batch)["stages"][:, -1] - 0.5))
     layers = {
@@ -131,6 +146,28 @@ def test_what_a_loss_on_the_last_stage_reaches(rng, stop: bool) -> None:
     assert reached["increment_2"]
     for earlier in ("res4_2_2_conv", "fc", "local_1"):
         assert reached[earlier] is not stop, earlier
+
+
+def test_a_loss_on_the_output_reaches_every_stage(rng) -> None:
+    tf = pytest.importorskip("tensorflow")
+    model, batch = small(refinements=2), images(rng)
+    randomize(model, rng)
+    keep_inside(model, batch)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(model(batch) - 0.25))
+    names = (
+        "conv1_conv",
+        "res4_2_2_conv",
+        "fc",
+        "local_1",
+        "increment_1",
+        "local_2",
+        "increment_2",
+    )
+    gradients = tape.gradient(loss, [model.get_layer(name).kernel.value for name in names])
+    for name, gradient in zip(names, gradients, strict=True):
+        assert gradient is not None, name
+        assert np.any(gradient), name
 
 
 def test_groups_part_the_weights() -> None:

@@ -89,6 +89,9 @@ def test_start_from_another_markup_gives_the_converted_first_shape() -> None:
     np.testing.assert_allclose(
         kernel[:17], source.get_layer("local_1").get_weights()[0][indices], atol=1e-6
     )
+    alone = GRegNet(68, crop="wflw", **SMALL)
+    alone.start_from(source)
+    np.testing.assert_allclose(outputs(alone)[:, 0], expected, atol=1e-5)
     with pytest.raises(ValueError, match="refinements"):
         target.start_from(GRegNet(98, **SMALL))
 

@@ -119,9 +119,7 @@ def crop_from_image(box: Array, size: Sequence[int], angle: Array | float = 0.0)
         ValueError: If ``size`` is not two positive numbers.
     """
     if len(size) != 2 or min(size) <= 0:
-        raise ValueError(
-            f"`size` must be a positive (width, height). Received: size={tuple(size)}"
-        )
+        raise ValueError(f"`size` must be a positive (width, height). Received: size={tuple(size)}")
     xp = namespace(box, angle)
     box = as_float(box, xp)
     extent = box_size(box)

@@ -43,7 +43,7 @@ class CropConvention:
         return square_box(padded) if self.square else padded
 
     def crop_from_image(self, box: Array, size: Sequence[int], angle: Array | float = 0.0) -> Array:
-        """Returns the map (…, 2, 3) from image pixels to the pixels of a ``(width, height)`` crop."""
+        """Returns the map (…, 2, 3) from image pixels to those of a ``(width, height)`` crop."""
         return crop_from_image(self.region(box), size, angle)
 
     def get_config(self) -> dict[str, Any]:

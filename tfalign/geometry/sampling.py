@@ -14,7 +14,7 @@ from tfalign.geometry.namespace import Array
 Border = Literal["clamp", "zero"]
 """What lies outside an image: its nearest border pixel (``clamp``) or zero (``zero``).
 
-With ``zero`` the value fades to zero linearly over the half pixel beyond the border pixels' centres,
+With ``zero`` the value fades to zero linearly over the pixel beyond the border pixels' centres,
 because every pixel beyond the border counts as zero.
 """
 

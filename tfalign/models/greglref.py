@@ -66,9 +66,11 @@ class GRegLRef(LandmarkModel):
         Cascaded Local Refinement", CVPR Workshops 2019.
 
     Reading:
-        A 1×1 convolution stands in front of gdconv (see ``trunks.resnet``). In the training graph
-        S^t = stop_gradient(S^{t−1}) + ΔS^t, so that a loss on stage t is a loss on ΔS^t against
-        the online target S* − S^{t−1} (Equation 7) and moves nothing else through S^{t−1}.
+        A 1×1 convolution stands in front of gdconv (see ``trunks.resnet``). In
+        ``training_model`` S^t = stop_gradient(S^{t−1}) + ΔS^t, so that a loss on stage t is a loss
+        on ΔS^t against the online target S* − S^{t−1} (Equation 7) and moves nothing else through
+        S^{t−1}. A loss on the model's own output, as plain ``fit`` has it, reaches all stages
+        (Equation 5).
 
     Raises:
         ValueError: If an argument is outside its range, or the weights belong to another
@@ -110,9 +112,7 @@ class GRegLRef(LandmarkModel):
         # -- Table 1: trunk
         maps, x = TRUNKS[trunk](x, width)
         # -- Table 1: gdconv, a depthwise convolution over the whole map
-        x = depthwise_bn(
-            x, tuple(x.shape[1:3]), activation=False, padding="valid", name="gdconv"
-        )
+        x = depthwise_bn(x, tuple(x.shape[1:3]), activation=False, padding="valid", name="gdconv")
         x = layers.Flatten(name="feature")(x)
         # Keras gives a Dropout its random state only if its first rate is positive, and a training
         # phase may turn the dropout on later.
@@ -130,7 +130,7 @@ class GRegLRef(LandmarkModel):
         )
         shape_0 = layers.Reshape((num_landmarks, 2), dtype="float32", name="shape_0")(fc(x))
 
-        stages, refinement = [shape_0], []
+        stages, supervised, refinement = [shape_0], [shape_0], []
         for t in range(1, refinements + 1):
             # -- Table 2: LRefNet t, on the (T − t + 1)-th finest map
             features = maps[refinements - t]
@@ -150,12 +150,14 @@ class GRegLRef(LandmarkModel):
             y: Any = [features, stages[-1]]
             for layer in block:
                 y = layer(y)
-            previous = ops.stop_gradient(stages[-1])
-            stages.append(layers.Add(dtype="float32", name=f"shape_{t}")([previous, y]))
+            # The same sum twice: the output's gradient reaches every stage, that of a loss on the
+            # supervised stages the increment alone (Equation 7's target is computed online).
+            supervised.append(ops.add(ops.stop_gradient(stages[-1]), y))
+            stages.append(layers.Add(dtype="float32", name=f"shape_{t}")([stages[-1], y]))
             refinement += block
 
         by_id = {id(layer) for layer in refinement}
-        stacked = ops.stack(stages, axis=1)
+        stacked = ops.stack(supervised, axis=1)
         super().__init__(
             images,
             stages,
@@ -188,14 +190,17 @@ class GRegLRef(LandmarkModel):
         accuracy.
 
         Args:
-            source: A model of the same trunk, width, refinements, patch and filters.
+            source: A model of the same trunk, width and input, and, unless this one is a GRegNet,
+                of the same refinements, patch and filters.
 
         Raises:
             ValueError: If the configurations differ in more than the markup, or no conversion
                 between the schemes is defined.
         """
         mine, other = self.get_config(), source.get_config()
-        keys = ("trunk", "width", "refinements", "patch", "filters", "input_shape")
+        keys = ["trunk", "width", "input_shape"]
+        if self.refinements:
+            keys += ["refinements", "patch", "filters"]
         differing = [f"{k}={other[k]!r} (here {mine[k]!r})" for k in keys if mine[k] != other[k]]
         if differing or self.scheme is None or source.scheme is None:
             raise ValueError(
@@ -234,7 +239,7 @@ class GRegLRef(LandmarkModel):
         }
 
 
-def GRegNet(  # noqa: N802 - a model's name, as users type it
+def GRegNet(
     num_landmarks: int = 98, input_shape: Sequence[int] = (112, 112, 3), **kwargs: Any
 ) -> GRegLRef:
     """Returns the global regression network alone: ``GRegLRef`` with ``refinements=0``.

@@ -101,9 +101,7 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
             ) from error
 
 
-def save_weights(
-    model: keras.Model, path: str | os.PathLike[str], dtype: str = "float16"
-) -> None:
+def save_weights(model: keras.Model, path: str | os.PathLike[str], dtype: str = "float16") -> None:
     """Writes all variables of a model to a compressed ``.npz``, by variable path.
 
     Half precision keeps 11 significant bits, far more than training determines, and halves the

@@ -32,7 +32,7 @@ def fused_residual(x: Any, filters: int, strides: int, name: str) -> Any:
 
 
 def mobile(images: Any, width: float = 1.0) -> tuple[list[Any], Any]:
-    """Builds the trunk: a stride-2 stem, full convolutions while maps are large, then inverted residuals.
+    """Builds the trunk: full convolutions while maps are large, then inverted residuals.
 
     Args:
         images: (batch, H, W, 3), scaled.
