@@ -171,9 +171,9 @@ def head_mesh() -> HeadMesh:
     relief = layout.relief()[:, :2]
     curves = np.concatenate([curves, relief[cKDTree(curves).query(relief)[0] > 0.012]])
     # Guides one step outside the lids and lips keep creases where they belong.
-    guides = [(e - e.mean(0)) * [1.14, 1.5] + e.mean(0) for e in eyes]
-    guides += [(outer - outer.mean(0)) * [1.1, 1.22] + outer.mean(0)]
-    guides = np.concatenate(guides)[::2]
+    around = [(e - e.mean(0)) * [1.14, 1.5] + e.mean(0) for e in eyes]
+    around += [(outer - outer.mean(0)) * [1.1, 1.22] + outer.mean(0)]
+    guides = np.concatenate(around)[::2]
     guides = guides[cKDTree(curves).query(guides)[0] > 0.018]
     flat = np.concatenate([curves, guides])
     flat = np.concatenate([flat, _fill(0.078, outline[:, :2] * 0.985, flat)])

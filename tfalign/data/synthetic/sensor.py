@@ -65,7 +65,10 @@ def expose(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, boo
     if rng.random() < 0.5:
         quality = int(rng.integers(25, 96))
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise OSError("OpenCV could not decode the JPEG that it encoded")
+        image = decoded
     return image, bool(blurred)
 
 
