@@ -1,4 +1,4 @@
-"""Running models: back ends (Keras, LiteRT, any callable), crops, and a predictor on top of them."""
+"""Running models: back ends (Keras, LiteRT, any callable), crops, and a predictor over them."""
 
 from tfalign.inference.predictor import Predictor, load_predictor
 

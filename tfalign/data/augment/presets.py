@@ -46,6 +46,21 @@ GREGLREF = replace(
 )
 """GRegLRef, section 4.3; see this module's docstring for the reading."""
 
+LIGHT = AugmentConfig(
+    flip=0.5,
+    rotation=(-20.0, 20.0),
+    scale=(0.85, 1.15),
+    translation=0.06,
+    blur=0.15,
+    sharpen=0.15,
+    hue_saturation=0.15,
+    contrast=0.15,
+    brightness=0.15,
+    grey=0.15,
+    noise=0.15,
+)
+"""Ours, for the last steps of a short training: nearer to the crops that a model will see."""
+
 OCCLUSION = replace(GREGLREF, occlusion=0.3)
 """GRegLRef's with random occlusion added: every effect of this package is on (ours)."""
 
@@ -67,6 +82,7 @@ PRESETS: dict[str, AugmentConfig] = {
     "deepreg": DEEPREG,
     "geometry": GEOMETRY_ONLY,
     "greglref": GREGLREF,
+    "light": LIGHT,
     "occlusion": OCCLUSION,
     "ccnn": CCNN,
 }

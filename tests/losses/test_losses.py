@@ -1,0 +1,189 @@
+"""Losses against formulas written out in NumPy, finite differences, and the other back end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from losses.loss_gradients import value_and_gradient
+
+from tfalign import losses
+
+CORNERS = [1, 4]
+CASES = [
+    ("l2", {}),
+    ("l2", {"stage_weights": [0.0, 0.5, 2.0]}),
+    ("l2", {"squared": False, "point_reduction": "mean", "normalizer": CORNERS}),
+    ("l2", {"scale": [112.0, 56.0], "point_reduction": "mean"}),
+    ("wing", {"scale": 112.0}),
+    ("wing", {"w": 3.0, "epsilon": 0.5, "scale": 112.0, "stage_weights": [1.0, 0.0, 3.0]}),
+    ("adaptive_wing", {"scale": 112.0}),
+    ("adaptive_wing", {"omega": 8.0, "theta": 2.0, "epsilon": 0.7, "alpha": 1.5, "scale": 112.0}),
+    ("smooth_l1", {"scale": 112.0}),
+    ("smooth_l1", {"beta": 0.02, "normalizer": CORNERS}),
+]
+IDS = [f"{name}-{index}" for index, (name, _) in enumerate(CASES)]
+
+
+def coordinate_cost(name: str, e: float, a: dict) -> float:
+    """One coordinate's loss, from the papers' formulas."""
+    e = abs(e)
+    if name == "wing":
+        w, epsilon = a.get("w", 10.0), a.get("epsilon", 2.0)
+        return w * math.log(1 + e / epsilon) if e < w else e - (w - w * math.log(1 + w / epsilon))
+    if name == "smooth_l1":
+        beta = a.get("beta", 1.0)
+        return 0.5 * e * e / beta if e < beta else e - 0.5 * beta
+    omega, theta = a.get("omega", 10.0), a.get("theta", 5.0)
+    epsilon, alpha = a.get("epsilon", 1.0), a.get("alpha", 2.1)
+    if e < theta:
+        return omega * math.log(1 + (e / epsilon) ** alpha)
+    t = theta / epsilon
+    slope = omega / (1 + t**alpha) * alpha * t ** (alpha - 1) / epsilon
+    return slope * e - (theta * slope - omega * math.log(1 + t**alpha))
+
+
+def reference(name: str, a: dict, true: np.ndarray, predicted: np.ndarray) -> float:
+    """The whole loss with loops over faces, stages and points."""
+    scale = np.broadcast_to(np.asarray(a.get("scale", 1.0), np.float64), (2,))
+    faces = []
+    for shape, stages in zip(true.astype(float), predicted.astype(float), strict=True):
+        span = 1.0
+        if "normalizer" in a:
+            i, j = a["normalizer"]
+            span = math.dist(shape[i] * scale, shape[j] * scale)
+        total = 0.0
+        for stage, weight in zip(stages, a.get("stage_weights", [1.0] * len(stages)), strict=True):
+            costs = []
+            for p, q in zip(stage, shape, strict=True):
+                e = (p - q) * scale / span
+                if name == "l2":
+                    distance = math.hypot(*e)
+                    costs.append(distance**2 if a.get("squared", True) else distance)
+                else:
+                    costs.append(sum(coordinate_cost(name, value, a) for value in e))
+            reduced = sum(costs) / (len(costs) if a.get("point_reduction") == "mean" else 1)
+            total += weight * reduced
+        faces.append(total)
+    return sum(faces) / len(faces)
+
+
+@pytest.fixture
+def shapes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    true = rng.uniform(0.2, 0.8, (3, 6, 2)).astype(np.float32)
+    # Small and large errors, so that both pieces of every loss take part.
+    error = rng.normal(size=(3, 3, 6, 2)) * rng.choice([0.003, 0.2], size=(3, 3, 6, 1))
+    return true, (true[:, None] + error).astype(np.float32)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
+def test_value_is_the_formula(name: str, arguments: dict, shapes: tuple) -> None:
+    value = float(losses.get(name, **arguments)(*shapes))
+    assert value == pytest.approx(reference(name, arguments, *shapes), rel=2e-5)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
+def test_gradient_is_the_finite_difference(name: str, arguments: dict, shapes: tuple) -> None:
+    true, predicted = shapes
+    _, gradient = value_and_gradient(losses.get(name, **arguments), true, predicted)
+    wide, step = predicted.astype(np.float64), 1e-6
+    for place in [(0, 0, 0, 0), (1, 1, 2, 1), (2, 2, 5, 0), (0, 2, 3, 1), (2, 1, 4, 0)]:
+        ends = []
+        for sign in (1, -1):
+            moved = wide.copy()
+            moved[place] += sign * step
+            ends.append(reference(name, arguments, true, moved))
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert gradient[place] == pytest.approx(slope, rel=2e-3, abs=1e-4)
+
+
+@pytest.mark.jax
+def test_jax_agrees(shapes: tuple, tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", true=shapes[0], predicted=shapes[1])
+    (tmp_path / "cases.json").write_text(json.dumps(CASES))
+    program = Path(__file__).with_name("loss_gradients.py")
+    path = os.pathsep.join([str(program.parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": path}
+    subprocess.run([sys.executable, program, tmp_path], env=environment, check=True)
+    with np.load(tmp_path / "answer.npz") as answer:
+        for index, (name, arguments) in enumerate(CASES):
+            value, gradient = value_and_gradient(losses.get(name, **arguments), *shapes)
+            np.testing.assert_allclose(answer[f"value{index}"], value, rtol=1e-5)
+            np.testing.assert_allclose(
+                answer[f"gradient{index}"], gradient, rtol=1e-4, atol=1e-5, err_msg=name
+            )
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
+def test_gradient_is_finite_at_zero_error(name: str, arguments: dict, shapes: tuple) -> None:
+    true = shapes[0]
+    exact = np.repeat(true[:, None], 3, axis=1)
+    value, gradient = value_and_gradient(losses.get(name, **arguments), true, exact)
+    assert np.isfinite(value)
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
+
+
+def test_one_stage_may_come_without_its_axis(shapes: tuple) -> None:
+    true, predicted = shapes
+    loss = losses.L2Loss()
+    assert float(loss(true, predicted[:, 0])) == pytest.approx(float(loss(true, predicted[:, :1])))
+
+
+def test_equations_6_and_8_of_greglref(shapes: tuple) -> None:
+    """A loss on stage t is a loss on dS^t against the online target S* - S^(t-1) (Equation 7)."""
+    true, predicted = (array.astype(np.float64) for array in shapes)
+    increments = np.diff(predicted, axis=1)
+    targets = true[:, None] - predicted[:, :-1]
+    refinement = ((increments - targets) ** 2).sum(axis=(1, 2, 3)).mean()
+    first = ((predicted[:, 0] - true) ** 2).sum(axis=(1, 2)).mean()
+    assert float(losses.L2Loss()(*shapes)) == pytest.approx(first + refinement, rel=1e-5)
+    fine = losses.L2Loss(stage_weights=[0.0, 1.0, 1.0])
+    assert float(fine(*shapes)) == pytest.approx(refinement, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
+def test_serialises(name: str, arguments: dict, shapes: tuple) -> None:
+    loss = losses.get(name, **arguments)
+    again = keras.losses.deserialize(
+        json.loads(json.dumps(keras.losses.serialize(loss))), custom_objects={}
+    )
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+    assert float(again(*shapes)) == float(loss(*shapes))
+
+
+def test_registered_name_is_found() -> None:
+    assert isinstance(losses.get("tfalign>WingLoss", w=4.0), losses.WingLoss)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: losses.get("nothing"), "named by one of"),
+        (lambda: losses.L2Loss(point_reduction="max"), "point_reduction"),
+        (lambda: losses.L2Loss(scale=0.0), "scale"),
+        (lambda: losses.L2Loss(normalizer=[2, 2]), "normalizer"),
+        (lambda: losses.L2Loss(stage_weights=[-1.0]), "stage_weights"),
+        (lambda: losses.WingLoss(w=0.0), "`w`"),
+        (lambda: losses.AdaptiveWingLoss(alpha=1.0), "alpha"),
+        (lambda: losses.SmoothL1Loss(beta=-1.0), "beta"),
+    ],
+)
+def test_wrong_arguments(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_wrong_shapes(shapes: tuple) -> None:
+    true, predicted = shapes
+    with pytest.raises(ValueError, match=r"y_pred\.shape=\(3, 3, 5, 2\)"):
+        losses.L2Loss()(true, predicted[:, :, :5])
+    with pytest.raises(ValueError, match="one weight for each of the 3"):
+        losses.L2Loss(stage_weights=[1.0])(true, predicted)

@@ -1,0 +1,273 @@
+"""The runner: phases, resumption, refusals."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from training import tiny
+
+from tfalign import training
+from tfalign.training import CallbackSpec, Execution, LossTerm, Schedule
+
+QUIET = Execution(verbose=0)
+
+
+def run(out: Path, schedule: Schedule | None = None, **arguments: Any) -> tuple[Any, Any]:
+    """Trains a freshly made model, as a restarted program would."""
+    keras.utils.set_random_seed(7)
+    model = tiny.Tiny()
+    arguments = {"train": tiny.feed(), "validation": tiny.validation(), **arguments}
+    result = training.fit(model, schedule or tiny.schedule(), out=out, execution=QUIET, **arguments)
+    return model, result
+
+
+class Interrupted(Exception):
+    pass
+
+
+class StopsAt(training.ArrayFeed):
+    """A feed that breaks off before one batch of one epoch."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(*tiny.arrays(), tiny.BATCH, 1)
+        self.stop = (epoch, step)
+
+    def stream(self, first_epoch: int, epochs: int, shard: Any = (0, 1)) -> Iterator[Any]:
+        for count, batch in enumerate(super().stream(first_epoch, epochs, shard)):
+            epoch, step = divmod(count, self.steps_per_epoch)
+            if (first_epoch + epoch, step) == self.stop:
+                raise Interrupted("Interrupted")
+            yield batch
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
+    """An uninterrupted run: folder, model, result."""
+    out = tmp_path_factory.mktemp("whole")
+    return out, *run(out)
+
+
+def same_weights(model: Any, other: Any) -> None:
+    pairs = zip(model.training_model.variables, other.training_model.variables, strict=True)
+    for variable, twin in pairs:
+        np.testing.assert_allclose(variable, twin, rtol=1e-5, atol=1e-6, err_msg=variable.path)
+
+
+def comparable(rows: list[dict[str, Any]]) -> list[float]:
+    skipped = ("phase", "seconds")
+    return [row[key] for row in rows for key in sorted(row) if key not in skipped]
+
+
+def test_run_records_every_epoch(whole: tuple) -> None:
+    out, _, result = whole
+    assert [row["epoch"] for row in result.rows] == list(range(sum(tiny.EPOCHS)))
+    assert [row["phase"] for row in result.rows] == ["joint"] * 3 + ["refinement"] * 3
+    with open(out / "history.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["loss"]) for row in rows] == [row["loss"] for row in result.rows]
+    assert result.best_nme == min(row["val_nme"] for row in result.rows)
+    assert result.rows[result.best_epoch]["val_nme"] == result.best_nme
+    assert result.rows[0]["val_nme"] == result.rows[0]["val_nme_1"]
+
+
+def test_last_row_describes_the_returned_weights(whole: tuple) -> None:
+    _, model, result = whole
+    held = tiny.validation()
+    points = keras.ops.convert_to_numpy(model(held.images)) * 100 + np.float32([7, -3])
+    errors = np.linalg.norm(points - held.landmarks, axis=-1).mean(axis=1)
+    spans = np.linalg.norm(held.landmarks[:, 36] - held.landmarks[:, 45], axis=-1)
+    assert result.rows[-1]["val_nme"] == pytest.approx((errors / spans).mean(), rel=1e-5)
+
+
+# Just begun; inside phase 1; between the phases; inside phase 2, before and after a reduced rate.
+@pytest.mark.parametrize("stop", [(0, 1), (1, 2), (3, 0), (4, 1), (5, 2)])
+def test_interrupted_run_ends_like_the_whole_one(stop: tuple, whole: tuple, tmp_path: Path) -> None:
+    _, expected, expected_result = whole
+    with pytest.raises(Exception, match="Interrupted"):
+        run(tmp_path, train=StopsAt(*stop))
+    model, result = run(tmp_path)
+    same_weights(model, expected)
+    np.testing.assert_allclose(
+        comparable(result.rows), comparable(expected_result.rows), rtol=1e-5, atol=1e-7
+    )
+    assert result.best_epoch == expected_result.best_epoch
+
+
+def test_finished_run_is_only_loaded(whole: tuple) -> None:
+    out, expected, expected_result = whole
+    model, result = run(out, train=StopsAt(0, 0))
+    same_weights(model, expected)
+    assert result.rows == expected_result.rows
+
+
+def test_batches_depend_on_seed_and_epoch_only() -> None:
+    late = [images for images, _ in tiny.feed().stream(2, 1)]
+    through = [images for images, _ in tiny.feed().stream(0, 3)][-len(late) :]
+    np.testing.assert_array_equal(late, through)
+    assert not np.array_equal(late, [images for images, _ in tiny.feed(seed=2).stream(2, 1)])
+    assert not np.array_equal(late, [images for images, _ in tiny.feed().stream(1, 1)])
+    parts = [list(tiny.feed().stream(2, 1, (worker, 2))) for worker in (0, 1)]
+    for batch, first, second in zip(late, *parts, strict=True):
+        both = np.concatenate([first[0], second[0]])
+        assert {face.tobytes() for face in both} == {face.tobytes() for face in batch}
+
+
+def test_second_phase_moves_its_group_alone(tmp_path: Path, whole: tuple) -> None:
+    first = dataclasses.replace(tiny.schedule(), phases=tiny.schedule().phases[:1])
+    before, _ = run(tmp_path, first)
+    _, after, _ = whole
+    moved = {
+        variable.path.split("/")[-2]
+        for variable, twin in zip(
+            before.training_model.weights, after.training_model.weights, strict=True
+        )
+        if not np.array_equal(variable, twin)
+    }
+    # The statistics of the frozen batch normalisation stay, too.
+    assert moved == {"increment"}
+    assert after.get_layer("dropped").rate == 0.4
+    assert all(layer.trainable for layer in after.layers)
+
+
+def test_plateau_lowers_the_rate_of_the_second_phase(whole: tuple) -> None:
+    rates = [row["learning_rate"] for row in whole[2].rows if row["phase"] == "refinement"]
+    # Logged before the rule acts: the first epoch is always good, then no epoch gains 50 %.
+    np.testing.assert_allclose(rates, [1e-4, 1e-4, 5e-5], rtol=1e-6)
+
+
+def test_averaged_weights_are_the_phase_result(tmp_path: Path) -> None:
+    first = tiny.schedule().phases[0]
+    averaged, _ = run(tmp_path / "a", Schedule("a", (first,)))
+    paths = [variable.path for variable in averaged.training_model.variables]
+    with np.load(tmp_path / "a" / "checkpoint.npz") as stored:
+        raw = stored[f"model/{paths.index('fc/kernel'):05d}"]
+    raw_optimizer = dataclasses.replace(first.optimizer, ema=None)
+    plain = dataclasses.replace(first, optimizer=raw_optimizer)
+    model, _ = run(tmp_path / "b", Schedule("a", (plain,)))
+    kernel = (model.get_layer("fc").kernel, averaged.get_layer("fc").kernel)
+    # Averaging does not disturb training: the raw weights in the checkpoint are those of the run
+    # without it, and the result differs from them.
+    np.testing.assert_allclose(raw, kernel[0], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(kernel[0], kernel[1], rtol=1e-4)
+
+
+def test_best_weights_are_kept_and_returned(tmp_path: Path) -> None:
+    climbing = dataclasses.replace(
+        tiny.schedule(ema=None).phases[0],
+        learning_rate=training.LearningRateSpec(1e-3, "piecewise", boundaries=(3,), values=(5.0,)),
+    )
+    model, result = run(tmp_path, Schedule("up", (climbing,)), keep="best")
+    assert result.best_epoch == 0
+    assert result.rows[-1]["val_nme"] > result.best_nme
+    held = tiny.validation()
+    nme = held.measure(lambda images: np.asarray(model.stage_shapes(images)))["val_nme"]
+    assert nme == pytest.approx(result.best_nme, rel=1e-5)
+
+
+def test_early_stop_ends_the_phase_also_after_a_restart(tmp_path: Path) -> None:
+    joint, fine = tiny.schedule().phases
+    stuck = dataclasses.replace(
+        joint,
+        patience=0,
+        epochs=9,
+        learning_rate=training.LearningRateSpec(1e-30),
+        optimizer=training.OptimizerSpec("sgd", momentum=0.0),
+        switches={"dropout": 0.0},
+        train=("refinement",),
+    )
+    schedule = Schedule("stop", (stuck, fine))
+    with pytest.raises(Exception, match="Interrupted"):
+        run(tmp_path, schedule, train=StopsAt(9, 1))
+    assert json.loads(_state(tmp_path))["progress"]["stopped"]
+    _, result = run(tmp_path, schedule)
+    phases = [row["phase"] for row in result.rows]
+    assert 1 < phases.count("joint") < 9
+    # Epochs of the next phase are numbered, and their data drawn, as if none had been left out.
+    assert [row["epoch"] for row in result.rows if row["phase"] == "refinement"] == [9, 10, 11]
+
+
+def _state(out: Path) -> str:
+    with np.load(out / "checkpoint.npz") as stored:
+        return stored["state.json"].tobytes().decode()
+
+
+def test_start_runs_once_and_before_the_first_step(tmp_path: Path) -> None:
+    class Started(tiny.Tiny):
+        calls = 0
+
+        def to_mean(self, train: Any) -> None:
+            type(self).calls += 1
+            self.get_layer("fc").bias.assign(train.landmarks.mean(axis=0).reshape(-1))
+
+    phase = dataclasses.replace(tiny.schedule().phases[0], epochs=0, start="to_mean")
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        model = Started()
+        training.fit(model, Schedule("start", (phase,)), tiny.feed(), out=tmp_path, execution=QUIET)
+    assert Started.calls == 1
+    mean = tiny.arrays()[1].mean(axis=0).reshape(-1)
+    np.testing.assert_allclose(model.get_layer("fc").bias, mean, rtol=1e-6)
+
+
+def test_other_configuration_is_refused(whole: tuple) -> None:
+    out, _, _ = whole
+    joint, fine = tiny.schedule().phases
+    other = Schedule("tiny", (dataclasses.replace(joint, epochs=5), fine))
+    with pytest.raises(
+        ValueError, match=r"(?s)belongs to one run.*phases\[0\].epochs: there 3, wanted 5"
+    ):
+        run(out, other)
+    with pytest.raises(ValueError, match=r"train\.seed: there 1, wanted 2"):
+        run(out, train=tiny.feed(seed=2))
+    with pytest.raises(ValueError, match="identity.seed: there '\\(absent\\)', wanted 5"):
+        run(out, identity={"seed": 5})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": ("nose",)}, r"(?s)groups of the model.*'refinement'.*\('nose',\)"),
+        ({"losses": {"heatmaps": LossTerm()}}, "losses for .'heatmaps'."),
+        ({"callbacks": (CallbackSpec("Nothing"),)}, "callback='Nothing'"),
+        ({"switches": {"noise": 1}}, "switch='noise'"),
+        ({"switches": {"dropout": 1.5}}, "dropout=1.5"),
+    ],
+)
+def test_wrong_phases(change: dict, message: str, tmp_path: Path) -> None:
+    phase = dataclasses.replace(tiny.schedule().phases[0], **change)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, Schedule("wrong", (phase,)))
+
+
+def test_a_loss_that_explodes_is_an_error_not_a_checkpoint(tmp_path: Path) -> None:
+    wild = dataclasses.replace(
+        tiny.schedule(ema=None).phases[1],
+        learning_rate=training.LearningRateSpec(1e30),
+        switches={"dropout": 0.0},
+    )
+    with pytest.raises(FloatingPointError, match="not finite"):
+        run(tmp_path, Schedule("wild", (wild,)))
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_epochs_never_share_a_call(tmp_path: Path) -> None:
+    """Three steps an epoch: groups of two would take a batch of the next epoch."""
+    keras.utils.set_random_seed(7)
+    grouped = training.fit(
+        tiny.Tiny(),
+        tiny.schedule(),
+        tiny.feed(),
+        tiny.validation(),
+        out=tmp_path / "grouped",
+        execution=Execution(verbose=0, steps_per_execution=2, checkpoint_every=2),
+    )
+    _, single = run(tmp_path / "single")
+    np.testing.assert_allclose(comparable(grouped.rows), comparable(single.rows), rtol=1e-5)

@@ -1,0 +1,13 @@
+"""Keras callbacks whose state survives an interruption.
+
+A callback with ``get_state()`` (a flat mapping of names to numbers, strings, None or NumPy arrays)
+and ``set_state(state)`` is saved in every training checkpoint and restored by `tfalign.training`.
+"""
+
+from __future__ import annotations
+
+from tfalign.callbacks.early_stopping import EarlyStopping
+from tfalign.callbacks.plateau import ReduceLROnPlateau
+from tfalign.callbacks.scalar_log import ScalarLog
+
+__all__ = ["EarlyStopping", "ReduceLROnPlateau", "ScalarLog"]

@@ -1,0 +1,212 @@
+"""The command-line options that every training recipe shares, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfalign.training.compiling import Execution
+from tfalign.training.distribution import Distribution, connect
+from tfalign.training.phase import Schedule
+from tfalign.training.schedules import MODELS, Budget
+
+_PRECISIONS = {"none": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+_JIT: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
+
+
+def parser(description: str | None, model: str, batch_size: int) -> argparse.ArgumentParser:
+    """Returns a parser with the shared options.
+
+    Args:
+        description: The recipe's docstring, shown by ``--help``.
+        model: Default of ``--model``.
+        batch_size: Default of ``--batch-size``.
+    """
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="output folder; the same command continues a run that was killed",
+    )
+    made.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+
+    group = made.add_argument_group("model")
+    group.add_argument("--model", choices=sorted(MODELS), default=model)
+    group.add_argument(
+        "--width", type=float, default=1.0, help="multiplier on channels; 1 is the paper's"
+    )
+    group.add_argument(
+        "--trunk",
+        choices=("resnet18", "mobile"),
+        default="mobile",
+        help="resnet18 is the paper's, mobile is ours for phones and CPUs",
+    )
+    group.add_argument(
+        "--image-size", type=int, default=112, metavar="PIXELS", help="side of the square input"
+    )
+    group.add_argument(
+        "--init-weights",
+        type=Path,
+        metavar="FILE",
+        help="warm start from a .keras "
+        "file: every variable whose layer name and shape agree is copied",
+    )
+
+    group = made.add_argument_group("schedule")
+    group.add_argument(
+        "--schedule",
+        default="cpu",
+        metavar="published|cpu|FILE.json",
+        help="the paper's numbers, ours for a CPU, or any schedule as JSON",
+    )
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, help="length of all phases together, in epochs")
+    length.add_argument("--steps", type=int, help="the same in optimizer steps")
+    group.add_argument(
+        "--rate",
+        type=float,
+        help="learning rate of the first phase; later phases keep their proportion",
+    )
+    group.add_argument(
+        "--dropout",
+        type=float,
+        default=0.2,
+        help="inside the global regression while the refinement trains (greglref)",
+    )
+    group.add_argument("--batch-size", type=int, default=batch_size, help="over all devices")
+    group.add_argument("--augment", default="greglref", help="preset of tfalign.data.augment")
+    group.add_argument(
+        "--balance",
+        action="store_true",
+        help="show faces of rare poses more often (PDB), as GRegLRef's paper does on 300-W",
+    )
+    group.add_argument(
+        "--keep",
+        choices=("last", "best"),
+        default="last",
+        help="which weights are "
+        "the result; 'best' chooses by the validation faces, whose error is then "
+        "no longer an honest one",
+    )
+
+    group = made.add_argument_group("speed")
+    group.add_argument("--mixed-precision", choices=sorted(_PRECISIONS), default="none")
+    group.add_argument("--steps-per-execution", type=int, default=1)
+    group.add_argument("--jit", choices=sorted(_JIT), default="auto", help="XLA compilation")
+    group.add_argument("--checkpoint-every", type=int, default=1, metavar="EPOCHS")
+
+    group = made.add_argument_group("several devices")
+    group.add_argument(
+        "--strategy",
+        choices=("none", "mirrored", "data_parallel"),
+        default="none",
+        help="mirrored: devices of this host (TensorFlow); data_parallel: devices "
+        "of all processes (JAX: KERAS_BACKEND=jax)",
+    )
+    group.add_argument("--devices", nargs="+", help="for mirrored, e.g. GPU:0 GPU:1")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+    group.add_argument("--processes", type=int, default=1)
+    group.add_argument("--process-id", type=int, default=0)
+    return made
+
+
+def prepare(arguments: argparse.Namespace) -> Distribution:
+    """Sets seed and precision and connects the devices; call it before a model is made.
+
+    Returns:
+        The distribution.
+
+    Raises:
+        ValueError: If the strategy is not one of the back end.
+    """
+    distribution = connect(
+        arguments.strategy,
+        arguments.devices,
+        arguments.coordinator,
+        arguments.processes,
+        arguments.process_id,
+    )
+    keras.utils.set_random_seed(arguments.seed)
+    keras.config.set_dtype_policy(_PRECISIONS[arguments.mixed_precision])
+    return distribution
+
+
+def make_model(arguments: argparse.Namespace, num_landmarks: int, crop: str) -> Any:
+    """Makes the model that the options describe.
+
+    Args:
+        arguments: Parsed options.
+        num_landmarks: Points of the data set.
+        crop: Box convention of the data set, see `tfalign.geometry.CROP_PRESETS`.
+    """
+    side = arguments.image_size
+    return MODELS[arguments.model].make(
+        num_landmarks=num_landmarks,
+        input_shape=(side, side, 3),
+        width=arguments.width,
+        trunk=arguments.trunk,
+        dropout=arguments.dropout,
+        crop=crop,
+    )
+
+
+def make_schedule(arguments: argparse.Namespace, model: Any, steps_per_epoch: int) -> Schedule:
+    """Makes the schedule that the options describe.
+
+    Args:
+        arguments: Parsed options.
+        model: The model, whose scheme and stages the schedule needs.
+        steps_per_epoch: Batches in an epoch.
+
+    Raises:
+        FileNotFoundError: If ``--schedule`` names a file that is not there.
+        ValueError: If it names no schedule of the model, or the file is none.
+    """
+    kind = arguments.schedule
+    if kind.endswith(".json"):
+        return Schedule.from_json(Path(kind).read_text())
+    known = MODELS[arguments.model].schedules
+    if kind not in known:
+        raise ValueError(
+            f"`schedule` must be one of {sorted(known)} or a .json file. Received: "
+            f"schedule={kind!r}"
+        )
+    steps = arguments.steps
+    if arguments.epochs is not None:
+        steps = arguments.epochs * steps_per_epoch
+    return known[kind](model, Budget(steps, steps_per_epoch, arguments.rate, arguments.dropout))
+
+
+def execution(arguments: argparse.Namespace) -> Execution:
+    """Returns the choices of speed that the options describe."""
+    return Execution(
+        steps_per_execution=arguments.steps_per_execution,
+        jit_compile=_JIT[arguments.jit],
+        checkpoint_every=arguments.checkpoint_every,
+    )
+
+
+def identity(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns what decides a run's result and is in neither schedule, model nor data."""
+    weights = arguments.init_weights
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else None
+    return {"seed": arguments.seed, "init_weights": digest}
+
+
+def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses; a folder or file that must exist and does not ends the program with a message."""
+    arguments = made.parse_args(argv)
+    for name in ("data", "init_weights", "extra_ytf"):
+        path = getattr(arguments, name, None)
+        if path is not None and not path.exists():
+            made.error(f"--{name.replace('_', '-')}: no such file or folder: {path}")
+    return arguments

@@ -1,0 +1,120 @@
+"""Turns one phase into a compiled Keras model and its callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+
+from tfalign import callbacks as callback_classes
+from tfalign import losses
+from tfalign.training.distribution import Distribution
+from tfalign.training.freezing import train_only
+from tfalign.training.optimizers import build_learning_rate, build_optimizer
+from tfalign.training.phase import Phase
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Choices of speed and saving that leave the result as it is.
+
+    Attributes:
+        steps_per_execution: Optimizer steps per call into the back end, lowered to a divisor of
+            the steps of an epoch.
+        jit_compile: Whether XLA compiles the step; ``"auto"`` leaves it to Keras, which does so
+            except on a TensorFlow without an accelerator.
+        checkpoint_every: Epochs between checkpoints. A killed run repeats at most so many.
+        verbose: Keras's: 0 silent, 1 progress bar, 2 one line per epoch; ``"auto"`` takes the bar
+            on a terminal only.
+    """
+
+    steps_per_execution: int = 1
+    jit_compile: bool | Literal["auto"] = "auto"
+    checkpoint_every: int = 1
+    verbose: int | Literal["auto"] = "auto"
+
+
+def compile_phase(
+    model: Any,
+    phase: Phase,
+    length: int,
+    steps_per_epoch: int,
+    distribution: Distribution,
+    execution: Execution,
+) -> Any:
+    """Freezes what the phase does not train and compiles a model of the outputs with losses.
+
+    Args:
+        model: The landmark model.
+        phase: The phase.
+        length: Its length in epochs.
+        steps_per_epoch: Optimizer steps in an epoch.
+        distribution: Where it runs.
+        execution: How it runs.
+
+    Returns:
+        A ``keras.Model`` on the same layers, whose optimizer's variables exist.
+
+    Raises:
+        ValueError: If the phase names an unknown output or group.
+    """
+    whole = model.training_model
+    unknown = sorted(set(phase.losses) - set(whole.output))
+    if unknown:
+        raise ValueError(
+            f"Losses belong to the model's training outputs {sorted(whole.output)}. "
+            f"Received: phase={phase.name!r}, losses for {unknown}"
+        )
+    # Keras runs a started group of steps to its end: one across the epoch's end would take batches
+    # of the next epoch, and a resumed run would see other ones.
+    wanted = min(steps_per_epoch, max(1, execution.steps_per_execution))
+    per_call = max(n for n in range(1, wanted + 1) if steps_per_epoch % n == 0)
+    with distribution.scope():
+        train_only(whole, model.groups, phase.train)
+        trainer = keras.Model(whole.inputs, {name: whole.output[name] for name in phase.losses})
+        rate = build_learning_rate(phase.learning_rate, length * steps_per_epoch)
+        trainer.compile(
+            optimizer=build_optimizer(
+                phase.optimizer, rate, mirrored=distribution.strategy == "mirrored"
+            ),
+            loss={
+                name: losses.get(term.loss, **term.arguments) for name, term in phase.losses.items()
+            },
+            loss_weights={name: term.weight for name, term in phase.losses.items()},
+            jit_compile=execution.jit_compile,
+            steps_per_execution=per_call,
+        )
+        trainer.optimizer.build(trainer.trainable_variables)
+    return trainer
+
+
+def phase_callbacks(phase: Phase) -> list[Any]:
+    """Makes the phase's own callbacks: those it lists, the plateau rule and early stopping.
+
+    Raises:
+        ValueError: If a listed name is no class of `tfalign.callbacks`.
+    """
+    made = []
+    for spec in phase.callbacks:
+        if spec.name not in callback_classes.__all__:
+            raise ValueError(
+                f"A phase's callbacks are named by one of {sorted(callback_classes.__all__)}. "
+                f"Received: phase={phase.name!r}, callback={spec.name!r}"
+            )
+        made.append(getattr(callback_classes, spec.name)(**spec.arguments))
+    rate = phase.learning_rate
+    if rate.kind == "plateau":
+        made.append(
+            callback_classes.ReduceLROnPlateau(
+                rate.monitor, rate.factor, rate.patience, rate.threshold, min_lr=rate.final
+            )
+        )
+    if phase.patience is not None:
+        made.append(callback_classes.EarlyStopping(patience=phase.patience))
+    return made
+
+
+def watches_validation(callback: Any) -> bool:
+    """Returns whether the callback reads validation numbers, and so must run after them."""
+    return isinstance(callback, callback_classes.ReduceLROnPlateau | callback_classes.EarlyStopping)

@@ -1,0 +1,272 @@
+"""The one runner: executes any schedule of phases on any landmark model, and survives a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from tfalign import callbacks as callback_classes
+from tfalign.training.checkpoint import (
+    assign_variables,
+    load_checkpoint,
+    read_variables,
+    save_checkpoint,
+    variables_of,
+)
+from tfalign.training.compiling import (
+    Execution,
+    compile_phase,
+    phase_callbacks,
+    watches_validation,
+)
+from tfalign.training.distribution import Distribution
+from tfalign.training.epoch_end import (
+    Keep,
+    Measure,
+    Progress,
+    callback_states,
+    restore_callbacks,
+)
+from tfalign.training.feed import Batch, Feed, named_targets
+from tfalign.training.freezing import apply_switches, trainable_flags_kept
+from tfalign.training.phase import Phase, Schedule
+from tfalign.training.run_record import claim_folder
+from tfalign.training.validation import Validation, stage_predictor
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What `fit` returns.
+
+    Attributes:
+        rows: One row per epoch: epoch, phase, losses, learning rate, validation, seconds.
+        best_nme: Lowest validation NME, a fraction; infinity without validation.
+        best_epoch: The epoch, counted over the run from 0, that reached it, or -1.
+        seconds: Time spent in the epochs, interruptions left out.
+    """
+
+    rows: list[dict[str, Any]]
+    best_nme: float
+    best_epoch: int
+    seconds: float
+
+
+def fit(
+    model: Any,
+    schedule: Schedule,
+    train: Feed,
+    validation: Validation | None = None,
+    *,
+    out: str | Path,
+    keep: Literal["last", "best"] = "last",
+    distribution: Distribution | None = None,
+    execution: Execution | None = None,
+    identity: dict[str, Any] | None = None,
+) -> TrainingResult:
+    """Trains a model by a schedule and leaves it with the result's weights.
+
+    ``out`` receives ``run.json`` (the run's configuration), ``checkpoint.npz``, ``best.npz``,
+    ``history.csv`` and ``tensorboard/``. Called again with the same arguments and a freshly made
+    model after the process was killed, at whatever moment, it continues after the last checkpoint:
+    weights, optimizer moments and averages, random states, learning-rate and callback states come
+    from the file, and data depend on seed and epoch alone, so the result is the uninterrupted
+    run's within float noise. Called again after the end, it only loads the result.
+
+    Args:
+        model: A `tfalign.models.LandmarkModel` made from a fixed seed
+            (``keras.utils.set_random_seed``), within ``distribution.scope()``. Under mixed
+            precision Keras scales the loss where float16 needs it.
+        schedule: The phases.
+        train: Training batches.
+        validation: Held-out faces; ``val_nme`` is then logged and the best weights are kept.
+        out: Output folder.
+        keep: Which weights the model has at the end: the last ones, or the best on
+            ``validation``. "best" makes the validation number an optimistic one.
+        distribution: From `tfalign.training.connect`; None uses the default device.
+        execution: Speed and saving.
+        identity: Further plain data that decides the result and that the other arguments do not
+            show, such as the seed and the initial weights' origin.
+
+    Returns:
+        The history and the best value.
+
+    Raises:
+        ValueError: If ``out`` holds another configuration's run, a phase names an unknown group or
+            output, a callback watches a number that is not logged, or the batch does not divide.
+        FloatingPointError: If the loss becomes infinite or NaN.
+    """
+    run = _Run(
+        model,
+        schedule,
+        train,
+        validation,
+        Path(out),
+        keep,
+        distribution or Distribution(),
+        execution or Execution(),
+    )
+    claim_folder(run.out, run.configuration(identity or {}), write=run.distribution.writes)
+    with trainable_flags_kept(model.training_model):
+        return run.execute()
+
+
+@dataclass
+class _Run:
+    model: Any
+    schedule: Schedule
+    train: Feed
+    validation: Validation | None
+    out: Path
+    keep: str
+    distribution: Distribution
+    execution: Execution
+
+    def __post_init__(self) -> None:
+        self.progress = Progress()
+        self.predict = stage_predictor(self.model.training_model)
+
+    def configuration(self, identity: dict[str, Any]) -> dict[str, Any]:
+        config = {
+            "schedule": self.schedule.get_config(),
+            "model": {"class": type(self.model).__name__, "config": self.model.get_config()},
+            "train": self.train.describe(),
+            "validation": self.validation
+            and {
+                "protocol": self.validation.protocol,
+                "data": self.validation.fingerprint,
+            },
+            "keep": self.keep,
+            "strategy": self.distribution.strategy,
+            "replicas": self.distribution.replicas,
+            "backend": keras.backend.backend(),
+            "dtype_policy": keras.config.dtype_policy().name,
+            "identity": identity,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+        return plain
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.npz"
+
+    @property
+    def best(self) -> Path:
+        return self.out / "best.npz"
+
+    def execute(self) -> TrainingResult:
+        stored = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
+        if stored is not None:
+            self.progress = Progress(**stored[1]["progress"])
+        first_epoch = 0
+        for index, phase in enumerate(self.schedule.phases):
+            length = phase.length(self.train.steps_per_epoch)
+            apply_switches(self.model, phase.switches)
+            if index >= self.progress.phase:
+                if index > self.progress.phase:
+                    self.progress.phase, self.progress.epoch = index, 0
+                    self.progress.stopped = False
+                self._run_phase(phase, length, first_epoch, stored)
+                stored = None
+            first_epoch += length
+        if self.keep == "best" and self.best.exists():
+            arrays, _ = load_checkpoint(self.best)
+            assign_variables("model", self._variables(), arrays)
+        progress = self.progress
+        return TrainingResult(
+            progress.rows, progress.best_nme, progress.best_epoch, progress.seconds
+        )
+
+    def _variables(self) -> list[keras.Variable]:
+        return variables_of(self.model.training_model)
+
+    def _run_phase(
+        self,
+        phase: Phase,
+        length: int,
+        first_epoch: int,
+        stored: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
+    ) -> None:
+        trainer = compile_phase(
+            self.model, phase, length, self.train.steps_per_epoch, self.distribution, self.execution
+        )
+        special = phase_callbacks(phase)
+
+        def save() -> None:
+            if not self.distribution.writes:
+                return
+            states, arrays = callback_states(special)
+            arrays.update(read_variables("model", self._variables()))
+            arrays.update(read_variables("optimizer", trainer.optimizer.variables))
+            state = {"progress": dataclasses.asdict(self.progress), "callbacks": states}
+            save_checkpoint(self.checkpoint, arrays, state)
+
+        if stored is not None:
+            arrays, state = stored
+            assign_variables("model", self._variables(), arrays)
+            assign_variables("optimizer", trainer.optimizer.variables, arrays)
+            restore_callbacks(special, state["callbacks"], arrays)
+        elif phase.start is not None:
+            getattr(self.model, phase.start)(self.train)
+            save()
+        done = self.progress.epoch
+        if done >= length or self.progress.stopped:
+            if done > 0:
+                # Killed between a phase's last checkpoint and the next phase's first: what Keras
+                # does at the end of `fit`, the step from raw to averaged weights, is done here.
+                trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
+            return
+        steps = self.train.steps_per_epoch
+        writes = self.distribution.writes
+        own = [callback for callback in special if not watches_validation(callback)]
+        watching = [callback for callback in special if watches_validation(callback)]
+        log = (
+            [callback_classes.ScalarLog(str(self.out / "tensorboard"), first_epoch)]
+            if writes and callback_classes.ScalarLog.available()
+            else []
+        )
+        measure = Measure(
+            self.model,
+            self.validation,
+            self.predict,
+            self.progress,
+            first_epoch,
+            self.best if writes else None,
+        )
+        record = Keep(
+            self.progress,
+            phase.name,
+            first_epoch,
+            self.execution.checkpoint_every,
+            length,
+            save,
+            self.out / "history.csv" if writes else None,
+        )
+        shard = self.distribution.shard(self.train.batch_size)
+
+        def stream() -> Iterable[Batch]:
+            return self.train.stream(first_epoch + done, length - done, shard)
+
+        trainer.fit(
+            named_targets(stream, phase.losses),
+            epochs=length,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            callbacks=[*own, measure, *watching, *log, record],
+            shuffle=False,
+            verbose=self._verbosity(),
+        )
+
+    def _verbosity(self) -> int:
+        if not self.distribution.writes:
+            return 0
+        if self.execution.verbose == "auto":
+            return 1 if sys.stdout.isatty() else 2
+        return self.execution.verbose

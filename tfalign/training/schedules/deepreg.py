@@ -1,0 +1,167 @@
+"""DeepReg's training: the published schedule, and the same with a start in closed form.
+
+=====================  ============================  ==========================================
+what                   published (3.2)               ours, `closed_form`
+=====================  ============================  ==========================================
+sequential learning    SGD with dropout,             the solution that this SGD approaches
+                       stage after stage             (``DeepReg.solve_sequential``)
+joint learning         SGD with dropout, all stages  the same
+  loss                 0.5 |s^T - s*|^2              the same
+  optimizer            SGD, momentum 0.9             the same
+  learning rate        0.01, lowered by hand when    0.01, halved when the error of the
+                       validation stops improving    validation faces stops improving
+  batch                100                           the recipe's ``--batch-size``
+  end                  validation stops improving    the same, or the budget
+  dropout              0.5                           0.5
+=====================  ============================  ==========================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfalign.models import DeepReg
+from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+from tfalign.training.schedules.budget import Budget
+
+SOURCE = (
+    "Shi, Xiong, Fan, Zhang, Wang, Yu, Liu, 'Deep Regression for Face Alignment', 2014, sections "
+    "3.1, 3.2 and 3.2.2"
+)
+DROPOUT = 0.5
+# The paper gives no lengths: phases end when validation stops improving, at the latest here.
+LONGEST = 200
+JOINT_EPOCHS = 60
+
+
+def published(local_layers: int = 5, global_layer: bool = True) -> Schedule:
+    """Returns the paper's schedule: sequential pre-training by SGD with dropout, then joint.
+
+    Args:
+        local_layers: T.
+        global_layer: Whether there is a global regression to learn.
+    """
+    stages = (["global"] if global_layer else []) + [f"local_{t + 1}" for t in range(local_layers)]
+    first = 0 if global_layer else 1
+    phases = [
+        Phase(
+            name=f"sequential_{stage}",
+            losses={"stages": _half_square(local_layers, first + index)},
+            # The error that is watched must be the stage's own: later stages add nothing yet.
+            learning_rate=_plateau(0.01),
+            epochs=LONGEST,
+            train=(stage,),
+            switches={"dropout": DROPOUT},
+            patience=20,
+        )
+        for index, stage in enumerate(stages)
+    ]
+    return Schedule(
+        "deepreg_published", (*phases, joint(local_layers, epochs=LONGEST)), SOURCE
+    )
+
+
+def sequential(local_layers: int = 5) -> Schedule:
+    """Returns sequential learning alone, in closed form: SequentialReg.
+
+    Args:
+        local_layers: T.
+    """
+    return Schedule("deepreg_sequential", (_closed_form(local_layers),), _ours())
+
+
+def closed_form(
+    local_layers: int = 5, epochs: int = JOINT_EPOCHS, rate: float = 0.01
+) -> Schedule:
+    """Returns sequential learning in closed form, followed by joint learning.
+
+    Args:
+        local_layers: T.
+        epochs: Of joint learning.
+        rate: First learning rate of joint learning.
+    """
+    phases = (_closed_form(local_layers), joint(local_layers, epochs, rate))
+    return Schedule("deepreg_closed_form", phases, _ours())
+
+
+def joint(local_layers: int, epochs: int, rate: float = 0.01) -> Phase:
+    """Returns joint learning: all regressions, on the last stage's error."""
+    return Phase(
+        name="joint",
+        losses={"stages": _half_square(local_layers, local_layers)},
+        learning_rate=_plateau(rate),
+        optimizer=OptimizerSpec(kind="sgd", momentum=0.9),
+        epochs=epochs,
+        switches={"dropout": DROPOUT},
+        patience=20,
+    )
+
+
+def _closed_form(local_layers: int) -> Phase:
+    # 0 epochs: the phase is its start.
+    return dataclasses.replace(
+        joint(local_layers, epochs=0), name="sequential", start="solve_sequential", patience=None
+    )
+
+
+def _half_square(local_layers: int, stage: int) -> LossTerm:
+    weights = [float(index == stage) for index in range(local_layers + 1)]
+    return LossTerm("l2", weight=0.5, arguments={"stage_weights": weights})
+
+
+def _plateau(base: float) -> LearningRateSpec:
+    return LearningRateSpec(base, kind="plateau", patience=4, factor=0.5, final=base / 100)
+
+
+def _ours() -> str:
+    return f"ours, after {SOURCE}"
+
+
+def make(width: float = 1.0, trunk: str = "", dropout: float = 0.0, **arguments: Any) -> DeepReg:
+    """Makes the model of the recipes' options, of which some belong to networks.
+
+    Args:
+        width: Must be 1: descriptors have no channels to multiply.
+        trunk: Ignored; there is none.
+        dropout: Ignored; the schedule sets 0.5, as the paper does.
+        **arguments: Of ``DeepReg``.
+
+    Raises:
+        ValueError: If ``width`` is not 1.
+    """
+    del trunk, dropout
+    if width != 1.0:
+        raise ValueError(f"DeepReg has one width, 1. Received: width={width}")
+    return DeepReg(**arguments)
+
+
+def published_for(model: Any, budget: Budget) -> Schedule:
+    """Returns the published schedule for a model; a budget divides its steps among the phases."""
+    schedule = published(model.local_layers, model.global_layer)
+    phases = schedule.phases
+    if budget.steps is not None:
+        epochs = max(1, budget.epochs // len(phases))
+        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in phases)
+    if budget.rate is not None:
+        phases = tuple(
+            dataclasses.replace(phase, learning_rate=_plateau(budget.rate)) for phase in phases
+        )
+    if phases == schedule.phases:
+        return schedule
+    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+
+
+def sequential_for(model: Any, budget: Budget) -> Schedule:
+    """Returns sequential learning in closed form for a model; it has no steps to budget."""
+    del budget
+    return sequential(model.local_layers)
+
+
+def closed_form_for(model: Any, budget: Budget) -> Schedule:
+    """Returns closed form and joint learning for a model and a budget."""
+    return closed_form(
+        model.local_layers,
+        epochs=JOINT_EPOCHS if budget.steps is None else budget.epochs,
+        rate=0.01 if budget.rate is None else budget.rate,
+    )
