@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tfalign.data import balance
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.data.readers.reader import Reader
@@ -17,6 +19,8 @@ from tfalign.training.finish import finish
 from tfalign.training.runner import fit
 from tfalign.training.validation import Validation
 from tfalign.training.warm_start import warm_start
+
+CALIBRATION_FACES = 200
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ def train_and_measure(
         f"{faces.test_name}",
         flush=True,
     )
+    # First, so that a warm start that leaves the first stage as it is leaves it at the mean shape.
+    model.set_mean_shape(cache.unit_landmarks.mean(axis=0))
     if arguments.init_weights:
         print(warm_start(model, arguments.init_weights).table())
-    else:
-        model.set_mean_shape(cache.unit_landmarks.mean(axis=0))
     rows = balance.pose_balance(cache.landmarks).indices if arguments.balance else None
     feed = CacheFeed(cache, arguments.batch_size, arguments.augment, arguments.seed, rows)
     validation = Validation.from_cache(held_out, faces.protocol)
@@ -80,6 +84,9 @@ def train_and_measure(
     )
     if not distribution.writes:
         return {}
+    # Training faces for the calibration of a quantized export: never test faces.
+    spread = np.linspace(0, len(cache) - 1, min(CALIBRATION_FACES, len(cache))).astype(int)
+    cache.take(spread).save(arguments.out / "calibration")
     if faces.test is not faces.held_out:
         test = CropCache.build(faces.test, model.crop, model.image_size)
         validation = Validation.from_cache(test, faces.protocol)

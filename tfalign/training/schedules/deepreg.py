@@ -14,6 +14,9 @@ joint learning         SGD with dropout, all stages  the same
   end                  validation stops improving    the same, or the budget
   dropout              0.5                           0.5
 =====================  ============================  ==========================================
+
+The recipes' options for it are ``--model deepreg --augment deepreg --image-size 128 --batch-size
+100``; the schedule "cpu" is `closed_form`. ``recipes/deepreg_stages.py`` compares the paper's variants.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ DROPOUT = 0.5
 # The paper gives no lengths: phases end when validation stops improving, at the latest here.
 LONGEST = 200
 JOINT_EPOCHS = 60
+# Epochs without progress on the validation faces before the rate is halved; by hand in the paper.
+PATIENCE = 4
 
 
 def published(local_layers: int = 5, global_layer: bool = True) -> Schedule:
@@ -57,9 +62,7 @@ def published(local_layers: int = 5, global_layer: bool = True) -> Schedule:
         )
         for index, stage in enumerate(stages)
     ]
-    return Schedule(
-        "deepreg_published", (*phases, joint(local_layers, epochs=LONGEST)), SOURCE
-    )
+    return Schedule("deepreg_published", (*phases, joint(local_layers, epochs=LONGEST)), SOURCE)
 
 
 def sequential(local_layers: int = 5) -> Schedule:
@@ -72,7 +75,10 @@ def sequential(local_layers: int = 5) -> Schedule:
 
 
 def closed_form(
-    local_layers: int = 5, epochs: int = JOINT_EPOCHS, rate: float = 0.01
+    local_layers: int = 5,
+    epochs: int = JOINT_EPOCHS,
+    rate: float = 0.01,
+    patience: int = PATIENCE,
 ) -> Schedule:
     """Returns sequential learning in closed form, followed by joint learning.
 
@@ -80,17 +86,18 @@ def closed_form(
         local_layers: T.
         epochs: Of joint learning.
         rate: First learning rate of joint learning.
+        patience: Epochs without progress before the rate is halved.
     """
-    phases = (_closed_form(local_layers), joint(local_layers, epochs, rate))
+    phases = (_closed_form(local_layers), joint(local_layers, epochs, rate, patience))
     return Schedule("deepreg_closed_form", phases, _ours())
 
 
-def joint(local_layers: int, epochs: int, rate: float = 0.01) -> Phase:
+def joint(local_layers: int, epochs: int, rate: float = 0.01, patience: int = PATIENCE) -> Phase:
     """Returns joint learning: all regressions, on the last stage's error."""
     return Phase(
         name="joint",
         losses={"stages": _half_square(local_layers, local_layers)},
-        learning_rate=_plateau(rate),
+        learning_rate=_plateau(rate, patience),
         optimizer=OptimizerSpec(kind="sgd", momentum=0.9),
         epochs=epochs,
         switches={"dropout": DROPOUT},
@@ -110,8 +117,8 @@ def _half_square(local_layers: int, stage: int) -> LossTerm:
     return LossTerm("l2", weight=0.5, arguments={"stage_weights": weights})
 
 
-def _plateau(base: float) -> LearningRateSpec:
-    return LearningRateSpec(base, kind="plateau", patience=4, factor=0.5, final=base / 100)
+def _plateau(base: float, patience: int = PATIENCE) -> LearningRateSpec:
+    return LearningRateSpec(base, kind="plateau", patience=patience, factor=0.5, final=base / 100)
 
 
 def _ours() -> str:

@@ -1,0 +1,67 @@
+"""Packs a trained model as weights that ship with the package.
+
+    python recipes/publish_weights.py runs/300w/model.keras --name 300w \\
+        --metrics runs/300w_holdout/metrics.json --provenance "how it was trained" \\
+        --licence "terms of the training data"
+
+Writes tfalign/weights/NAME.npz (half precision) and its sidecar NAME.json: class, configuration,
+provenance, licence, MACC, parameters, and the error that ``recipes/evaluate.py`` measured. Evaluate
+the packed weights themselves afterwards (``--model NAME``) and publish again with that file: the
+sidecar then holds the figure of exactly what ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfalign import macc
+from tfalign.models import save_weights
+from tfalign.models.weights import WEIGHTS_DIR
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="a .keras file")
+    parser.add_argument("--name", required=True, help="the preset's name")
+    parser.add_argument(
+        "--metrics", type=Path, required=True, help="metrics.json of recipes/evaluate.py"
+    )
+    parser.add_argument("--provenance", required=True, help="how the weights were made, in words")
+    parser.add_argument("--licence", required=True, help="terms that bind their use, in words")
+    return parser
+
+
+def main() -> None:
+    arguments = options().parse_args()
+    model: Any = keras.saving.load_model(arguments.model, compile=False)
+    measured = json.loads(arguments.metrics.read_text(encoding="utf-8"))
+    report = macc.count(model)
+    WEIGHTS_DIR.mkdir(exist_ok=True)
+    file = WEIGHTS_DIR / f"{arguments.name}.npz"
+    save_weights(model, file)
+    sidecar = {
+        "class": type(model).__name__,
+        "config": model.get_config(),
+        "file": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "macc": report.macc,
+        "params": report.params,
+        "provenance": arguments.provenance,
+        "licence": arguments.licence,
+        "measured": measured,
+    }
+    path = WEIGHTS_DIR / f"{arguments.name}.json"
+    path.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
+    print(f"{file} ({file.stat().st_size / 1e6:.2f} MB) and {path}")
+
+
+if __name__ == "__main__":
+    main()

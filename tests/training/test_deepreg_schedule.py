@@ -1,0 +1,105 @@
+"""DeepReg's schedules: the paper's numbers, and a run of each kind."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from training import tiny
+
+from tfalign import training
+from tfalign.models import DeepReg
+from tfalign.training.schedules import MODELS, Budget, deepreg
+
+
+def test_published_numbers() -> None:
+    schedule = deepreg.published()
+    names = [phase.name for phase in schedule.phases]
+    assert names == ["sequential_global", *(f"sequential_local_{t}" for t in range(1, 6)), "joint"]
+    for stage, phase in enumerate(schedule.phases):
+        assert (phase.optimizer.kind, phase.optimizer.momentum) == ("sgd", 0.9)
+        assert (phase.learning_rate.base, phase.learning_rate.kind) == (0.01, "plateau")
+        assert phase.switches == {"dropout": 0.5}
+        term = phase.losses["stages"]
+        assert (term.loss, term.weight) == ("l2", 0.5)
+        # Each phase is measured on the stage that it trains, joint learning on the last.
+        assert term.arguments["stage_weights"].index(1.0) == min(stage, 5)
+        assert sum(term.arguments["stage_weights"]) == 1.0
+    trained = [phase.train for phase in schedule.phases]
+    assert trained == [("global",), *((f"local_{t}",) for t in range(1, 6)), ("all",)]
+
+
+def test_without_a_global_layer_the_first_regression_is_local() -> None:
+    schedule = deepreg.published(2, global_layer=False)
+    assert [phase.train[0] for phase in schedule.phases] == ["local_1", "local_2", "all"]
+    assert schedule.phases[0].losses["stages"].arguments["stage_weights"] == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["published", "sequential", "cpu"])
+def test_schedules_survive_json_and_follow_the_budget(name) -> None:
+    model = DeepReg(num_landmarks=68, input_shape=(64, 64, 3), local_layers=1)
+    schedule = MODELS["deepreg"].schedules[name](model, Budget(40, 4, rate=0.003))
+    text = json.dumps(schedule.get_config())
+    assert training.Schedule.from_config(json.loads(text)) == schedule
+    assert sum(phase.length(4) for phase in schedule.phases) <= 10
+    if name != "sequential":
+        assert schedule.phases[-1].learning_rate.base == 0.003
+
+
+def test_maker_refuses_a_width() -> None:
+    with pytest.raises(ValueError, match="width=0.5"):
+        deepreg.make(width=0.5, num_landmarks=68)
+    model = deepreg.make(width=1.0, trunk="mobile", dropout=0.2, num_landmarks=29)
+    assert model.num_landmarks == 29
+
+
+@pytest.fixture
+def data(rng) -> tuple[training.ArrayFeed, training.Validation]:
+    """Faces of noise with one bright spot that says where their landmarks are."""
+    images = rng.integers(90, 130, (24, 64, 64, 3), dtype=np.uint8)
+    _, base = tiny.arrays(1)
+    landmarks = np.repeat(base, 24, axis=0)
+    for image, points in zip(images, landmarks, strict=True):
+        x, y = rng.integers(-6, 7, 2)
+        image[28 + y : 36 + y, 28 + x : 36 + x] = 250
+        points += np.float32([x / 64, y / 64])
+    maps = np.tile(np.float32([[1, 0, 0], [0, 1, 0]]), (8, 1, 1))
+    held_out = training.Validation(images[16:], landmarks[16:] * 64, maps, "300w_inter_ocular")
+    return training.ArrayFeed(images[:16], landmarks[:16], 8), held_out
+
+
+def run(schedule, data, tmp_path) -> tuple[DeepReg, training.TrainingResult]:
+    keras.utils.set_random_seed(1)
+    model = DeepReg(input_shape=(64, 64, 3), local_layers=1, patches=(16,))
+    feed, held_out = data
+    model.set_mean_shape(feed.landmarks.mean(axis=0))
+    quiet = training.Execution(verbose=0)
+    return model, training.fit(model, schedule, feed, held_out, out=tmp_path, execution=quiet)
+
+
+def weights_of(model: DeepReg) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+
+
+def test_sequential_is_the_closed_form(data, tmp_path) -> None:
+    model, result = run(deepreg.sequential(1), data, tmp_path)
+    assert result.rows == []
+    other = DeepReg(input_shape=(64, 64, 3), local_layers=1, patches=(16,))
+    other.solve_sequential(data[0])
+    for one, expected in zip(weights_of(model), weights_of(other), strict=True):
+        np.testing.assert_allclose(one, expected, atol=1e-6)
+
+
+def test_joint_learning_goes_on_from_the_closed_form_in_all_stages(data, tmp_path) -> None:
+    model, result = run(deepreg.closed_form(1, epochs=1, rate=0.003), data, tmp_path)
+    start, _ = run(deepreg.sequential(1), data, tmp_path / "start")
+    for one, before in zip(weights_of(model), weights_of(start), strict=True):
+        assert 0 < np.abs(one - before).max() < 0.05
+    assert [row["phase"] for row in result.rows] == ["joint"]
+
+
+def test_joint_learning_alone_lowers_the_loss(data, tmp_path) -> None:
+    phase = deepreg.joint(1, epochs=12, rate=0.003)
+    _, result = run(training.Schedule("joint", (phase,)), data, tmp_path)
+    losses = [row["loss"] for row in result.rows]
+    assert np.mean(losses[-4:]) < 0.8 * losses[0]
