@@ -24,6 +24,24 @@ from tfalign import macc
 from tfalign.models import save_weights
 from tfalign.models.weights import WEIGHTS_DIR
 
+# What of metrics.json says something about the weights; the rest tells of the machine and the run.
+MEASURED = (
+    "dataset",
+    "split",
+    "last",
+    "box",
+    "protocol",
+    "normalizer",
+    "faces",
+    "nme",
+    "nme_standard_error",
+    "threshold",
+    "failure_rate",
+    "auc",
+    "parts",
+    "data_fingerprint",
+)
+
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -56,7 +74,7 @@ def main() -> None:
         "params": report.params,
         "provenance": arguments.provenance,
         "licence": arguments.licence,
-        "measured": measured,
+        "measured": {key: measured[key] for key in MEASURED if key in measured},
     }
     path = WEIGHTS_DIR / f"{arguments.name}.json"
     path.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")

@@ -6,6 +6,10 @@ from typing import Any
 
 from keras import layers
 
+# Moving statistics over about fifty batches. The usual 0.9 remembers ten: at 32 faces a batch, the
+# held-out error of a model whose weights hardly move any more still swung by a tenth of itself.
+BN_MOMENTUM = 0.98
+
 
 def scaled(channels: int, width: float, smallest: int = 8) -> int:
     """Returns ``channels · width`` rounded to a multiple of 8, at least ``smallest``.
@@ -38,7 +42,7 @@ def conv_bn(
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    x = layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
 
@@ -59,5 +63,5 @@ def depthwise_bn(
         depthwise_initializer="he_normal",
         name=f"{name}_dwconv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    x = layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activation else x

@@ -16,7 +16,7 @@ joint learning         SGD with dropout, all stages  the same
 =====================  ============================  ==========================================
 
 The recipes' options for it are ``--model deepreg --augment deepreg --image-size 128 --batch-size
-100``; the schedule "cpu" is `closed_form`. ``recipes/deepreg_stages.py`` compares the paper's variants.
+100``; the schedule "cpu" is `closed_form`. ``recipes/deepreg_stages.py`` compares the variants.
 """
 
 from __future__ import annotations
