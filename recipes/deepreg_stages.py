@@ -9,6 +9,10 @@ from the mean shape (SequentialRegLocal, DeepRegLocal). OUT/ receives table.csv 
 stages.csv (each stage on training, validation and test faces), figure_2.png (bias and variance),
 figure_4.png (error per stage) and a folder for each run; a killed run continues when the same
 command is given again.
+
+Measured with --validation 100 --batch-size 25 --patience 1 on 987 training faces (AFW, Helen), after
+8 (DeepReg) and 9 (DeepRegLocal) epochs of joint learning, NME of the 120 held-out faces:
+SequentialReg 4.507 %, DeepReg 4.386 %, DeepRegLocal 4.352 %.
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--validation", type=int, default=200, metavar="FACES")
     parser.add_argument("--image-size", type=int, default=128, metavar="PIXELS")
     parser.add_argument("--epochs", type=int, default=schedules.JOINT_EPOCHS, help="joint learning")
-    parser.add_argument("--rate", type=float, default=0.01, help="of joint learning")
+    parser.add_argument("--rate", type=float, default=schedules.RATE, help="of joint learning")
     parser.add_argument(
         "--patience",
         type=int,
