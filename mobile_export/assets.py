@@ -1,0 +1,156 @@
+"""``python -m mobile_export.assets``: writes ``android_demo_assets/``.
+
+For each shipped preset, or each ``.keras`` file given, it exports the kinds for phones and writes
+beside them what an app needs to show that it crops, runs and draws rightly: one synthetic picture,
+its face box, and the landmarks that every exported file finds in it.
+
+    PRESET/float16/  PRESET/int8/   model.tflite, metadata.json, golden.npz
+    PRESET/scheme.json              point names, parts, edges, mirror pairs
+    demo.png, demo.json             the picture; its box and landmarks in its own pixels
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_export.exporter import export, load_model
+from mobile_export.folder import replacing
+from mobile_export.runtime import LiteModel
+
+KINDS = ("float16", "int8")
+DEMO_SEED, DEMO_INDEX, DEMO_SIZE = 2019, 0, 256
+
+
+def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[str, Any]:
+    """Writes the folder's models, scheme and demo files.
+
+    Args:
+        models: Folder name → model of ``tfalign.models``.
+        calibration: Pictures from training data, see ``calibration.load``; or a mapping from
+            folder name to such pictures, where the models differ in size or crop.
+        out: The folder, e.g. ``android_demo_assets``.
+
+    Returns:
+        The content of ``demo.json``.
+
+    Raises:
+        ValueError: If there is no model, or as ``export`` says.
+    """
+    if not models:
+        raise ValueError(
+            "No weights ship with the package; name a .keras file. Received: models={}"
+        )
+    out = Path(out)
+    picture, box = demo_picture()
+    landmarks: dict[str, Any] = {}
+    for name, model in models.items():
+        pictures = calibration[name] if isinstance(calibration, Mapping) else calibration
+        for kind in KINDS:
+            fitted = pictures if kind == "int8" else None
+            result = export(model, kind, fitted, out / name / kind)
+            points = locate(LiteModel(result.path), model.crop, picture, box)
+            landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
+        with replacing(out / name) as folder:
+            _write_json(folder / "scheme.json", describe_scheme(model.scheme, model.num_landmarks))
+    demo = {"picture": "demo.png", "box": [float(v) for v in box], "landmarks": landmarks}
+    with replacing(out) as folder:
+        import cv2
+
+        cv2.imwrite(str(folder / "demo.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        _write_json(folder / "demo.json", demo)
+    return demo
+
+
+def demo_picture() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the synthetic picture (H, W, 3) uint8 RGB and its face box (4,) in its pixels."""
+    from tfalign.data.synthetic import render
+
+    sample = render(DEMO_SEED, DEMO_INDEX, DEMO_SIZE)
+    return sample.image, sample.box
+
+
+def locate(model: LiteModel, crop: Any, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Crops a face, runs the model and returns its landmarks (n, 2) in the picture's pixels.
+
+    Args:
+        model: The exported model.
+        crop: Its ``CropConvention``.
+        picture: (H, W, 3) uint8 RGB.
+        box: (4,), the face's box in the picture's pixels.
+    """
+    from tfalign import geometry
+
+    crop_from_picture = crop.crop_from_image(np.asarray(box, np.float32), model.image_size)
+    picture_from_crop = np.asarray(geometry.invert(crop_from_picture))
+    face = geometry.warp_affine(
+        picture[None].astype(np.float32), picture_from_crop[None], model.image_size
+    )
+    unit = model(np.asarray(face))[0]
+    pixels = geometry.pixel_from_unit(unit, model.image_size)
+    return np.asarray(geometry.transform_points(picture_from_crop, pixels))
+
+
+def describe_scheme(scheme: Any, num_points: int) -> dict[str, Any]:
+    """Returns a landmark scheme as plain data; a model without one has numbered points only."""
+    if scheme is None:
+        return {"name": None, "points": [f"point_{i}" for i in range(num_points)]}
+    return {
+        "name": scheme.name,
+        "sides": "left and right are the subject's",
+        "points": list(scheme.points),
+        "parts": {name: list(indices) for name, indices in scheme.parts.items()},
+        "edges": [list(edge) for edge in scheme.edges],
+        "flip_map": list(scheme.flip_map),
+        "eye_corners": None if scheme.eye_corners is None else list(scheme.eye_corners),
+    }
+
+
+def _write_json(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    from tfalign.models import shipped_presets
+
+    arguments = argparse.ArgumentParser(
+        prog="python -m mobile_export.assets",
+        description="Write android_demo_assets/: models, metadata, golden outputs, a demo picture.",
+    )
+    arguments.add_argument(
+        "models", nargs="*", help="shipped presets or .keras files (default: every preset)"
+    )
+    arguments.add_argument(
+        "--calibration",
+        required=True,
+        action="append",
+        help="training crops for int8: a folder or a crop cache; PRESET=PATH for one model alone",
+    )
+    arguments.add_argument("--out", default="android_demo_assets")
+    options = arguments.parse_args(argv)
+    try:
+        presets = shipped_presets()
+        models = {
+            name if name in presets else Path(name).stem: load_model(name)
+            for name in options.models or presets
+        }
+        named = dict(item.split("=", 1) for item in options.calibration if "=" in item)
+        common = [item for item in options.calibration if "=" not in item]
+        fitted = {name: named.get(name, *common[:1]) for name in models}
+        demo = write(models, fitted, options.out)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out}: {', '.join(demo['landmarks'])}, demo.png, demo.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""``python -m mobile_export.benchmark FILE…``: how fast exported models run on this machine.
+
+Latency is the time of one ``invoke`` through LiteRT with XNNPACK, batch 1, by the clock; the
+processor time stands beside it, which a busy machine lengthens less. Files are measured in
+turns, so that a machine that slows down slows all of them. The first file is the baseline that the
+others are compared with; give the float32 export first.
+
+The Python interpreter does not expose LiteRT's profiler, so operator times come from running every
+operator alone: a file with this one operator, its stored weights and its quantization. Their sum
+differs from the latency by what fusing and caches change; it is printed beside it.
+
+The ceiling is the fastest matrix product that LiteRT itself reaches here, measured in the same
+run with float32 and with int8 operands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mobile_export.timing import Latency, ceiling, latencies, operator_times
+
+
+def measure(
+    files: Sequence[str | Path],
+    threads: Sequence[int] = (1,),
+    runs: int = 50,
+    operators: bool = True,
+) -> dict[str, object]:
+    """Measures files side by side.
+
+    Args:
+        files: Exported ``.tflite`` files; the first is the baseline.
+        threads: Numbers of threads to measure with.
+        runs: Timed runs of each file and number of threads.
+        operators: Whether to time every operator alone (one thread).
+
+    Returns:
+        Plain data: ``"ceiling"`` in GMACC/s by operand type, and ``"files"``, one entry each with
+        its latencies in milliseconds, ratio to the baseline, share of the ceiling and operators.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a file is foreign or damaged, or a number is not positive.
+    """
+    from tfalign import macc
+
+    if not files or min(threads, default=0) < 1 or runs < 1:
+        raise ValueError(
+            "Give at least one file, and positive `threads` and `runs`. Received: "
+            f"files={list(map(str, files))}, threads={list(threads)}, runs={runs}"
+        )
+    counts = {str(file): macc.count_tflite(file).macc for file in files}
+    top = {kind: {n: ceiling(kind, n) for n in threads} for kind in ("float32", "int8")}
+    measured = {n: latencies(files, n, runs) for n in threads}
+    rows = []
+    for index, file in enumerate(files):
+        entry: dict[str, object] = {"file": str(file), "macc": counts[str(file)]}
+        lines = []
+        for n in threads:
+            latency, baseline = measured[n][index], measured[n][0]
+            # One thread's processor time is its time on an idle machine.
+            time = latency.cpu if n == 1 else latency.median
+            speed = counts[str(file)] / time / 1e6  # MACC per ms → GMACC/s
+            kind = latency.arithmetic
+            lines.append(
+                {
+                    "threads": n,
+                    **latency.to_dict(),
+                    "of_baseline": latency.median / baseline.median,
+                    "cpu_of_baseline": latency.cpu / baseline.cpu,
+                    "gmacc_per_s": speed,
+                    "ceiling": kind,
+                    "share_of_ceiling": speed / top[kind][n],
+                }
+            )
+        entry["latency"] = lines
+        if operators:
+            entry["operators"] = operator_times(file)
+        rows.append(entry)
+    return {"ceiling_gmacc_per_s": top, "runs": runs, "files": rows}
+
+
+def table(report: dict[str, object]) -> str:
+    """Returns a report of ``measure`` as text."""
+    lines = []
+    for kind, by_threads in report["ceiling_gmacc_per_s"].items():  # type: ignore[attr-defined]
+        for n, value in by_threads.items():
+            lines.append(f"ceiling {kind}, {n} threads: {value:.1f} GMACC/s")
+    for entry in report["files"]:  # type: ignore[attr-defined]
+        lines.append(f"\n{entry['file']}  {entry['macc']:,} MACC")
+        for row in entry["latency"]:
+            lines.append(
+                f"  {row['threads']} threads: median {row['median']:.3f} ms "
+                f"(5 % {row['low']:.3f}, 95 % {row['high']:.3f}), {row['of_baseline']:.3f} of the "
+                f"first file; processor time {row['cpu']:.3f} ms, {row['cpu_of_baseline']:.3f} of "
+                f"it; {row['gmacc_per_s']:.1f} GMACC/s = "
+                f"{100 * row['share_of_ceiling']:.0f} % of the {row['ceiling']} ceiling"
+            )
+        found = entry.get("operators")
+        if found:
+            total = sum(row["ms"] for row in found)
+            lines.append(f"  operators run alone, one thread, sum {total:.3f} ms:")
+            for row in found:
+                share = 100 * row["ms"] / total
+                name = f"{row['operator']:<22}{row['count']:>4}"
+                lines.append(f"    {name}{row['ms']:>10.3f} ms{share:>6.1f} %")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    arguments = argparse.ArgumentParser(
+        prog="python -m mobile_export.benchmark", description=(__doc__ or "").split("\n\n")[0]
+    )
+    arguments.add_argument("files", nargs="+", help=".tflite files; the first is the baseline")
+    arguments.add_argument("--threads", type=int, nargs="+", default=[1])
+    arguments.add_argument("--runs", type=int, default=50)
+    arguments.add_argument("--no-operators", action="store_true", help="latencies only")
+    arguments.add_argument("--json", help="also write the report to this file")
+    options = arguments.parse_args(argv)
+    try:
+        report = measure(
+            options.files, options.threads, options.runs, operators=not options.no_operators
+        )
+        if options.json:
+            Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(table(report))
+    return 0
+
+
+__all__ = ["Latency", "main", "measure", "table"]
+
+if __name__ == "__main__":
+    sys.exit(main())

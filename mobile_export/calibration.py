@@ -1,0 +1,199 @@
+"""Calibration pictures: where they come from, and why never from a test split.
+
+The ranges of int8 activations are fitted to these pictures. Fitting them to the pictures a score is
+then measured on makes the score too good, so every name that reads as a test split is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+LIMIT = 200
+"""Default number of pictures; each costs one run of the float model that keeps every tensor."""
+
+_SUBSETS = frozenset(
+    [
+        "set",
+        "data",
+        "images",
+        "crops",
+        "split",
+        "common",
+        "challenging",
+        "full",
+        "pose",
+        "largepose",
+        "expression",
+        "illumination",
+        "makeup",
+        "occlusion",
+        "blur",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Pictures to calibrate on.
+
+    Attributes:
+        images: (N, H, W, 3) uint8, RGB crops of the model's input size.
+        source: Where they come from, in words.
+    """
+
+    images: np.ndarray
+    source: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape and pixels, in hexadecimal."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).tobytes())
+        return digest.hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Number, source and fingerprint of the pictures, for the metadata."""
+        return {
+            "images": len(self.images),
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def load(source: Any, image_size: tuple[int, int], limit: int = LIMIT) -> Calibration:
+    """Reads calibration pictures.
+
+    Args:
+        source: An array (N, H, W, 3) of RGB crops in [0, 255]; a ``Calibration``; a folder of
+            face crops (PNG, JPEG or BMP, searched recursively, resized to the model's input); a
+            ``tfalign.data.pipeline.CropCache`` or the path of its ``.npz`` file.
+        image_size: (width, height) of the model's input.
+        limit: At most this many pictures, taken at even spacing.
+
+    Returns:
+        The pictures as uint8.
+
+    Raises:
+        FileNotFoundError: If a path does not exist or a folder holds no picture.
+        ValueError: If a name reads as a test split, a picture cannot be read, or an array has
+            the wrong shape or values.
+    """
+    if isinstance(source, Calibration):
+        return Calibration(_thin(_checked(source.images, image_size), limit), source.source)
+    if isinstance(source, (str, PurePath)):
+        path = Path(source)
+        refuse_test_split([str(source)])
+        if path.is_dir():
+            return _from_folder(path, image_size, limit)
+        if path.suffix == ".npz" and path.is_file():
+            from tfalign.data.pipeline import CropCache
+
+            return _from_cache(CropCache.load(path), str(path), image_size, limit)
+        raise FileNotFoundError(
+            "Calibration comes from a folder of face crops or a crop cache (.npz). Received: "
+            f"calibration={str(source)!r}"
+        )
+    if hasattr(source, "names") and hasattr(source, "maps"):
+        return _from_cache(source, "crop cache", image_size, limit)
+    return Calibration(_thin(_checked(np.asarray(source), image_size), limit), "array")
+
+
+def refuse_test_split(names: Iterable[str]) -> None:
+    """Refuses paths and sample names of which a component reads as a test split.
+
+    A component reads so if one of its words is ``testset``, ``testing`` or ``ibug`` (the
+    challenging test set of 300-W), or ``test`` alone, last, or followed by the name of a subset;
+    unless ``train`` is among its words (WFLW keeps both lists in one folder).
+
+    Raises:
+        ValueError: On the first such name.
+    """
+    for name in names:
+        for part in PurePath(name).parts:
+            if is_test_split(part):
+                raise ValueError(
+                    "Calibration must come from training data, never from a test split: a score "
+                    f"measured there afterwards would be too good. Received: {name!r} "
+                    f"({part!r} names a test split)"
+                )
+
+
+def is_test_split(component: str) -> bool:
+    """Whether one component of a path reads as a test split."""
+    words = [word for word in re.split(r"[^a-z0-9]+", component.lower()) if word]
+    if {"train", "trainset", "training"} & set(words):
+        return False
+    if {"testset", "testing", "testdata", "ibug"} & set(words):
+        return True
+    for at, word in enumerate(words):
+        if word == "test":
+            rest = words[at + 1 :]
+            # A file's suffix may follow: `list_98pt_test.txt`. `test_model.py` is no split.
+            if not rest or rest[0] in _SUBSETS | {"txt", "npz", "csv", "mat", "tfrecord"}:
+                return True
+    return False
+
+
+def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibration:
+    import cv2
+
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise FileNotFoundError(
+            f"A calibration folder holds face crops ({', '.join(SUFFIXES)}); this one holds none. "
+            f"Received: calibration={str(path)!r}"
+        )
+    refuse_test_split(str(file.relative_to(path)) for file in files)
+    images = []
+    for file in _thin(files, limit):
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ValueError(f"A calibration picture cannot be read. Received: {str(file)!r}")
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        images.append(cv2.resize(picture, image_size, interpolation=cv2.INTER_AREA))
+    return Calibration(np.stack(images), str(path.name))
+
+
+def _from_cache(cache: Any, name: str, image_size: tuple[int, int], limit: int) -> Calibration:
+    from tfalign.data.pipeline import evaluation_arrays
+
+    refuse_test_split(str(sample) for sample in cache.names)
+    images = np.asarray(evaluation_arrays(cache.take(_thin(np.arange(len(cache)), limit)))[0])
+    return Calibration(_checked(images, image_size), PurePath(name).name)
+
+
+def _checked(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    width, height = image_size
+    if images.ndim != 4 or images.shape[1:] != (height, width, 3) or not len(images):
+        raise ValueError(
+            f"Calibration pictures must be (N, {height}, {width}, 3), N > 0. Received: "
+            f"shape={images.shape}"
+        )
+    if images.dtype == np.uint8:
+        return images
+    low, high = float(np.min(images)), float(np.max(images))
+    # Pictures scaled to [0, 1] or [−1, 1] would give ranges for a picture that is nearly black.
+    if not (low >= 0.0 and 1.5 < high <= 255.0):
+        raise ValueError(
+            "Calibration pictures are RGB in [0, 255], as the camera gives them. Received: "
+            f"values from {low:g} to {high:g}"
+        )
+    return np.rint(images).astype(np.uint8)
+
+
+def _thin(items: Any, limit: int) -> Any:
+    """Takes at most ``limit`` items at even spacing."""
+    if limit < 1:
+        raise ValueError(f"`limit` must be positive. Received: limit={limit}")
+    if len(items) <= limit:
+        return items
+    keep = np.linspace(0, len(items) - 1, limit).round().astype(int)
+    return items[keep] if isinstance(items, np.ndarray) else [items[i] for i in keep]

@@ -1,0 +1,117 @@
+"""Keras model → float ``.tflite`` bytes, through the LiteRT converter.
+
+The signature is static: one picture ``image`` (1, H, W, 3), RGB in [0, 255], in; ``landmarks``
+(1, n, 2) in [0, 1]² out. Only built-in operators are allowed.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Collection
+from typing import Any
+
+from mobile_export.extras import require, require_tensorflow_backend
+from mobile_export.runtime import INPUT, OUTPUT
+
+INPUT_DTYPES = ("uint8", "float32")
+SIGNATURE = "serving_default"
+
+
+def convert(model: Any, input_dtype: str = "uint8") -> bytes:
+    """Converts a landmark model, everything in float32.
+
+    Args:
+        model: A ``keras.Model``: images (batch, H, W, 3) in [0, 255] to landmarks (batch, n, 2).
+        input_dtype: ``"uint8"`` (camera pixels as they are) or ``"float32"``.
+
+    Returns:
+        The ``.tflite`` file's bytes.
+
+    Raises:
+        ValueError: If the model's input or output is not a landmark model's, an operator is not
+            built into LiteRT (the layer is named), or Keras runs on another back end.
+        ImportError: If the optional packages are missing.
+    """
+    require("tensorflow", "ai_edge_litert")
+    require_tensorflow_backend()
+    if input_dtype not in INPUT_DTYPES:
+        raise ValueError(
+            f"`input_dtype` must be one of {INPUT_DTYPES}. Received: input_dtype={input_dtype!r}"
+        )
+    height, width, _ = picture_shape(model)
+    import keras
+    import tensorflow as tf
+
+    def endpoint(image: Any) -> dict[str, Any]:
+        return {OUTPUT: model(tf.cast(image, tf.float32), training=False)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    specification = tf.TensorSpec((1, height, width, 3), input_dtype, name=INPUT)
+    archive.add_endpoint(SIGNATURE, endpoint, [specification])
+    with tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            return bytes(converter.convert())
+        except Exception as error:
+            names = {layer.name for layer in getattr(model, "layers", ())}
+            offenders = unsupported(str(error), names)
+            if not offenders:
+                raise
+            listed = "; ".join(f"{op} in layer {layer!r}" for op, layer in offenders)
+            raise ValueError(
+                "Only operators built into LiteRT can be exported (no Flex, no custom operators). "
+                f"Received: {listed}"
+            ) from error
+
+
+def picture_shape(model: Any) -> tuple[int, int, int]:
+    """Returns (height, width, 3) of a landmark model's input.
+
+    Raises:
+        ValueError: If the model does not take one picture and return one set of landmarks.
+    """
+    shape, out = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    good = (
+        isinstance(shape, tuple)
+        and isinstance(out, tuple)
+        and (len(shape), shape[-1]) == (4, 3)
+        and (len(out), out[-1]) == (3, 2)
+        and None not in (*shape[1:], *out[1:])
+    )
+    if not good:
+        raise ValueError(
+            "A landmark model takes (batch, H, W, 3) and returns (batch, n, 2), all but the batch "
+            f"known. Received: input_shape={shape}, output_shape={out}"
+        )
+    return int(shape[1]), int(shape[2]), 3
+
+
+def unsupported(message: str, layers: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Returns (operator, Keras layer) of each operator that a converter's message refuses.
+
+    The converter writes the location ``fused["Op:", "model/layer/Op@function"]`` in front of the
+    sentence "is neither a custom op nor a flex op".
+
+    Args:
+        message: Text of the converter's error.
+        layers: Names of the model's layers; a path that holds one is cut down to it.
+    """
+    refused = re.findall(
+        r'fused\["(\w+):", "([^"@]*)@[^"]*"\][^\n]*?is neither a custom op nor a flex op', message
+    )
+    return list(dict.fromkeys((op, layer_of(path, layers)) for op, path in refused))
+
+
+def layer_of(path: str, layers: Collection[str] = ()) -> str:
+    """Returns the layer's part of an operation's path: ``model_1/crop_1/GatherV2`` → ``crop_1``."""
+    parts = path.split(";")[0].split("/")
+    for part in parts:
+        # Keras calls the scope of a repeated call of layer `crop` `crop_1`.
+        for name in (part, re.sub(r"_\d+$", "", part)):
+            if name in layers:
+                return name
+    return "/".join(parts[1:-1]) or path

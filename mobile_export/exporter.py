@@ -1,0 +1,243 @@
+"""``export``: from a Keras model to a folder with ``model.tflite`` and what belongs to it."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_export import calibration as calibrating
+from mobile_export import converter, golden, metadata, operators, parity, quantize
+from mobile_export.extras import require, require_tensorflow_backend
+from mobile_export.flatbuffer import read_graph
+from mobile_export.folder import replacing
+from mobile_export.parity import Parity
+from mobile_export.pictures import noise_pictures
+from mobile_export.recipe import Decision
+from mobile_export.runtime import LiteModel
+
+PLAIN = ("float32", "float16", "dynamic", "int8", "int8_full")
+TUNED = ("int8_qat", "pruned", "clustered")
+KINDS = PLAIN + TUNED
+"""Everything that ``export`` writes; the tuned kinds train on before they are converted."""
+CALIBRATED = ("int8", "int8_full")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote and how it compares with the Keras model.
+
+    Attributes:
+        path: The ``.tflite`` file.
+        kind: One of ``KINDS``.
+        parity: Distance to the Keras model that was converted (after tuning, for tuned kinds).
+        macc: Multiply-accumulates of one image, counted from the file.
+        size: Bytes of the file.
+        gzip_size: Bytes of the file after gzip, as an app store compresses it.
+        histogram: Operator → how often it occurs.
+        gpu: What TensorFlow's analyzer says of the GPU delegate, operator by operator.
+        metadata: The content of ``metadata.json``.
+        original_parity: Distance to the model before tuning; None for plain kinds.
+    """
+
+    path: Path
+    kind: str
+    parity: Parity
+    macc: int
+    size: int
+    gzip_size: int
+    histogram: dict[str, int]
+    gpu: dict[str, Any]
+    metadata: dict[str, Any] = field(repr=False)
+    original_parity: Parity | None = None
+
+    def table(self) -> str:
+        """The figures as text, one per line."""
+        rows = {
+            "file": str(self.path),
+            "kind": self.kind,
+            "parity": str(self.parity),
+            "MACC": f"{self.macc:,}",
+            "size": f"{self.size:,} bytes ({self.gzip_size:,} after gzip)",
+            "operators": ", ".join(f"{kind} {n}" for kind, n in self.histogram.items()),
+            "not on a GPU": ", ".join(self.gpu["refused"]) or "none",
+        }
+        if self.original_parity is not None:
+            rows["against the model before tuning"] = str(self.original_parity)
+        width = max(map(len, rows))
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in rows.items())
+
+
+def export(
+    model: Any,
+    kind: str,
+    calibration: Any = None,
+    out: str | Path = "build",
+    *,
+    input_dtype: str = "uint8",
+    images: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
+    protocol: str | None = None,
+    training: Any = None,
+    tuning: Any = None,
+) -> ExportResult:
+    """Exports a landmark model to ``out/model.tflite``, with metadata and golden outputs.
+
+    Args:
+        model: Any model of ``tfalign.models``, the path of one saved as ``.keras``, or the name
+            of weights that ship with the package.
+        kind: ``"float32"``, ``"float16"`` (weights), ``"dynamic"`` (int8 weights), ``"int8"``
+            (int8 weights and features, coordinates in float), ``"int8_full"`` (integers
+            throughout, int16 where coordinates are made), ``"int8_qat"``, ``"pruned"`` or
+            ``"clustered"`` (these three are fine-tuned first, in a process of their own).
+        calibration: For the int8 kinds: pictures from training data, see ``calibration.load``.
+        out: Folder to write; its files appear together, or none does.
+        input_dtype: Pixels of the file's input: ``"uint8"`` or ``"float32"``; RGB in [0, 255]
+            either way. ``int8_full`` always takes uint8.
+        images: Pictures (N, H, W, 3) on which the file is compared with the Keras model. By
+            default the calibration pictures (at most 32), or smooth noise where there are none.
+        truth: Annotated landmarks (N, n, 2) in [0, 1]² of ``images``; adds both models' errors.
+        protocol: The protocol of these errors, e.g. ``"300w_inter_ocular"``.
+        training: For the tuned kinds: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and
+            (N, n, 2) in [0, 1]², or a ``CropCache``.
+        tuning: A ``compression.Tuning`` with the fine-tuning's phases; None takes its defaults.
+
+    Returns:
+        The paths and figures of the export.
+
+    Raises:
+        ValueError: If an argument does not fit the kind, calibration names a test split, the
+            model is no landmark model, or an operator is not built in (its layer is named).
+        FileNotFoundError: If a path does not exist or the calibration folder is empty.
+        PermissionError: If ``out`` cannot be written.
+        ImportError: If the optional packages are missing.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+    require("tensorflow", "ai_edge_litert", "ai_edge_quantizer")
+    require_tensorflow_backend()
+    model = load_model(model) if isinstance(model, (str, Path)) else model
+    height, width, _ = converter.picture_shape(model)
+    fitted = None
+    if calibration is not None:
+        fitted = calibrating.load(calibration, (width, height))
+    if kind in CALIBRATED and fitted is None:
+        raise ValueError(
+            f"Kind {kind!r} needs calibration pictures from training data. Received: "
+            "calibration=None"
+        )
+    with replacing(out) as folder:
+        original = model
+        if kind in TUNED:
+            from mobile_export.compression import fine_tune
+
+            model, fitted = fine_tune(model, kind, training, fitted, tuning)
+        content, decisions = _content(model, kind, fitted, input_dtype, tuning)
+        graph = read_graph(content)
+        operators.check_builtin(graph)
+        (folder / "model.tflite").write_bytes(content)
+        lite = LiteModel(content)
+
+        pictures, source = _pictures(images, fitted, (width, height))
+        found = lite(pictures)
+        expected = parity.keras_landmarks(model, pictures)
+        agreement = parity.compare(found, expected, pictures, truth, protocol)
+        before = None
+        if original is not model:
+            before = parity.compare(found, original, pictures, truth, protocol)
+        golden.write(folder / "golden.npz", golden.pictures(pictures), found[:4], expected[:4])
+
+        from tfalign import macc
+
+        out_dtype = graph.tensors[graph.outputs[0]].dtype.lower()
+        data = metadata.describe(model, kind, np.dtype(lite.input_dtype).name, out_dtype)
+        data |= {
+            "recipe": [decision.to_dict() for decision in decisions],
+            "calibration": None if fitted is None else fitted.to_dict(),
+            "tuning": None if kind not in TUNED else _tuning(kind, tuning),
+            "parity": {**agreement.to_dict(), "pictures": source},
+            "size": {"bytes": len(content), "gzip_bytes": len(gzip.compress(content, mtime=0))},
+            "operators": operators.histogram(graph),
+            "gpu": operators.gpu_compatibility(content),
+            "versions": metadata.versions(),
+            "sha256": {
+                name: metadata.sha256(folder / name) for name in ("model.tflite", "golden.npz")
+            },
+        }
+        metadata.write(folder / "metadata.json", data)
+        counted = macc.count_tflite(folder / "model.tflite").macc
+    return ExportResult(
+        path=Path(out) / "model.tflite",
+        kind=kind,
+        parity=agreement,
+        macc=counted,
+        size=data["size"]["bytes"],
+        gzip_size=data["size"]["gzip_bytes"],
+        histogram=data["operators"],
+        gpu=data["gpu"],
+        metadata=data,
+        original_parity=before,
+    )
+
+
+def load_model(path: str | Path) -> Any:
+    """Loads a saved landmark model, or a shipped one by its preset's name.
+
+    Raises:
+        FileNotFoundError: If there is no such file or preset.
+        ValueError: If it is no ``.keras`` file or cannot be read.
+    """
+    import keras
+
+    from tfalign.models import from_preset, shipped_presets
+
+    if str(path) in shipped_presets():
+        return from_preset(str(path))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no such model file, nor a shipped preset of this name "
+            f"({', '.join(shipped_presets()) or 'none ships'}). Received: model={str(path)!r}"
+        )
+    if path.suffix != ".keras":
+        raise ValueError(f"A model is a .keras file. Received: model={str(path)!r}")
+    return keras.saving.load_model(path)
+
+
+def _content(
+    model: Any, kind: str, fitted: Any, input_dtype: str, tuning: Any
+) -> tuple[bytes, list[Decision]]:
+    """Returns the file's bytes and how each operator of the float graph was treated."""
+    if kind in TUNED:
+        from mobile_export.compression import base_kind
+
+        kind = base_kind(kind, tuning)
+    if kind == "int8_full":
+        return quantize.quantize_full(converter.convert(model, "float32"), fitted.images)
+    content = converter.convert(model, input_dtype)
+    if kind in ("float16", "dynamic"):
+        precision = "half" if kind == "float16" else "dynamic"
+        return quantize.quantize_weights(content, precision)
+    if kind == "int8":
+        return quantize.quantize_mixed(content, fitted.images)
+    return content, []
+
+
+def _pictures(
+    images: np.ndarray | None, fitted: Any, size: tuple[int, int]
+) -> tuple[np.ndarray, str]:
+    """Returns the pictures to compare on and what they are."""
+    if images is not None:
+        return np.asarray(images), "given"
+    if fitted is not None:
+        return fitted.images[:32], "calibration"
+    return noise_pictures(16, size), "noise"
+
+
+def _tuning(kind: str, tuning: Any) -> dict[str, Any]:
+    from mobile_export.compression import Tuning
+
+    return (tuning or Tuning()).to_dict(kind)

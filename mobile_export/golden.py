@@ -1,0 +1,96 @@
+"""Golden files: a few pictures and the landmarks an exported model gave for them.
+
+``golden.npz`` lies beside every exported model. It holds ``images`` (k, H, W, 3) uint8, the
+file's own ``landmarks`` (k, n, 2) and the Keras model's ``keras_landmarks`` (k, n, 2), both in
+[0, 1]². An app replays it as a regression test: same file, same pixels, same points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_export.runtime import LiteModel
+
+TOLERANCE_PX = {
+    "float32": 0.01,
+    "float16": 0.05,
+    "dynamic": 0.5,
+    "int8": 0.5,
+}
+"""Largest difference in input pixels between two machines running the same file. Float kernels
+add in different orders; int8 ones round at different ends of a tie, which later layers carry on."""
+QUANTIZED_TOLERANCE_PX = 0.5
+"""Of the kinds that are not listed: their weights or activations are int8."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What replaying golden outputs gave.
+
+    Attributes:
+        max_px: Largest distance to the stored landmarks, in pixels of the model's input.
+        tolerance_px: What is allowed.
+    """
+
+    max_px: float
+    tolerance_px: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file still gives the stored landmarks."""
+        return self.max_px <= self.tolerance_px
+
+
+def write(path: Path, images: np.ndarray, found: np.ndarray, expected: np.ndarray) -> None:
+    """Writes pictures (k, H, W, 3) uint8 and both models' landmarks (k, n, 2) in [0, 1]²."""
+    np.savez_compressed(
+        path,
+        images=images.astype(np.uint8),
+        landmarks=found.astype(np.float32),
+        keras_landmarks=expected.astype(np.float32),
+    )
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of a golden file.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is damaged or lacks an array.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no golden file here. Received: path={str(path)!r}")
+    try:
+        with np.load(path) as data:
+            return {key: data[key] for key in ("images", "landmarks", "keras_landmarks")}
+    except (KeyError, ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            "A golden file holds images, landmarks and keras_landmarks. Received: "
+            f"path={str(path)!r} ({error})"
+        ) from error
+
+
+def replay(model: str | Path | LiteModel, golden: str | Path, kind: str) -> Replay:
+    """Runs a model on the golden pictures and compares its landmarks with the stored ones.
+
+    Args:
+        model: The exported file or the loaded model.
+        golden: Path of its ``golden.npz``.
+        kind: The export's kind, which sets the tolerance.
+    """
+    stored = read(golden)
+    lite = model if isinstance(model, LiteModel) else LiteModel(model)
+    found = lite(stored["images"])
+    distance = np.linalg.norm((found - stored["landmarks"]) * np.array(lite.image_size), axis=-1)
+    tolerance = TOLERANCE_PX.get(kind, QUANTIZED_TOLERANCE_PX)
+    return Replay(float(distance.max()), tolerance)
+
+
+def pictures(images: Any, count: int = 4) -> np.ndarray:
+    """Returns the first ``count`` of pictures (N, H, W, 3) as uint8."""
+    return np.clip(np.rint(np.asarray(images[:count])), 0, 255).astype(np.uint8)

@@ -1,0 +1,180 @@
+"""Timing exported models, their operators one by one, and the machine's ceiling."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_export.extras import require
+from mobile_export.flatbuffer import read_graph, read_object
+from mobile_export.pictures import noise_pictures
+from mobile_export.runtime import LiteModel
+from mobile_export.single_operator import single_operator
+
+WARM_UP = 5
+"""Runs before the first timed one: they load weights into caches and start the threads."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of one run, in milliseconds.
+
+    Attributes:
+        median: The middle one, by the clock.
+        low: The 5th percentile.
+        high: The 95th percentile.
+        cpu: The middle one of the processor time of all threads, which other programs on the
+            machine lengthen less.
+        arithmetic: ``"int8"`` where most of the convolutions and products take int8 weights.
+    """
+
+    median: float
+    low: float
+    high: float
+    cpu: float
+    arithmetic: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain data."""
+        return asdict(self)
+
+
+def latencies(files: Sequence[str | Path], threads: int, runs: int) -> list[Latency]:
+    """Times several files in turns, one run of each at a time.
+
+    Args:
+        files: Exported ``.tflite`` files.
+        threads: Threads of the interpreter.
+        runs: Timed runs of each file.
+    """
+    models = [LiteModel(file, threads) for file in files]
+    for model in models:
+        model.set_image(noise_pictures(1, model.image_size)[0])
+        for _ in range(WARM_UP):
+            model.invoke()
+    times: list[list[tuple[float, float]]] = [[] for _ in models]
+    for _ in range(runs):
+        for model, found in zip(models, times, strict=True):
+            # A second run directly before the timed one brings this file's weights back into the
+            # caches, as an app that runs one model finds them.
+            model.invoke()
+            found.append(_milliseconds(model.invoke))
+    results = []
+    for file, found in zip(files, times, strict=True):
+        clock, cpu = np.array(found).T
+        median, low, high = (float(v) for v in np.percentile(clock, (50, 5, 95)))
+        results.append(Latency(median, low, high, float(np.median(cpu)), arithmetic(file)))
+    return results
+
+
+def arithmetic(file: str | Path) -> str:
+    """Returns ``"int8"`` or ``"float32"``: what most products of the file multiply."""
+    graph = read_graph(file)
+    products = [op for op in graph.operators if op.kind in _PRODUCTS and len(op.inputs) > 1]
+    integer = [op for op in products if graph.tensors[op.inputs[1]].dtype == "INT8"]
+    return "int8" if 2 * len(integer) > len(products) else "float32"
+
+
+def operator_times(file: str | Path, repeat: int = 10) -> list[dict[str, Any]]:
+    """Times every operator of a file alone, one thread, and adds up by kind.
+
+    Args:
+        file: A ``.tflite`` file.
+        repeat: Timed runs of each operator; the median of the processor time counts.
+
+    Returns:
+        ``{"operator", "count", "ms"}`` per kind, the slowest kind first. Operators that LiteRT
+        cannot run alone are counted under ``"ms": 0`` with ``"untimed"`` telling how many.
+    """
+    require("ai_edge_litert")
+    tree, graph = read_object(file), read_graph(file)
+    total: dict[str, float] = defaultdict(float)
+    count: dict[str, int] = defaultdict(int)
+    untimed: dict[str, int] = defaultdict(int)
+    for op in graph.operators:
+        count[op.kind] += 1
+        content = single_operator(tree, graph, op)
+        if content is None:
+            continue  # a weight that is expanded once, when the model is loaded
+        try:
+            run = _runner(content)
+        except (ValueError, RuntimeError):
+            untimed[op.kind] += 1
+            continue
+        run()
+        total[op.kind] += float(np.median([_milliseconds(run)[1] for _ in range(repeat)]))
+    rows = [
+        {"operator": kind, "count": n, "ms": total[kind], "untimed": untimed[kind]}
+        for kind, n in count.items()
+    ]
+    return sorted(rows, key=lambda row: -row["ms"])
+
+
+def ceiling(kind: str, threads: int) -> float:
+    """Measures LiteRT's fastest dense product, in GMACC/s.
+
+    Args:
+        kind: ``"float32"`` or ``"int8"`` operands.
+        threads: Threads of the interpreter.
+
+    Returns:
+        The best of 20 runs of a (256, 1024) × (1024, 1024) product.
+    """
+    require("tensorflow", "ai_edge_litert", "ai_edge_quantizer")
+    from ai_edge_litert.interpreter import Interpreter
+
+    rows, size = 256, 1024
+    content = _product(kind, rows, size)
+    interpreter = Interpreter(model_content=content, num_threads=threads)
+    interpreter.allocate_tensors()
+    for _ in range(WARM_UP):
+        interpreter.invoke()
+    # One thread's processor time is its time on an idle machine; of several, only the clock says.
+    best = min(_milliseconds(interpreter.invoke)[threads == 1] for _ in range(20))
+    return rows * size * size / best / 1e6
+
+
+_PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+
+
+def _product(kind: str, rows: int, size: int) -> bytes:
+    import tensorflow as tf
+
+    weight = tf.constant(np.random.default_rng(0).normal(size=(size, size)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((rows, size), tf.float32)])
+    def product(values: Any) -> Any:
+        return tf.matmul(values, weight)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([product.get_concrete_function()])
+    if kind == "int8":
+        samples = np.random.default_rng(1).normal(size=(4, rows, size)).astype(np.float32)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([sample] for sample in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return bytes(converter.convert())
+
+
+def _runner(content: bytes) -> Callable[[], None]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        # Zeros are valid for every type and, for indices, inside every map.
+        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+    return interpreter.invoke
+
+
+def _milliseconds(run: Callable[[], None]) -> tuple[float, float]:
+    """Returns the time by the clock and the processor time of one run."""
+    clock, cpu = time.perf_counter(), time.process_time()
+    run()
+    return 1e3 * (time.perf_counter() - clock), 1e3 * (time.process_time() - cpu)

@@ -1,0 +1,227 @@
+"""What tensorflow-model-optimization does to a twin before it is trained on, and how it is undone.
+
+Only ``worker`` imports this file: it needs ``tf_keras`` as TensorFlow's Keras.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow_model_optimization as tfmot
+import tf_keras
+from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
+    LastValueQuantizer,
+)
+from tensorflow_model_optimization.python.core.sparsity.keras.prunable_layer import PrunableLayer
+
+from mobile_export.twin import Twin
+from mobile_export.twin_layers import Wrapped
+
+CUSTOM = {"Wrapped": Wrapped}
+MAPS = ("BatchNormalization", "ReLU", "Add", "Concatenate", "MaxPooling2D", "AveragePooling2D")
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
+
+
+class Method:
+    """Base: how layers are wrapped, and where the trained values are found afterwards.
+
+    Attributes:
+        prefix: What the toolkit puts before a wrapped layer's name.
+    """
+
+    prefix = ""
+
+    def apply(self, model: Any, steps: int) -> Any:
+        """Returns the model to train, for ``steps`` optimizer steps."""
+        raise NotImplementedError(f"{type(self).__name__} must define `apply`.")
+
+    def callbacks(self) -> list[Any]:
+        """Returns callbacks that must see every step."""
+        return []
+
+    def base_name(self, name: str) -> str:
+        """Returns the twin's name of a layer of the model in training."""
+        return name.removeprefix(self.prefix)
+
+    def weights(self, model: Any, twin: Twin) -> dict[str, list[Any]]:
+        """Returns the trained weights of every twin layer, in its order."""
+        raise NotImplementedError(f"{type(self).__name__} must define `weights`.")
+
+
+class Quantized(Method):
+    """Quantization-aware training: kernels and feature maps are rounded as int8 will round them.
+
+    Coordinates stay as they are: adding shapes and the outputs of dense layers without activation
+    function are not rounded; the kernels of the latter are.
+    """
+
+    prefix = "quant_"
+
+    def apply(self, model: Any, steps: int) -> Any:
+        del steps
+        annotate = tfmot.quantization.keras.quantize_annotate_layer
+
+        def wrap(layer: Any) -> Any:
+            kind = type(layer).__name__
+            if kind == "Dense":
+                linear = tf_keras.activations.serialize(layer.activation) == "linear"
+                return annotate(layer, KernelOnly() if linear else None)
+            is_map = kind in MAPS and len(layer.output_shape) == 4
+            return annotate(layer) if kind in CONVOLUTIONS or is_map else layer
+
+        annotated = tf_keras.models.clone_model(model, clone_function=wrap)
+        annotated.set_weights(model.get_weights())
+        with tfmot.quantization.keras.quantize_scope({**CUSTOM, "KernelOnly": KernelOnly}):
+            return tfmot.quantization.keras.quantize_apply(annotated)
+
+    def weights(self, model: Any, twin: Twin) -> dict[str, list[Any]]:
+        names = {layer.name: layer for layer in model.layers}
+        found = {}
+        for name in twin.originals:
+            layer = names.get(self.prefix + name) or names[name]
+            trained = {_leaf(weight): weight.numpy() for weight in layer.weights}
+            # The quantizers' own variables have other names (`kernel_min`, `optimizer_step`).
+            found[name] = [trained[_leaf(w)] for w in twin.model.get_layer(name).weights]
+        return found
+
+
+class KernelOnly(tfmot.quantization.keras.QuantizeConfig):
+    """Rounds a dense layer's kernel per output and nothing else: the ``dynamic`` precision."""
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        return [(layer.kernel, PerOutput(num_bits=8, per_axis=True, symmetric=True))]
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+        return []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+        layer.kernel = quantize_weights[0]
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
+        return None
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class PerOutput(LastValueQuantizer):
+    """A range of its own for each entry of the last axis, symmetric, −127 … 127."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(narrow_range=True, **kwargs)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return {
+            f"{end}_var": layer.add_weight(
+                f"{name}_{end}",
+                shape=[tensor_shape[-1]],
+                initializer=tf_keras.initializers.Constant(value),
+                trainable=False,
+            )
+            for end, value in (("min", -6.0), ("max", 6.0))
+        }
+
+
+class Pruned(Method):
+    """Magnitude pruning: the smallest entries of each kernel become zero and stay so.
+
+    Args:
+        sparsity: Share of zeros reached at half of the steps.
+    """
+
+    prefix = "prune_low_magnitude_"
+
+    def __init__(self, sparsity: float) -> None:
+        self.sparsity = sparsity
+        PrunableLayer.register(Wrapped)
+
+    def apply(self, model: Any, steps: int) -> Any:
+        keras = tfmot.sparsity.keras
+        schedule = keras.PolynomialDecay(
+            initial_sparsity=0.0,
+            final_sparsity=self.sparsity,
+            begin_step=0,
+            end_step=max(1, steps // 2),
+            frequency=max(1, steps // 50),
+        )
+
+        def wrap(layer: Any) -> Any:
+            kernels = isinstance(layer, Wrapped) and layer.get_prunable_weights()
+            if type(layer).__name__ in ("Conv2D", "Dense") or kernels:
+                return keras.prune_low_magnitude(layer, pruning_schedule=schedule)
+            return layer
+
+        return _cloned(model, wrap)
+
+    def callbacks(self) -> list[Any]:
+        return [tfmot.sparsity.keras.UpdatePruningStep()]
+
+    def weights(self, model: Any, twin: Twin) -> dict[str, list[Any]]:
+        with tf_keras.utils.custom_object_scope(CUSTOM):
+            return _by_name(tfmot.sparsity.keras.strip_pruning(model), twin)
+
+
+class Clustered(Method):
+    """Weight clustering: each kernel holds a few different values, trained as centroids.
+
+    Args:
+        clusters: Number of values.
+    """
+
+    prefix = "cluster_"
+
+    def __init__(self, clusters: int) -> None:
+        self.clusters = clusters
+
+    def apply(self, model: Any, steps: int) -> Any:
+        del steps
+        keras = tfmot.clustering.keras
+        start = keras.CentroidInitialization.KMEANS_PLUS_PLUS
+
+        def wrap(layer: Any) -> Any:
+            if type(layer).__name__ in ("Conv2D", "Dense"):
+                return keras.cluster_weights(
+                    layer, number_of_clusters=self.clusters, cluster_centroids_init=start
+                )
+            return layer
+
+        return _cloned(model, wrap)
+
+    def weights(self, model: Any, twin: Twin) -> dict[str, list[Any]]:
+        with tf_keras.utils.custom_object_scope(CUSTOM):
+            return _by_name(tfmot.clustering.keras.strip_clustering(model), twin)
+
+
+def method(job: dict[str, Any]) -> Method:
+    """Returns the method of a job's kind."""
+    if job["kind"] == "pruned":
+        return Pruned(job["sparsity"])
+    if job["kind"] == "clustered":
+        return Clustered(job["clusters"])
+    return Quantized()
+
+
+def _cloned(model: Any, wrap: Any) -> Any:
+    """Clones a model with wrapped layers that start from its weights."""
+
+    # Pruning and clustering read a layer's weights when they wrap it, so each layer is rebuilt
+    # and filled first.
+    def rebuilt(layer: Any) -> Any:
+        copy = type(layer).from_config(layer.get_config())
+        if layer.weights:
+            copy.build(layer.input_shape)
+            copy.set_weights(layer.get_weights())
+        return wrap(copy)
+
+    return tf_keras.models.clone_model(model, clone_function=rebuilt)
+
+
+def _by_name(model: Any, twin: Twin) -> dict[str, list[Any]]:
+    return {name: model.get_layer(name).get_weights() for name in twin.originals}
+
+
+def _leaf(weight: Any) -> str:
+    return weight.name.split(":")[0].split("/")[-1]

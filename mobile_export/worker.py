@@ -1,0 +1,52 @@
+"""The fine-tuning process: ``python -m mobile_export.worker FOLDER``.
+
+Reads ``model.keras``, ``job.json`` and the data from the folder and writes ``tuned.keras``. Started
+by ``compression.fine_tune`` with ``TF_USE_LEGACY_KERAS=1``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def main(argv: Sequence[str]) -> int:
+    """Carries out the job in the folder ``argv[0]``."""
+    if os.environ.get("TF_USE_LEGACY_KERAS") != "1" or len(argv) != 1:
+        print("usage: TF_USE_LEGACY_KERAS=1 python -m mobile_export.worker FOLDER", file=sys.stderr)
+        return 2
+    import keras
+    import tf_keras
+
+    import tfalign.models  # noqa: F401 - registers the classes that the file names
+    from mobile_export import tuning_loop, tuning_methods, twin
+    from tfalign.training import Schedule
+
+    folder = Path(argv[0])
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    tf_keras.utils.set_random_seed(job["seed"])
+    model = keras.saving.load_model(folder / "model.keras")
+    pair = twin.build(model.training_model)
+    data = tuning_loop.Data(folder, job)
+    phases = Schedule.from_config(job["schedule"]).phases
+    how = tuning_methods.method(job)
+    steps = sum(phase.length(data.steps) for phase in phases) * data.steps
+    wrapped = how.apply(pair.model, steps)
+    history = tuning_loop.run(wrapped, pair, model, phases, data, how)
+    if not np.isfinite(history).all():
+        raise ValueError(f"The loss is not finite; lower the learning rate. Received: {history}")
+    for name, values in how.weights(wrapped, pair).items():
+        for variable, value in zip(twin.weights_of(pair.originals[name]), values, strict=True):
+            variable.assign(value)
+    model.save(folder / "tuned.keras")
+    print(json.dumps({"loss": history}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""Latency, operators one by one, and the ceiling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobile_export import benchmark
+from mobile_export.flatbuffer import read_graph, read_object
+from mobile_export.single_operator import single_operator
+
+
+@pytest.fixture(scope="module")
+def files(float_file: bytes, pictures: np.ndarray, tmp_path_factory: Any) -> list[Path]:
+    from mobile_export.quantize import quantize_mixed
+
+    folder = tmp_path_factory.mktemp("benchmark")
+    paths = [folder / "float32.tflite", folder / "int8.tflite"]
+    paths[0].write_bytes(float_file)
+    paths[1].write_bytes(quantize_mixed(float_file, pictures[:4])[0])
+    return paths
+
+
+def test_report(files: list[Path]) -> None:
+    report: Any = benchmark.measure(files, threads=(1, 2), runs=3)
+    first, second = report["files"]
+    assert first["macc"] == second["macc"] > 0
+    assert [row["threads"] for row in first["latency"]] == [1, 2]
+    for entry, kind in ((first, "float32"), (second, "int8")):
+        for row in entry["latency"]:
+            assert 0.0 < row["low"] <= row["median"] <= row["high"]
+            assert row["ceiling"] == kind
+            ceiling = report["ceiling_gmacc_per_s"][kind][row["threads"]]
+            assert row["share_of_ceiling"] == pytest.approx(row["gmacc_per_s"] / ceiling)
+        kinds = [op.kind for op in read_graph(entry["file"]).operators]
+        assert {row["operator"]: row["count"] for row in entry["operators"]} == {
+            kind: kinds.count(kind) for kind in kinds
+        }
+        assert all(row["untimed"] == 0 for row in entry["operators"])
+    assert first["latency"][0]["of_baseline"] == 1.0
+    text = benchmark.table(report)
+    assert "CONV_2D" in text
+    assert "of the int8 ceiling" in text
+
+
+def test_program_writes_json(files: list[Path], tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "report.json"
+    status = benchmark.main([str(files[0]), "--runs", "2", "--no-operators", "--json", str(out)])
+    assert status == 0
+    assert json.loads(out.read_text())["files"][0]["file"] == str(files[0])
+    assert "median" in capsys.readouterr().out
+
+
+def test_program_names_a_missing_file(capsys: Any) -> None:
+    assert benchmark.main(["absent.tflite"]) == 1
+    assert "absent.tflite" in capsys.readouterr().err
+
+
+def test_one_operator_alone_computes_what_it_computes_in_the_file(float_file: bytes) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    graph, tree = read_graph(float_file), read_object(float_file)
+    whole = Interpreter(model_content=float_file, experimental_preserve_all_tensors=True)
+    whole.allocate_tensors()
+    rng = np.random.default_rng(0)
+    whole.set_tensor(
+        whole.get_input_details()[0]["index"], rng.integers(0, 256, (1, 48, 48, 3), dtype=np.uint8)
+    )
+    whole.invoke()
+    op = next(op for op in graph.operators if op.kind == "FULLY_CONNECTED")
+    alone = Interpreter(model_content=single_operator(tree, graph, op))
+    alone.allocate_tensors()
+    features = whole.get_tensor(op.inputs[0])
+    alone.set_tensor(alone.get_input_details()[0]["index"], features)
+    alone.invoke()
+    found = alone.get_tensor(alone.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, whole.get_tensor(op.outputs[0]), rtol=1e-5, atol=1e-6)

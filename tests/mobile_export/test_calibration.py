@@ -1,0 +1,81 @@
+"""Calibration pictures: sources, and the refusal of test splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mobile_export.calibration import is_test_split, load, refuse_test_split
+
+SIZE = (16, 12)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test", "testset", "ibug", "list_98pt_test", "list_98pt_test.txt", "list_98pt_test_blur.txt"]
+    + ["300W-test", "Test", "test_set", "wflw_test.npz", "helen-testset", "test_images"],
+)
+def test_names_of_test_splits(name: str) -> None:
+    assert is_test_split(name)
+    with pytest.raises(ValueError, match="never from a test split"):
+        refuse_test_split([f"data/{name}/crop.png"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["train", "trainset", "list_98pt_rect_attr_train_test", "ibug68", "latest", "contest", "afw"]
+    + ["test_export0", "helen", "attested"],
+)
+def test_names_that_are_no_test_splits(name: str) -> None:
+    assert not is_test_split(name)
+
+
+def write_crops(folder: Path, count: int = 3) -> list[np.ndarray]:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    crops = [rng.integers(0, 256, (12, 16, 3), dtype=np.uint8) for _ in range(count)]
+    for at, crop in enumerate(crops):
+        cv2.imwrite(str(folder / f"{at}.png"), cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))
+    return crops
+
+
+def test_folder_is_read_in_rgb(tmp_path: Path) -> None:
+    crops = write_crops(tmp_path / "faces")
+    found = load(tmp_path / "faces", SIZE)
+    np.testing.assert_array_equal(found.images, np.stack(crops))
+    assert found.source == "faces"
+
+
+def test_folder_below_a_test_split_is_refused(tmp_path: Path) -> None:
+    write_crops(tmp_path / "helen" / "testset")
+    with pytest.raises(ValueError, match=r"'testset' names a test split"):
+        load(tmp_path / "helen", SIZE)
+
+
+def test_wrong_sources_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="folder of face crops"):
+        load(tmp_path / "absent", SIZE)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds none"):
+        load(tmp_path / "empty", SIZE)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load(tmp_path / "broken", SIZE)
+
+
+def test_arrays_are_checked() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        load(np.zeros((2, 16, 12, 3), np.uint8), SIZE)
+    with pytest.raises(ValueError, match="values from -1 to 1"):
+        load(np.linspace(-1, 1, 12 * 16 * 3).reshape(1, 12, 16, 3), SIZE)
+
+
+def test_limit_takes_pictures_at_even_spacing() -> None:
+    images = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 12, 16, 3), np.uint8)
+    found = load(images, SIZE, limit=4)
+    assert found.images[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
+    assert found.fingerprint != load(images, SIZE).fingerprint

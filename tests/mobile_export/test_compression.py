@@ -1,0 +1,122 @@
+"""Quantization-aware training, pruning and clustering, each end to end in its own process."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mobile_export
+from mobile_export.compression import Tuning
+from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    import keras
+
+    from tfalign.models import GRegLRef
+
+    keras.utils.set_random_seed(0)
+    return GRegLRef(5, (16, 16, 3), width=0.125, crop="300w")
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    from mobile_export.pictures import noise_pictures
+
+    images = noise_pictures(16, (16, 16), seed=1)
+    landmarks = np.random.default_rng(0).uniform(0.3, 0.7, (16, 5, 2)).astype(np.float32)
+    return images, landmarks
+
+
+def tuning(**settings: Any) -> Tuning:
+    phase = Phase(
+        "tune",
+        {"stages": LossTerm("l2")},
+        LearningRateSpec(1e-3),
+        OptimizerSpec("adam"),
+        epochs=2,
+    )
+    return Tuning(schedule=Schedule("test", (phase,)), batch_size=8, **settings)
+
+
+def kernels(path: Any) -> list[np.ndarray]:
+    """Returns the stored kernels of convolutions and dense layers of a float file."""
+    from mobile_export.flatbuffer import read_graph, read_object
+
+    graph, tree = read_graph(path), read_object(path)
+    found = []
+    for op in graph.operators:
+        if op.kind in ("CONV_2D", "FULLY_CONNECTED"):
+            buffer = tree.buffers[tree.subgraphs[0].tensors[op.inputs[1]].buffer]
+            found.append(np.frombuffer(bytes(buffer.data), np.float32))
+    return found
+
+
+def test_quantization_aware_training(tiny: Any, data: Any, tmp_path: Any) -> None:
+    before = [np.asarray(w).copy() for w in tiny.weights]
+    result = mobile_export.export(
+        tiny, "int8_qat", out=tmp_path, training=data, tuning=tuning(), images=data[0]
+    )
+    assert result.metadata["calibration"]["source"] == "training data"
+    assert result.histogram["QUANTIZE"] >= 1
+    assert result.original_parity is not None
+    assert result.original_parity.mean_px > result.parity.mean_px
+    for weight, value in zip(tiny.weights, before, strict=True):
+        np.testing.assert_array_equal(np.asarray(weight), value)  # the caller's model is untouched
+
+
+def test_pruning(tiny: Any, data: Any, tmp_path: Any) -> None:
+    plain = mobile_export.export(tiny, "float32", out=tmp_path / "plain")
+    result = mobile_export.export(
+        tiny, "pruned", out=tmp_path / "pruned", training=data, tuning=tuning(sparsity=0.5)
+    )
+    shares = [np.mean(kernel == 0.0) for kernel in kernels(result.path)]
+    assert min(shares) >= 0.49
+    assert result.parity.mean_px <= 1e-3
+    assert result.gzip_size < 0.8 * plain.gzip_size
+    assert result.gzip_size == len(gzip.compress(result.path.read_bytes(), mtime=0))
+
+
+def test_clustering(tiny: Any, data: Any, tmp_path: Any) -> None:
+    result = mobile_export.export(
+        tiny, "clustered", out=tmp_path, training=data, tuning=tuning(clusters=8)
+    )
+    # The last two dense kernels are stored as trained. Into the others batch normalisation is
+    # folded, which multiplies each channel by a factor of its own.
+    assert max(len(np.unique(kernel)) for kernel in kernels(result.path)[-2:]) <= 8
+    assert result.parity.mean_px <= 1e-3
+
+
+def test_failure_in_the_process_is_quoted(tiny: Any, data: Any, tmp_path: Any) -> None:
+    phase = Phase("tune", {"heatmaps": LossTerm("l2")}, LearningRateSpec(1e-3), epochs=1)
+    wrong = Tuning(schedule=Schedule("wrong", (phase,)), batch_size=8)
+    with pytest.raises(RuntimeError, match="losses must be among the outputs"):
+        mobile_export.export(tiny, "pruned", out=tmp_path, training=data, tuning=wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"sparsity": 1.0}, "`sparsity` must be in"),
+        ({"clusters": 1}, "`clusters` must be at least 2"),
+        ({"base": "int4"}, "`base` must be one of"),
+        ({"batch_size": 0}, "`batch_size` must be positive"),
+    ],
+)
+def test_settings_are_checked(settings: Any, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        Tuning(**settings)
+
+
+def test_landmarks_of_another_shape_are_refused(tiny: Any, data: Any, tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match=r"Training landmarks must be \(16, 5, 2\)"):
+        mobile_export.export(
+            tiny, "pruned", out=tmp_path, training=(data[0], data[1][:, :4]), tuning=tuning()
+        )

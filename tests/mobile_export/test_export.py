@@ -1,0 +1,206 @@
+"""Every kind of export against the Keras model, and what lies beside the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mobile_export
+from mobile_export import golden, metadata
+from tfalign import geometry, macc
+
+MEAN_PX = {"float32": 1e-3, "float16": 0.05, "dynamic": 0.5, "int8": 0.5}
+"""The project's limits on the mean distance to the Keras model, in input pixels."""
+
+
+@pytest.fixture(scope="module")
+def exports(model: Any, pictures: np.ndarray, tmp_path_factory: Any) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("exports")
+    return {
+        kind: mobile_export.export(
+            model,
+            kind,
+            calibration=pictures[:16] if kind == "int8" else None,
+            out=folder / kind,
+            images=pictures,
+        )
+        for kind in MEAN_PX
+    }
+
+
+@pytest.mark.parametrize("kind", MEAN_PX)
+def test_landmarks_equal_the_keras_model(
+    exports: Any, model: Any, pictures: Any, kind: str
+) -> None:
+    # Replayed here through LiteRT directly, not through the exporter's own comparison.
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(exports[kind].path))
+    run = interpreter.get_signature_runner()
+    found = np.concatenate([run(image=picture[None])["landmarks"] for picture in pictures])
+    expected = np.asarray(model(pictures.astype(np.float32), training=False))
+    distance = np.linalg.norm((found - expected) * 48, axis=-1)
+    assert distance.mean() <= MEAN_PX[kind]
+    np.testing.assert_allclose(exports[kind].parity.mean_px, distance.mean(), atol=1e-4)
+    np.testing.assert_allclose(exports[kind].parity.max_px, distance.max(), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", MEAN_PX)
+def test_arithmetic_is_counted_from_the_file(exports: Any, model: Any, kind: str) -> None:
+    assert exports[kind].macc == macc.count(model).macc
+
+
+def test_signature_takes_camera_pixels(exports: Any) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(exports["int8"].path))
+    assert interpreter.get_input_details()[0]["dtype"] is np.uint8
+    assert tuple(interpreter.get_input_details()[0]["shape"]) == (1, 48, 48, 3)
+    signature = next(iter(interpreter.get_signature_list().values()))
+    assert signature == {"inputs": ["image"], "outputs": ["landmarks"]}
+
+
+def test_int8_keeps_coordinates_in_float_and_gathers_before_it_dequantizes(exports: Any) -> None:
+    from mobile_export.flatbuffer import read_graph
+
+    graph = read_graph(exports["int8"].path)
+    output = graph.tensors[graph.outputs[0]]
+    assert output.dtype == "FLOAT32"
+    gathers = [op for op in graph.operators if op.kind == "GATHER"]
+    assert [graph.tensors[op.inputs[0]].dtype for op in gathers] == ["INT8", "INT8"]
+    for op in graph.operators:
+        if op.kind == "CONV_2D":
+            assert graph.tensors[op.outputs[0]].dtype == "INT8"
+        if op.kind == "FLOOR":
+            assert graph.tensors[op.inputs[0]].dtype == "FLOAT32"
+    # Only gathered cells and features after pooling become float; only the image and the two
+    # blended patches become int8.
+    whole_map = min(np.prod(graph.tensors[op.inputs[0]].shape) for op in gathers)
+    floats = [op for op in graph.operators if op.kind == "DEQUANTIZE"]
+    assert max(np.prod(graph.tensors[op.inputs[0]].shape) for op in floats) < whole_map
+    assert [op.kind for op in graph.operators].count("QUANTIZE") == 3
+
+
+def test_files_shrink_with_their_weights(exports: Any) -> None:
+    weights = 4 * macc_params(exports["float32"])
+    assert exports["float32"].size > weights
+    assert exports["float16"].size < 0.65 * exports["float32"].size
+    assert exports["int8"].size < 0.45 * exports["float32"].size
+
+
+def macc_params(result: Any) -> int:
+    return int(result.metadata["model"]["params"])
+
+
+def test_metadata_tells_an_app_what_it_needs(exports: Any, model: Any, pictures: Any) -> None:
+    result = exports["int8"]
+    data = json.loads((result.path.parent / "metadata.json").read_text(encoding="utf-8"))
+    assert data == metadata.read(result.path.parent) == json.loads(json.dumps(result.metadata))
+    assert data["image_size"] == [48, 48]
+    assert geometry.crop_convention(data["crop"]) == model.crop
+    assert data["input"]["colour_order"] == "RGB"
+    for name in ("model.tflite", "golden.npz"):
+        content = (result.path.parent / name).read_bytes()
+        assert data["sha256"][name] == hashlib.sha256(content).hexdigest()
+    used = pictures[:16]
+    fingerprint = hashlib.sha256(repr(used.shape).encode() + used.tobytes()).hexdigest()
+    assert data["calibration"] == {"images": 16, "source": "array", "fingerprint": fingerprint}
+    assert sum(data["operators"].values()) == len(data["recipe"]) + sum(
+        data["operators"].get(kind, 0) for kind in ("QUANTIZE", "DEQUANTIZE")
+    )
+    assert data["gpu"]["operators"]["CONV_2D"] is True
+
+
+@pytest.mark.parametrize("kind", MEAN_PX)
+def test_golden_outputs_replay(exports: Any, kind: str) -> None:
+    folder = exports[kind].path.parent
+    replay = golden.replay(folder / "model.tflite", folder / "golden.npz", kind)
+    assert replay.passed
+    assert replay.max_px < 1e-3
+
+
+def test_golden_outputs_tell_another_model_apart(exports: Any) -> None:
+    folder = exports["float32"].path.parent
+    stored = golden.read(folder / "golden.npz")
+    moved = {**stored, "landmarks": stored["landmarks"] + 0.01}
+    np.savez(folder.parent / "moved.npz", **moved)
+    replay = golden.replay(folder / "model.tflite", folder.parent / "moved.npz", "float32")
+    assert not replay.passed
+
+
+def test_float_pixels_give_the_same_points(
+    model: Any, pictures: Any, exports: Any, tmp_path: Any
+) -> None:
+    result = mobile_export.export(model, "float32", out=tmp_path, input_dtype="float32")
+    found = mobile_export.LiteModel(result.path)(pictures.astype(np.float32))
+    expected = mobile_export.LiteModel(exports["float32"].path)(pictures)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_errors_of_both_are_reported_where_truth_is_given(model: Any, tmp_path: Any) -> None:
+    from mobile_export.parity import compare
+
+    truth = np.random.default_rng(0).uniform(0.2, 0.8, (3, 68, 2))
+    images = np.zeros((3, 100, 50, 3), np.uint8)
+    shifted = truth + np.array([0.02, 0.0])
+    parity = compare(shifted, truth, images, truth, "300w_inter_ocular")
+    size = np.array([50, 100])
+    span = np.linalg.norm((truth[:, 36] - truth[:, 45]) * size, axis=-1)
+    assert parity.keras_nme == 0.0
+    assert parity.nme == pytest.approx(np.mean(1.0 / span), rel=1e-6)
+    assert parity.nme_drop == parity.nme
+    with pytest.raises(ValueError, match="needs its protocol"):
+        compare(truth, truth, images, truth)
+
+
+def test_failed_export_leaves_no_file(model: Any, pictures: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"values from 0 to"):
+        mobile_export.export(model, "int8", pictures / 255.0, tmp_path / "a")
+    with pytest.raises(ValueError, match="`images`|shape|picture"):
+        mobile_export.export(
+            model, "float32", out=tmp_path / "b", images=np.zeros((1, 9, 9, 3), np.uint8)
+        )
+    assert not (tmp_path / "a").exists()
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_folder_without_permission_is_named(model: Any, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        target = tmp_path / "file"
+        target.write_text("in the way")
+        with pytest.raises(NotADirectoryError, match="must be a folder"):
+            mobile_export.export(model, "float32", out=target)
+        with pytest.raises(PermissionError, match="cannot be written"):
+            mobile_export.export(model, "float32", out=target / "below")
+        return
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="cannot be written"):
+        mobile_export.export(model, "float32", out=tmp_path / "new")
+
+
+def test_unknown_kind_and_missing_calibration_are_named(model: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`kind` must be one of"):
+        mobile_export.export(model, "int4", out=tmp_path)
+    with pytest.raises(ValueError, match="needs calibration pictures"):
+        mobile_export.export(model, "int8", out=tmp_path)
+    with pytest.raises(ValueError, match="needs training data"):
+        mobile_export.export(model, "int8_qat", out=tmp_path)
+
+
+def test_missing_extra_is_named(model: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "ai_edge_quantizer" else found(name),
+    )
+    with pytest.raises(ImportError, match=r"pip install 'tfalign\[mobile\]'"):
+        mobile_export.export(model, "float32", out=tmp_path)

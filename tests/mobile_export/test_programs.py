@@ -1,0 +1,123 @@
+"""The command-line programs: export, check, assets, and the folder's own check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobile_export import __main__ as program
+from mobile_export import assets, check
+
+
+@pytest.fixture(scope="module")
+def saved(model: Any, tmp_path_factory: Any) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "small.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def crops(pictures: np.ndarray, tmp_path_factory: Any) -> Path:
+    import cv2
+
+    folder = tmp_path_factory.mktemp("crops")
+    for index, picture in enumerate(pictures[:8]):
+        cv2.imwrite(str(folder / f"{index}.png"), picture[..., ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(saved: Path, crops: Path, tmp_path_factory: Any) -> Path:
+    out = tmp_path_factory.mktemp("exported")
+    arguments = [str(saved), "--kind", "int8", "--calibration", str(crops), "--out", str(out)]
+    assert program.main(arguments) == 0
+    return out
+
+
+def test_program_writes_an_export_that_passes_its_check(exported: Path, capsys: Any) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "golden.npz",
+        "metadata.json",
+        "model.tflite",
+    ]
+    assert check.main([str(exported)]) == 0
+    assert "passed" in capsys.readouterr().out
+
+
+def test_check_finds_an_exchanged_file(exported: Path, tmp_path: Path, capsys: Any) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    content = bytearray((other / "model.tflite").read_bytes())
+    content[-1] ^= 1
+    (other / "model.tflite").write_bytes(content)
+    assert check.main([str(other)]) == 1
+    assert "is not the file that metadata.json was written for" in capsys.readouterr().err
+
+
+def test_check_names_what_is_missing_or_damaged(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="metadata.json"):
+        check.check(tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    (other / "golden.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"golden\.npz"):
+        check.check(other)
+    (other / "metadata.json").write_text("{}")
+    with pytest.raises(ValueError, match="format_version"):
+        check.check(other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.keras"], "no such model file"),
+        ([__file__], r"A model is a \.keras file"),
+    ],
+)
+def test_program_prints_one_line_for_what_users_do_wrong(
+    arguments: list[str], message: str, capsys: Any, tmp_path: Path
+) -> None:
+    import re
+
+    assert program.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_assets_replay_with_the_check_that_apps_copy(
+    model: Any, pictures: Any, repository: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "assets"
+    demo = assets.write({"small": model}, pictures[:8], out)
+    assert set(demo["landmarks"]) == {"small/float16", "small/int8"}
+    assert json.loads((out / "demo.json").read_text()) == demo
+    assert len(json.loads((out / "small" / "scheme.json").read_text())["points"]) == 12
+    # As an app team runs it: the file alone, beside the models, in a process of its own.
+    shutil.copy(repository / "android_demo_assets" / "check.py", out / "check.py")
+    run = subprocess.run(
+        [sys.executable, str(out / "check.py")], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("passed") == 2
+
+    demo["landmarks"]["small/int8"][0][0] += 5.0
+    (out / "demo.json").write_text(json.dumps(demo))
+    run = subprocess.run(
+        [sys.executable, str(out / "check.py")], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "small/int8: FAILED" in run.stdout
+
+
+def test_assets_need_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="No weights ship"):
+        assets.write({}, None, tmp_path)

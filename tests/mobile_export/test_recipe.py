@@ -1,0 +1,195 @@
+"""The mixed recipe on small graphs written by hand, and int8_full end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mobile_export
+from mobile_export import recipe
+from mobile_export.flatbuffer import Graph, Operator, Tensor, read_graph
+
+FLOAT = "FLOAT32"
+
+
+class Sketch:
+    """Writes a graph operator by operator."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+        self.operators: list[Operator] = []
+
+    def tensor(self, shape: Sequence[int], dtype: str = FLOAT, constant: bool = False) -> int:
+        index = len(self.tensors)
+        self.tensors.append(Tensor(index, f"t{index}", tuple(shape), dtype, constant))
+        return index
+
+    def weight(self, *shape: int) -> int:
+        return self.tensor(shape, constant=True)
+
+    def op(
+        self, kind: str, inputs: Sequence[int], shape: Sequence[int], fused: str = "NONE"
+    ) -> int:
+        out = self.tensor(shape)
+        self.operators.append(
+            Operator(len(self.operators), kind, None, fused, tuple(inputs), (out,))
+        )
+        return out
+
+    def precisions(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[str]:
+        graph = Graph(tuple(self.tensors), tuple(self.operators), tuple(inputs), tuple(outputs))
+        return [f"{d.operator} {d.precision}" for d in recipe.mixed(graph)]
+
+
+def test_residual_trunk_and_coordinate_layer() -> None:
+    g = Sketch()
+    image = g.tensor((1, 8, 8, 3))
+    first = g.op("CONV_2D", [image, g.weight(4, 3, 3, 3)], (1, 8, 8, 4), "RELU")
+    second = g.op("CONV_2D", [first, g.weight(4, 3, 3, 4)], (1, 8, 8, 4))
+    total = g.op("ADD", [first, second], (1, 8, 8, 4))
+    flat = g.op("RESHAPE", [total, g.tensor((2,), "INT32", True)], (1, 256))
+    hidden = g.op("FULLY_CONNECTED", [flat, g.weight(16, 256)], (1, 16), "RELU")
+    points = g.op("FULLY_CONNECTED", [hidden, g.weight(6, 16)], (1, 6))
+    assert g.precisions([image], [points]) == [
+        "CONV_2D static",
+        "CONV_2D static",
+        "ADD static",
+        "RESHAPE static",
+        "FULLY_CONNECTED static",
+        "FULLY_CONNECTED dynamic",
+    ]
+
+
+def test_coordinates_that_feed_a_later_dense_layer_stay_float() -> None:
+    # A coarse shape, moved by an affine map, enters the dense layer of a local stage.
+    g = Sketch()
+    features = g.tensor((1, 32))
+    coarse = g.op("FULLY_CONNECTED", [features, g.weight(6, 32)], (1, 6))
+    points = g.op("RESHAPE", [coarse, g.tensor((3,), "INT32", True)], (1, 3, 2))
+    part = g.op("GATHER", [points, g.tensor((2,), "INT32", True)], (1, 2, 2))
+    flat = g.op("RESHAPE", [part, g.tensor((2,), "INT32", True)], (1, 4))
+    local = g.op("FULLY_CONNECTED", [flat, g.weight(6, 4)], (1, 6))
+    assert g.precisions([features], [local]) == [
+        "FULLY_CONNECTED dynamic",
+        "RESHAPE float",
+        "GATHER float",
+        "RESHAPE float",
+        "FULLY_CONNECTED float",
+    ]
+
+
+def test_map_whose_largest_entry_is_looked_up_stays_float() -> None:
+    g = Sketch()
+    features = g.tensor((1, 8, 8, 4))
+    hidden = g.op("CONV_2D", [features, g.weight(4, 1, 1, 4)], (1, 8, 8, 4), "RELU")
+    heat = g.op("CONV_2D", [hidden, g.weight(2, 1, 1, 4)], (1, 8, 8, 2))
+    flat = g.op("RESHAPE", [heat, g.tensor((3,), "INT32", True)], (1, 64, 2))
+    peak = g.op("ARG_MAX", [flat, g.tensor((), "INT32", True)], (1, 2))
+    joined = g.op("CONCATENATION", [hidden, heat], (1, 8, 8, 6))
+    last = g.op("CONV_2D", [joined, g.weight(4, 8, 8, 6)], (1, 1, 1, 4))
+    assert g.precisions([features], [peak, last]) == [
+        "CONV_2D static",
+        "CONV_2D float",
+        "RESHAPE float",
+        "ARG_MAX float",
+        "CONCATENATION float",
+        "CONV_2D float",
+    ]
+
+
+def test_gather_of_cells_is_int8_and_its_indices_are_not_features() -> None:
+    g = Sketch()
+    image = g.tensor((1, 8, 8, 3))
+    index = g.tensor((9,), "INT32")
+    features = g.op("CONV_2D", [image, g.weight(4, 3, 3, 3)], (1, 8, 8, 4), "RELU")
+    rows = g.op("RESHAPE", [features, g.tensor((2,), "INT32", True)], (64, 4))
+    cells = g.op("GATHER", [rows, index], (9, 4))
+    blended = g.op("MUL", [cells, g.tensor((9, 1))], (9, 4))
+    deeper = g.op("CONV_2D", [features, g.weight(4, 3, 3, 4)], (1, 8, 8, 4), "RELU")
+    final = g.op("FULLY_CONNECTED", [deeper, g.weight(6, 256)], (1, 6))
+    assert g.precisions([image, index], [blended, final]) == [
+        "CONV_2D static",
+        "RESHAPE static",
+        "GATHER static",
+        "MUL float",
+        "CONV_2D static",
+        "FULLY_CONNECTED dynamic",
+    ]
+
+
+def test_product_of_two_computed_tensors_stays_float() -> None:
+    g = Sketch()
+    theta, grid = g.tensor((1, 2, 3)), g.tensor((1, 3, 9))
+    points = g.op("BATCH_MATMUL", [theta, grid], (1, 2, 9))
+    assert g.precisions([theta, grid], [points]) == ["BATCH_MATMUL float"]
+
+
+def test_stored_grid_that_a_transform_multiplies_stays_float() -> None:
+    g = Sketch()
+    features = g.tensor((1, 32))
+    parameters = g.op("FULLY_CONNECTED", [features, g.weight(6, 32)], (1, 6))
+    theta = g.op("RESHAPE", [parameters, g.tensor((2,), "INT32", True)], (2, 3))
+    points = g.op("FULLY_CONNECTED", [theta, g.weight(64, 3)], (2, 64))
+    others = g.op("BATCH_MATMUL", [theta, g.weight(3, 64)], (2, 64))
+    assert g.precisions([features], [points, others]) == [
+        "FULLY_CONNECTED dynamic",
+        "RESHAPE float",
+        "FULLY_CONNECTED float",
+        "BATCH_MATMUL float",
+    ]
+
+
+def test_features_sampled_at_coordinates_are_features() -> None:
+    # One stage of a cascade without convolutions: descriptors around points, then a dense layer.
+    g = Sketch()
+    image, shape, index = g.tensor((64, 1)), g.tensor((1, 6)), g.tensor((9,), "INT32")
+    start = g.op("FULLY_CONNECTED", [shape, g.weight(6, 6)], (1, 6))
+    fraction = g.op("SUB", [start, g.weight(1)], (1, 6))
+    cells = g.op("GATHER", [image, index], (1, 6))
+    blended = g.op("MUL", [cells, fraction], (1, 6))
+    step = g.op("FULLY_CONNECTED", [blended, g.weight(6, 6)], (1, 6))
+    final = g.op("ADD", [start, step], (1, 6))
+    again = g.op("FULLY_CONNECTED", [final, g.weight(6, 6)], (1, 6))
+    precisions = g.precisions([image, shape, index], [again])
+    assert [p.split()[1] for p in precisions] == [
+        *("dynamic", "float", "float", "float", "dynamic", "float", "float"),
+    ]
+
+
+def test_product_of_each_landmark_runs_in_int8(float_file: bytes) -> None:
+    decisions = recipe.mixed(read_graph(float_file))
+    products = {d.precision for d in decisions if d.operator == "BATCH_MATMUL"}
+    assert products == {"static"}
+    increments = [d.precision for d in decisions if d.operator == "FULLY_CONNECTED"]
+    assert increments == ["dynamic"] * 3
+
+
+def test_int8_full_of_a_global_network(
+    tmp_path: Any, pictures: np.ndarray, like_trained: Any
+) -> None:
+    import keras
+
+    from tfalign.models import GRegNet
+
+    keras.utils.set_random_seed(1)
+    network = like_trained(GRegNet(12, (48, 48, 3), width=0.125, crop="300w"), pictures)
+    result = mobile_export.export(network, "int8_full", pictures, tmp_path, images=pictures)
+    assert result.parity.mean_px <= 1.0
+    graph = read_graph(result.path)
+    assert {tensor.dtype for tensor in graph.tensors} <= {
+        "UINT8",
+        "INT8",
+        "INT16",
+        "INT32",
+        "INT64",
+    }
+    assert graph.tensors[graph.inputs[0]].dtype == "UINT8"
+    assert graph.tensors[graph.outputs[0]].dtype == "INT16"
+
+
+def test_int8_full_names_what_has_no_integer_form(model: Any, tmp_path: Any, pictures: Any) -> None:
+    with pytest.raises(ValueError, match=r"no integer form.*FLOOR in crop_1"):
+        mobile_export.export(model, "int8_full", pictures, tmp_path)
