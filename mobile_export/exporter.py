@@ -15,7 +15,7 @@ from mobile_export.extras import require, require_tensorflow_backend
 from mobile_export.flatbuffer import read_graph
 from mobile_export.folder import replacing
 from mobile_export.parity import Parity
-from mobile_export.pictures import noise_pictures
+from mobile_export.pictures import noise_pictures, rendered_faces
 from mobile_export.recipe import Decision
 from mobile_export.runtime import LiteModel
 
@@ -148,7 +148,10 @@ def export(
         before = None
         if original is not model:
             before = parity.compare(found, original, pictures, truth, protocol)
-        golden.write(folder / "golden.npz", golden.pictures(pictures), found[:4], expected[:4])
+        faces = rendered_faces(golden.COUNT, (width, height), getattr(model, "crop", None))
+        golden.write(
+            folder / "golden.npz", faces, lite(faces), parity.keras_landmarks(model, faces)
+        )
 
         from tfalign import macc
 

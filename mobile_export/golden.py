@@ -3,6 +3,9 @@
 ``golden.npz`` lies beside every exported model. It holds ``images`` (k, H, W, 3) uint8, the
 file's own ``landmarks`` (k, n, 2) and the Keras model's ``keras_landmarks`` (k, n, 2), both in
 [0, 1]². An app replays it as a regression test: same file, same pixels, same points.
+
+The pictures are rendered faces, never calibration pictures: the file travels with apps, and
+training photographs seldom may.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from mobile_export.runtime import LiteModel
+
+COUNT = 4
+"""Number of pictures."""
 
 TOLERANCE_PX = {
     "float32": 0.01,

@@ -1,8 +1,12 @@
-"""Pictures for comparisons where none are given."""
+"""Pictures that are free to travel: smooth noise, and rendered faces."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from tfalign import geometry
+
+FACE_SEED = 2019
 
 
 def noise_pictures(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
@@ -25,3 +29,26 @@ def noise_pictures(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarr
     top = coarse[:, y0][:, :, x0] * (1 - fx) + coarse[:, y0][:, :, x0 + 1] * fx
     below = coarse[:, y0 + 1][:, :, x0] * (1 - fx) + coarse[:, y0 + 1][:, :, x0 + 1] * fx
     return np.rint(top * (1 - fy) + below * fy).astype(np.uint8)
+
+
+def rendered_faces(
+    count: int, size: tuple[int, int], crop: geometry.CropConvention | None = None
+) -> np.ndarray:
+    """Returns crops (count, height, width, 3) uint8 RGB of rendered faces, the same at each call.
+
+    Args:
+        count: Number of pictures.
+        size: (width, height) in pixels.
+        crop: How a face's box becomes the crop; None takes the box itself, squared.
+    """
+    from tfalign.data.synthetic import render
+
+    convention = geometry.CropConvention() if crop is None else crop
+    crops = []
+    for index in range(count):
+        sample = render(FACE_SEED, index)
+        image_from_crop = geometry.invert(convention.crop_from_image(sample.box, size))
+        image = sample.image[None].astype(np.float32)
+        maps = np.asarray(image_from_crop, np.float32)[None]
+        crops.append(np.asarray(geometry.warp_affine(image, maps, size))[0])
+    return np.rint(np.stack(crops)).astype(np.uint8)
