@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from tfalign.data.readers.report import Problem
 
 T = TypeVar("T")
 
+# One thread at a time: the library serialises most calls itself, but a direct read of a chunk from
+# two threads at once failed now and then.
+_LIBRARY = threading.RLock()
+
 
 def read_hdf5(path: Path, use: Callable[[h5py.File], T]) -> T:
     """Opens a file, lets ``use`` read from it, and closes it.
@@ -28,7 +33,7 @@ def read_hdf5(path: Path, use: Callable[[h5py.File], T]) -> T:
     if not path.is_file():
         raise Problem("missing-annotation", str(path), "no such annotation file.").error()
     try:
-        with h5py.File(path, "r") as file:
+        with _LIBRARY, h5py.File(path, "r") as file:
             return use(file)
     # The HDF5 library reports damage as OSError, KeyError, RuntimeError, ValueError or TypeError,
     # depending on where it stumbles; MemoryError comes from a damaged shape.
