@@ -107,4 +107,5 @@ def format_cell(value: object, digits: int = 3) -> str:
 def format_table(table: pd.DataFrame, digits: int = 3) -> str:
     """Returns a data frame as aligned text."""
     cells = table.astype(object).map(lambda value: format_cell(value, digits))
-    return cells.to_string()
+    text: str = cells.to_string()
+    return text
