@@ -176,7 +176,7 @@ def test_imports_on_jax_without_tensorflow():
 def test_lazy_rooms_are_listed_and_not_loaded():
     code = (
         "import sys, tfalign\n"
-        "lazy = {'data', 'evaluation', 'training', 'macc', 'inference', 'cli'}\n"
+        "lazy = {'data', 'evaluation', 'training', 'macc', 'inference'}\n"
         "loaded = {name for name in lazy if f'tfalign.{name}' in sys.modules}\n"
         "listed = lazy <= set(dir(tfalign))\n"
         "print(loaded or 'none', listed, tfalign.macc.__name__)\n"

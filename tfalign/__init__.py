@@ -16,14 +16,13 @@ from tfalign import callbacks, geometry, layers, losses, markup, metrics, models
 from tfalign.version import __version__
 
 if TYPE_CHECKING:
-    from tfalign import cli, data, evaluation, inference, macc, training
+    from tfalign import data, evaluation, inference, macc, training
 
-_LAZY = ("cli", "data", "evaluation", "inference", "macc", "training")
+_LAZY = ("data", "evaluation", "inference", "macc", "training")
 
 __all__ = [
     "__version__",
     "callbacks",
-    "cli",
     "data",
     "evaluation",
     "geometry",
