@@ -1,9 +1,11 @@
 """A training program that is killed by the operating system at a chosen moment.
 
-    python killable_run.py OUT [MOMENT]
+    python killable_run.py OUT [MOMENT [SCHEDULE]]
 
 MOMENT is ``batch:EPOCH:STEP`` (before that batch), ``rename:EPOCH`` (the checkpoint after that
-epoch is written but not yet in place) or ``saved:EPOCH`` (just after it is in place).
+epoch is written but not yet in place), ``saved:EPOCH`` (just after it is in place) or
+``draw:EPOCH`` (when a callback draws batches of that epoch for itself). SCHEDULE is a function of
+``tiny``, ``schedule`` if not given.
 """
 
 from __future__ import annotations
@@ -43,6 +45,19 @@ class Killed(training.ArrayFeed):
             yield batch
 
 
+class KilledDrawing(training.ArrayFeed):
+    """A feed that kills the process when batches of one epoch alone are asked for."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(*tiny.arrays(), tiny.BATCH, 1)
+        self.epoch = epoch
+
+    def stream(self, first_epoch: int, epochs: int, shard: Any = (0, 1)) -> Iterator[Any]:
+        if (first_epoch, epochs) == (self.epoch, 1):
+            die()
+        return super().stream(first_epoch, epochs, shard)
+
+
 def kill_at_save(epoch: int, before: bool) -> None:
     """Kills around the renaming of the checkpoint that follows an epoch."""
     rename = os.replace
@@ -60,18 +75,20 @@ def kill_at_save(epoch: int, before: bool) -> None:
     os.replace = replace
 
 
-def main(out: str, moment: str = "") -> None:
+def main(out: str, moment: str = "", schedule: str = "schedule") -> None:
     kind, *numbers = moment.split(":")
     feed = tiny.feed()
     if kind == "batch":
         feed = Killed(int(numbers[0]), int(numbers[1]))
+    elif kind == "draw":
+        feed = KilledDrawing(int(numbers[0]))
     elif kind in ("rename", "saved"):
         kill_at_save(int(numbers[0]), before=kind == "rename")
     keras.utils.set_random_seed(7)
     model = tiny.Tiny()
     training.fit(
         model,
-        tiny.schedule(),
+        getattr(tiny, schedule)(),
         feed,
         tiny.validation(),
         out=out,

@@ -11,6 +11,7 @@ from keras import layers, ops
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.training import (
     ArrayFeed,
+    CallbackSpec,
     LearningRateSpec,
     LossTerm,
     OptimizerSpec,
@@ -100,3 +101,31 @@ def schedule(dropout: float = 0.4, ema: float | None = 0.9) -> Schedule:
         switches={"dropout": dropout},
     )
     return Schedule("tiny", (joint, fine))
+
+
+def sparse_schedule(cadence: str = "epoch", every: int = 2) -> Schedule:
+    """A phase whose refinement trains by proximal updates, and one that trains it as usual."""
+    updates = {
+        "weights": {"increment/kernel": 2e-1, "increment/bias": 0.0},
+        "ridge": {"increment/kernel": 1e-3},
+        "every": every,
+        "cadence": cadence,
+        "steps": 3,
+        "batches": 2,
+    }
+    alternation = Phase(
+        name="alternation",
+        losses={"stages": LossTerm("l2"), "extra": LossTerm("smooth_l1", 0.1)},
+        learning_rate=LearningRateSpec(3e-3, kind="cosine"),
+        optimizer=OptimizerSpec("adamw", weight_decay=1e-3, ema=0.9),
+        epochs=5,
+        callbacks=(CallbackSpec("ProximalUpdate", updates),),
+    )
+    usual = Phase(
+        name="usual",
+        losses={"stages": LossTerm("l2")},
+        learning_rate=LearningRateSpec(1e-3),
+        train=("refinement",),
+        epochs=1,
+    )
+    return Schedule("sparse", (alternation, usual))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tfalign.callbacks.early_stopping import EarlyStopping
 from tfalign.callbacks.plateau import ReduceLROnPlateau
+from tfalign.callbacks.proximal_update import ProximalUpdate
 from tfalign.callbacks.scalar_log import ScalarLog
 
-__all__ = ["EarlyStopping", "ReduceLROnPlateau", "ScalarLog"]
+__all__ = ["EarlyStopping", "ProximalUpdate", "ReduceLROnPlateau", "ScalarLog"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +43,7 @@ def compile_phase(
     steps_per_epoch: int,
     distribution: Distribution,
     execution: Execution,
+    callbacks: Sequence[Any] = (),
 ) -> Any:
     """Freezes what the phase does not train and compiles a model of the outputs with losses.
 
@@ -52,6 +54,8 @@ def compile_phase(
         steps_per_epoch: Optimizer steps in an epoch.
         distribution: Where it runs.
         execution: How it runs.
+        callbacks: The phase's own callbacks; those that train variables themselves, and so have a
+            method ``hold_out(model)``, take them out of the optimizer here.
 
     Returns:
         A ``keras.Model`` on the same layers, whose optimizer's variables exist.
@@ -73,6 +77,9 @@ def compile_phase(
     with distribution.scope():
         train_only(whole, model.groups, phase.train)
         trainer = keras.Model(whole.inputs, {name: whole.output[name] for name in phase.losses})
+        for callback in callbacks:
+            if hasattr(callback, "hold_out"):
+                callback.hold_out(trainer)
         rate = build_learning_rate(phase.learning_rate, length * steps_per_epoch)
         trainer.compile(
             optimizer=build_optimizer(

@@ -43,7 +43,7 @@ def train_only(
     }
     every = layers_below(root)
     for layer in every:
-        layer.trainable = True
+        _set_trainable(layer, True)
     for layer in every:
         inside = {id(inner) for inner in layers_below(layer)}
         # A container with a trained layer inside must stay trainable, or Keras hides that layer's
@@ -64,7 +64,14 @@ def trainable_flags_kept(root: keras.layers.Layer) -> Iterator[None]:
         yield
     finally:
         for layer, flag in flags:
-            layer.trainable = flag
+            _set_trainable(layer, flag)
+
+
+def _set_trainable(layer: keras.layers.Layer, flag: bool) -> None:
+    # On TensorFlow a layer passes over the flag that it has, and would leave single variables that
+    # a callback took from the optimizer as they are.
+    layer.trainable = not flag
+    layer.trainable = flag
 
 
 def apply_switches(model: Any, switches: Mapping[str, Any]) -> None:

@@ -194,10 +194,24 @@ class _Run:
         first_epoch: int,
         stored: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
     ) -> None:
-        trainer = compile_phase(
-            self.model, phase, length, self.train.steps_per_epoch, self.distribution, self.execution
-        )
         special = phase_callbacks(phase)
+        trainer = compile_phase(
+            self.model,
+            phase,
+            length,
+            self.train.steps_per_epoch,
+            self.distribution,
+            self.execution,
+            special,
+        )
+        for callback in special:
+            if hasattr(callback, "use_data"):
+                # Every worker takes the whole batches, so that all of them do the same.
+                callback.use_data(
+                    lambda epoch: named_targets(
+                        lambda: self.train.stream(first_epoch + epoch, 1), phase.losses
+                    )
+                )
 
         def save() -> None:
             if not self.distribution.writes:
