@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from tfalign.data.sample import Sample
 from tfalign.evaluation import published_robustness as paper
-from tfalign.evaluation.boxes import BoxSource, Detector, choose_boxes
+from tfalign.evaluation.boxes import BoxSource, choose_boxes
 from tfalign.evaluation.evaluate import batches, length_of
 from tfalign.evaluation.faces import convert_points
 from tfalign.evaluation.perturbations import Perturbation, tsr_table_2
 from tfalign.evaluation.protocols import Floats, Protocol, get_protocol
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.evaluation.tables import format_table
+from tfalign.inference.detectors import Detector
 from tfalign.inference.predictor import Predictor, load_predictor
 
 

@@ -17,6 +17,7 @@ from tfalign.inference.crops import check_boxes, cut_crops
 
 # Importing the models also registers the layers that a .keras file names.
 from tfalign.models import from_preset, shipped_presets
+from tfalign.models.saved import load_model
 
 
 @dataclass
@@ -124,6 +125,4 @@ def load_predictor(
     if path.suffix == ".tflite":
         return Predictor(TFLiteBackend(path, crop, scheme), batch_size)
     name = "/".join(path.parts[-2:])
-    return Predictor(
-        KerasBackend(keras.saving.load_model(path), crop, scheme, name=name), batch_size
-    )
+    return Predictor(KerasBackend(load_model(path), crop, scheme, name=name), batch_size)

@@ -89,7 +89,7 @@ def _plain_picture(monkeypatch: pytest.MonkeyPatch, yaw: float) -> tuple[Head, n
     )
     head = pose_head(parameters, 900.0, np.array([128.0, 128.0]))
     look = sample_appearance(rng)
-    image, _, _ = scene._paint_scene(head, look, 256, rng)
+    image, _, _ = scene.paint_scene(head, look, 256, rng)
     return head, image.astype(float)
 
 

@@ -83,12 +83,7 @@ def decode_rgb(data: bytes) -> np.ndarray:
         ValueError: If the data are truncated, damaged, of another format, or announce more than
             ``MAX_PIXELS`` pixels.
     """
-    if data.startswith(b"\xff\xd8"):
-        width, height = _jpeg_size(data)
-    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
-        width, height = _png_size(data)
-    else:
-        raise ValueError(f"images must be JPEG or PNG. Received: first bytes {data[:8]!r}")
+    width, height = stated_size(data)
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(
             f"images must have between 1 and {MAX_PIXELS} pixels. Received: {width}×{height}"
@@ -101,6 +96,21 @@ def decode_rgb(data: bytes) -> np.ndarray:
     if image is None or image.shape != (height, width, 3):
         raise ValueError(f"the image cannot be decoded to its stated size {width}×{height}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def stated_size(data: bytes) -> tuple[int, int]:
+    """Returns the (width, height) that the header of a whole JPEG or PNG file announces.
+
+    Nothing is decoded, so that a file of a few bytes cannot ask for gigabytes.
+
+    Raises:
+        ValueError: If the data are truncated, damaged (see ``decode_rgb``) or of another format.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg_size(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png_size(data)
+    raise ValueError(f"images must be JPEG or PNG. Received: first bytes {data[:8]!r}")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

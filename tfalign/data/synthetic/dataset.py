@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -154,13 +156,33 @@ def _run(shards: list[_Shard], workers: int) -> Iterator[int]:
     # Spawned, not forked: the caller may hold a framework's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(shards)), context) as pool:
-        futures = [pool.submit(_make, shard) for shard in shards]
+        with _interrupts_ignored():
+            futures = [pool.submit(_make, shard) for shard in shards]
         try:
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waits for the shards at hand. Without waiting, the end of the `with` block would
+            # shut down once more, without cancelling, before the first request is seen.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Starts processes that ignore Ctrl-C, which a terminal sends to every process of a command.
+
+    The caller gets it all the same, lets the shards at hand be finished and stops; workers that got
+    it too would each print a traceback. A disposition of "ignore" is inherited by new processes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change dispositions
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -50,9 +50,9 @@ def render(seed: int, index: int, size: int = 256) -> Sample:
         raise ValueError(f"size must be from {MIN_SIZE} to {MAX_SIZE}. Received: size={size}")
     rng = generator(seed, index)
     parameters = sample_parameters(rng)
-    head = _place(parameters, size, rng)
+    head = place(parameters, size, rng)
     look = sample_appearance(rng)
-    image, covered, extreme_light = _paint_scene(head, look, size, rng)
+    image, covered, extreme_light = paint_scene(head, look, size, rng)
     image, blurred = sensor.expose(image, rng)
     flags = {
         "pose": abs(parameters.yaw) > _POSE_YAW or abs(parameters.pitch) > _POSE_PITCH,
@@ -65,12 +65,12 @@ def render(seed: int, index: int, size: int = 256) -> Sample:
     landmarks = head.landmarks.astype(np.float32)
     return Sample(
         image=image, landmarks=landmarks, visible=np.ones(98, bool),
-        box=_detector_box(landmarks, rng), name=f"{seed}/{index:06d}", scheme="wflw98",
+        box=detector_box(landmarks, rng), name=f"{seed}/{index:06d}", scheme="wflw98",
         box_source="file", attributes={name: bool(flags[name]) for name in ATTRIBUTES},
     )  # fmt: skip
 
 
-def _place(parameters: HeadParameters, size: int, rng: np.random.Generator) -> Head:
+def place(parameters: HeadParameters, size: int, rng: np.random.Generator) -> Head:
     """Scales and shifts the head so that its landmarks fill a random part of the image."""
     trial = pose_head(parameters, parameters.distance, np.zeros(2))
     low, high = trial.landmarks.min(0), trial.landmarks.max(0)
@@ -82,7 +82,7 @@ def _place(parameters: HeadParameters, size: int, rng: np.random.Generator) -> H
     return trial.moved(scale, center)
 
 
-def _detector_box(landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def detector_box(landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draws the box that a detector would give: whole pixels, with a jitter.
 
     The published crop of WFLW pads its boxes by 10 % left and right, -12.3 % at the top and 7.7 %
@@ -110,7 +110,7 @@ def _is_expressive(parameters: HeadParameters) -> bool:
     return bool(mouth or closed or e.get("raise_inner", 0) > 1.0 or e.get("furrow", 0) > 0.9)
 
 
-def _paint_scene(
+def paint_scene(
     head: Head, look: Appearance, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, bool, bool]:
     """Paints all from back to front; returns the image, whether the face is covered, whether the

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfalign import markup
+from tfalign.data.readers.w300 import parse_pts
+from tfalign.inference import Face, Faces, output_stems
+
+
+def face(rng, image=0, source=None, **more):
+    landmarks = rng.uniform(0, 300, (68, 2))
+    return Face(
+        landmarks, np.array([1.0, 2, 3, 4]), landmarks[None], 0.75, 0.03, markup.IBUG68,
+        image, source, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def faces(rng):
+    sources = ["in/a.jpg", "in/b.png", None]
+    found = [face(rng, 0, sources[0]), face(rng, 2), face(rng, 2)]
+    return Faces(found, sources, 68)
+
+
+def test_sequence(faces):
+    assert len(faces[1:]) == 2
+    assert faces[-1] is list(faces)[2]
+    assert faces.landmarks.shape == (3, 68, 2)
+    np.testing.assert_array_equal(faces.quality, [0.75] * 3)
+    groups = faces.by_image()
+    assert [len(group) for group in groups] == [1, 0, 2]
+    assert groups[2].by_image()[0].landmarks.shape == (2, 68, 2)
+    assert groups[2].to_dict()["images"] == [{"image": 2, "source": None}]
+
+
+def test_table_and_csv(faces, tmp_path):
+    table = faces.to_frame()
+    assert table["image"].tolist() == [0, 2, 2]
+    assert table["x3"].tolist() == [f.landmarks[3, 0] for f in faces]
+    read = pd.read_csv(faces.write_csv(tmp_path / "faces.csv"))
+    assert read.columns.tolist() == table.columns.tolist()
+    np.testing.assert_allclose(read["y67"], table["y67"], atol=1e-4)
+    assert read["track"].isna().all()
+    empty = faces[:0].to_frame()
+    assert len(empty) == 0
+    assert empty.columns.tolist() == table.columns.tolist()
+
+
+def test_json(faces, tmp_path):
+    data = json.loads(faces.write_json(tmp_path / "faces.json").read_text())
+    assert data["images"][1] == {"image": 1, "source": "in/b.png"}
+    np.testing.assert_allclose(data["faces"][2]["landmarks"], faces[2].landmarks, atol=1e-4)
+    assert data["faces"][0]["scheme"] == "ibug68"
+    assert json.loads(faces[:0].to_json())["faces"] == []
+
+
+def test_numbers_that_json_lacks(rng):
+    broken = face(rng)
+    broken.landmarks[0] = np.nan
+    data = json.loads(Faces([broken], [None], 68).to_json())
+    assert data["faces"][0]["landmarks"][0] == [None, None]
+
+
+def test_pts_are_read_back_by_the_300w_reader(faces, tmp_path):
+    paths = faces.write_pts(tmp_path)
+    assert [path.name for path in paths] == ["a.pts", "image_2_1.pts", "image_2_2.pts"]
+    for path, one in zip(paths, faces, strict=True):
+        # 1-based with the first pixel's centre at 1; in memory that centre is at 0.5.
+        np.testing.assert_allclose(parse_pts(path) - 0.5, one.landmarks, atol=5.1e-4)
+    with pytest.raises(NotADirectoryError, match="folder="):
+        faces.write_pts(tmp_path / "none")
+
+
+def test_names_stay_in_the_folder_and_differ():
+    sources = ["x/a.jpg", "y/A.png", "../../etc/passwd", "..", "/", None, "a b\n.jpg", "a" * 300]
+    stems = output_stems(sources)
+    assert stems[:3] == ["a", "A-2", "passwd"]
+    assert len({stem.lower() for stem in stems}) == len(sources)
+    for stem in stems:
+        assert stem
+        assert not set(stem) & set("/\\\n ")
+        assert stem[0] != "."
+        assert len(stem) <= 103
+
+
+def test_two_images_of_one_name_keep_their_pts(rng, tmp_path):
+    sources = ["x/a.jpg", "y/a.jpg"]
+    found = Faces([face(rng, 0), face(rng, 1), face(rng, 1)], sources, 68)
+    assert len({path.name for path in found.write_pts(tmp_path)}) == 3
+    assert len(list(tmp_path.iterdir())) == 3

@@ -1,0 +1,199 @@
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from tfalign.inference import find_images, read_image, write_image
+from tfalign.inference.images import as_rgb, decode_image, write_whole
+
+
+@pytest.fixture
+def photo(rng):
+    return cv2.resize(rng.integers(0, 256, (5, 8, 3)).astype(np.uint8), (40, 24))
+
+
+def encoded(image, form, **options):
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def chunk(name, content):
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+    )
+
+
+def bomb(width, height):
+    """A few kilobytes of PNG that announce, and contain, a picture of that size."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width // 8)
+    content = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", content), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_formats_by_content_as_pillow_reads_them(form, photo, tmp_path):
+    data = encoded(Image.fromarray(photo), form)
+    path = tmp_path / "named.anything"
+    path.write_bytes(data)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_allclose(read_image(path).astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_exif_orientation_as_pillow_turns_it(form, value, photo):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    data = encoded(Image.fromarray(photo), form, exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    np.testing.assert_allclose(decode_image(data).astype(int), np.asarray(expected), atol=1)
+
+
+def test_damaged_exif_is_no_reason_to_refuse(photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.fromarray(photo), "PNG", exif=exif)
+    start = data.index(b"eXIf")
+    content = data[start + 4 : start + 12] + b"\xff\xff"
+    length = struct.unpack(">I", data[start - 4 : start])[0]
+    cut = data[: start - 4] + chunk(b"eXIf", content) + data[start + 8 + length :]
+    assert decode_image(cut).shape == (24, 40, 3)
+
+
+def test_grey_alpha_palette_and_sixteen_bits(photo):
+    grey = Image.fromarray(photo[..., 0])
+    np.testing.assert_array_equal(decode_image(encoded(grey, "PNG"))[..., 2], photo[..., 0])
+    alpha = np.dstack([photo, np.linspace(0, 255, 40)[None].repeat(24, 0).astype(np.uint8)])
+    for form, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True})):
+        data = encoded(Image.fromarray(alpha), form, **options)
+        white = Image.new("RGBA", (40, 24), "white")
+        expected = Image.alpha_composite(white, Image.fromarray(alpha)).convert("RGB")
+        np.testing.assert_allclose(decode_image(data).astype(int), np.asarray(expected), atol=1)
+    palette = Image.fromarray(photo).convert("P")
+    expected = np.asarray(palette.convert("RGB"))
+    np.testing.assert_array_equal(decode_image(encoded(palette, "PNG")), expected)
+    deep = photo.astype(np.uint16) * 257
+    good, data = cv2.imencode(".png", cv2.cvtColor(deep, cv2.COLOR_RGB2BGR))
+    assert good
+    np.testing.assert_array_equal(decode_image(data.tobytes()), photo)
+
+
+def test_one_pixel():
+    data = encoded(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")
+    np.testing.assert_array_equal(decode_image(data), [[[1, 2, 3]]])
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "JPEG"])
+def test_pixels_are_counted_before_decoding(form, photo, monkeypatch):
+    data = encoded(Image.fromarray(photo), form)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ValueError, match=r"between 1 and 900 pixels .* Received: 40×24"):
+        decode_image(data, max_pixels=900)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"exif": b"Exif\0\0"}])
+def test_webp_sizes_of_all_three_kinds(options, photo, monkeypatch):
+    data = encoded(Image.fromarray(photo), "WEBP", **options)
+    with pytest.raises(ValueError, match="40×24"):
+        decode_image(data, max_pixels=1)
+
+
+def test_a_hundred_megapixels_are_refused_with_the_limit(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(10000, 10000))
+    assert path.stat().st_size < 50_000
+    with pytest.raises(ValueError, match=r"bomb\.png .*\(67 megapixels.*10000×10000 = 100 mega"):
+        read_image(path)
+    # Small ones of the same make are pictures: it is the size alone that is refused.
+    assert decode_image(bomb(64, 48)).shape == (48, 64, 3)
+
+
+def test_what_is_no_image(tmp_path, photo):
+    with pytest.raises(FileNotFoundError, match="must exist"):
+        read_image(tmp_path / "none.jpg")
+    with pytest.raises(ValueError, match="regular file"):
+        read_image(tmp_path)
+    with pytest.raises(ValueError, match="regular file"):
+        read_image("/dev/zero")
+    data = encoded(Image.fromarray(photo), "JPEG")
+    for name, content in (
+        ("text.jpg", b"no picture"),
+        ("empty.png", b""),
+        ("cut.jpg", data[: len(data) // 2]),
+        ("head.bmp", b"BM12"),
+        ("damaged.webp", b"RIFF\x20\0\0\0WEBPVP9 " + bytes(20)),
+        ("lies.bmp", encoded(Image.fromarray(photo), "BMP")[:60]),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=name):
+            read_image(tmp_path / name)
+    sparse = tmp_path / "huge.jpg"
+    with sparse.open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(ValueError, match="at most .* bytes"):
+        read_image(sparse)
+
+
+def test_arrays():
+    grey = np.array([[0, 255]], np.uint8)
+    np.testing.assert_array_equal(as_rgb(grey)[..., 1], grey)
+    np.testing.assert_array_equal(as_rgb(grey[..., None] > 0)[..., 0], grey)
+    np.testing.assert_array_equal(as_rgb(grey.astype(np.uint16) * 257)[..., 0], grey)
+    np.testing.assert_array_equal(as_rgb(grey / 255.0)[..., 0], grey)
+    clear = np.zeros((1, 2, 4), np.uint8)
+    assert (as_rgb(clear) == 255).all()
+    rgb = np.zeros((2, 3, 3), np.uint8)
+    assert as_rgb(rgb) is rgb
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), "between 1 and"),
+        (np.full((2, 2, 3), 7.0), "from 7 to 7"),
+        (np.full((2, 2, 3), np.nan), r"in \[0, 1\]"),
+        (np.zeros((2, 2, 3), np.int32), "dtype=int32"),
+        (np.array("x"), "shape"),
+    ],
+)
+def test_arrays_that_are_no_images(array, message):
+    with pytest.raises(ValueError, match=message):
+        as_rgb(array)
+
+
+def test_folders(tmp_path, photo):
+    with pytest.raises(FileNotFoundError):
+        find_images(tmp_path / "none")
+    with pytest.raises(ValueError, match="none"):
+        find_images(tmp_path)
+    for name in ("b.PNG", "a.jpg", ".hidden.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "c.jpg").mkdir()
+    assert [path.name for path in find_images(tmp_path)] == ["a.jpg", "b.PNG"]
+    with pytest.raises(NotADirectoryError):
+        find_images(tmp_path / "a.jpg")
+
+
+def test_pictures_are_written_whole_or_not_at_all(tmp_path, photo, monkeypatch):
+    path = write_image(tmp_path / "a.png", photo)
+    np.testing.assert_array_equal(read_image(path), photo)
+    with pytest.raises(ValueError, match=r"\.gif"):
+        write_image(tmp_path / "a.gif", photo)
+    with pytest.raises(FileNotFoundError):
+        write_image(tmp_path / "none" / "a.png", photo)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_whole(tmp_path / "folder.png", b"x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "folder.png"]

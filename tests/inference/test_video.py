@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from inference.eyes import picture, shape_in_box
+
+from tfalign.inference import VideoReader, VideoWriter, align_video
+from tfalign.inference import video as video_module
+
+START = np.array([[20.0, 30, 80, 90]])
+SHAPE = (120, 160)
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = tmp_path / "film.avi"
+    with VideoWriter(path, 25.0, SHAPE[::-1]) as writer:
+        for number in range(8):
+            writer.write(picture(SHAPE, START + 2 * number))
+    return path
+
+
+@pytest.fixture
+def finding(aligner):
+    aligner.detector = lambda image: START.astype(np.float32)
+    return aligner
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_written_films_are_read_back(tmp_path, suffix):
+    frames = [np.full((64, 96, 3), (40 * k, 100, 200 - 40 * k), np.uint8) for k in range(5)]
+    path = tmp_path / f"film%03d{suffix}"
+    with VideoWriter(path, 10.0, (96, 64)) as writer:
+        assert not path.exists()
+        for frame in frames:
+            writer.write(frame)
+        with pytest.raises(ValueError, match="must have"):
+            writer.write(frames[0][:32])
+    with VideoReader(path) as reader:
+        assert reader.size == (96, 64)
+        assert reader.fps == pytest.approx(10.0)
+        read = list(reader)
+    assert [number for number, _, _ in read] == list(range(5))
+    assert read[3][1] == pytest.approx(0.3)
+    for (_, _, frame), expected in zip(read, frames, strict=True):
+        assert np.abs(frame.astype(int) - expected).mean() < 6
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_every_frame_is_aligned_and_drawn(finding, film, tmp_path):
+    seen = []
+    result = align_video(
+        film, finding, tmp_path / "out.avi", progress=False,
+        on_frame=lambda number, frame, faces: seen.append((number, frame.shape, len(faces))),
+    )  # fmt: skip
+    assert (result.frames, result.size, result.stopped, result.detections) == (
+        8,
+        (160, 120),
+        False,
+        1,
+    )
+    assert [face.image for face in result.faces] == list(range(8))
+    assert {face.track for face in result.faces} == {0}
+    assert set(result.faces.sources) == {str(film)}
+    assert seen == [(k, (120, 160, 3), 1) for k in range(8)]
+    for number, face in enumerate(result.faces):
+        expected = shape_in_box(START[0] + 2 * number)
+        np.testing.assert_allclose(face.stages[-1], expected, atol=1.5)
+    assert len(result.faces.to_frame()) == 8
+    with VideoReader(film) as plain, VideoReader(result.out) as drawn:
+        pairs = list(zip(plain, drawn, strict=True))
+    # The pictures are grey, what is drawn is not.
+    for (_, _, before), (_, _, after) in pairs:
+        assert (
+            np.ptp(before.astype(int), axis=2).max() < 40 < np.ptp(after.astype(int), axis=2).max()
+        )
+
+
+def test_ends(finding, film):
+    assert align_video(film, finding, max_frames=3, progress=False).frames == 3
+    stopped = align_video(film, finding, progress=False, on_frame=lambda number, *_: number < 1)
+    assert stopped.frames == 2
+    with pytest.raises(ValueError, match="max_frames=0"):
+        align_video(film, finding, max_frames=0)
+
+
+def test_without_a_face(aligner, film, tmp_path):
+    result = align_video(film, aligner, tmp_path / "out.avi", progress=False)
+    assert len(result.faces) == 0
+    assert result.faces.images == 8
+    assert result.detections == 8
+
+
+def interrupt(number, frame, faces):
+    if number == 2:
+        raise KeyboardInterrupt
+
+
+def test_interrupted_films_leave_nothing(finding, film, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        align_video(film, finding, tmp_path / "out.avi", progress=False, on_frame=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == [film.name]
+
+
+def test_interrupting_a_camera_ends_it(finding, film, tmp_path, monkeypatch):
+    class Camera(VideoReader):
+        def __init__(self, source, max_pixels):
+            super().__init__(film, max_pixels)
+            self.camera = True
+
+    monkeypatch.setattr(video_module, "VideoReader", Camera)
+    result = align_video(0, finding, tmp_path / "out.avi", progress=False, on_frame=interrupt)
+    assert result.stopped
+    assert result.frames == 3
+    assert result.out.is_file()
+    seconds = [face.seconds for face in result.faces]
+    assert seconds == sorted(set(seconds))
+
+
+def test_what_is_no_film(finding, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        align_video(tmp_path / "none.mp4", finding)
+    with pytest.raises(ValueError, match="regular file"):
+        align_video(tmp_path, finding)
+    for content in (b"", b"no film at all"):
+        (tmp_path / "text.mp4").write_bytes(content)
+        with pytest.raises(ValueError, match=r"text\.mp4"):
+            align_video(tmp_path / "text.mp4", finding)
+    with pytest.raises(ValueError, match="camera"):
+        VideoReader(97)
+
+
+def test_too_large(finding, film):
+    finding.max_pixels = 1000
+    with pytest.raises(ValueError, match=r"film\.avi .* between 1 and 1000 pixels"):
+        align_video(film, finding)
+
+
+def test_where_a_film_cannot_be_written(finding, film, tmp_path):
+    with pytest.raises(ValueError, match=r"\.gif"):
+        align_video(film, finding, tmp_path / "out.gif")
+    with pytest.raises(OSError, match="none"):
+        align_video(film, finding, tmp_path / "none" / "out.avi")

@@ -1,0 +1,194 @@
+"""The faces of one or several images, as arrays, tables and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from tfalign.inference.face import Face
+from tfalign.inference.images import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Faces(Sequence[Face]):
+    """Faces in the order of their images; a sequence that also slices.
+
+    Args:
+        faces: The faces.
+        sources: One path, or None, per image that was looked at, with or without a face.
+        num_landmarks: n, so that ``landmarks`` has its shape where there is no face.
+        first: Number of the first image, so that one frame of a film can stand alone.
+    """
+
+    def __init__(
+        self,
+        faces: Iterable[Face],
+        sources: Sequence[str | None],
+        num_landmarks: int,
+        first: int = 0,
+    ) -> None:
+        self._faces = tuple(faces)
+        self.sources = tuple(sources)
+        self.num_landmarks = num_landmarks
+        self.first = first
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+    @overload
+    def __getitem__(self, index: slice) -> Faces: ...
+    def __getitem__(self, index: int | slice) -> Face | Faces:
+        if isinstance(index, slice):
+            return Faces(self._faces[index], self.sources, self.num_landmarks, self.first)
+        return self._faces[index]
+
+    def __repr__(self) -> str:
+        qualities = ", ".join(f"{face.quality:.2f}" for face in self._faces[:8])
+        more = ", …" if len(self) > 8 else ""
+        return f"<{len(self)} faces in {self.images} images, quality [{qualities}{more}]>"
+
+    @property
+    def images(self) -> int:
+        """Number of images (or frames) that were looked at."""
+        return len(self.sources)
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """(faces, n, 2) float64, image pixels."""
+        found = [face.landmarks for face in self._faces]
+        return np.array(found, np.float64).reshape(-1, self.num_landmarks, 2)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(faces, 4) float64, image pixels."""
+        return np.array([face.box for face in self._faces], np.float64).reshape(-1, 4)
+
+    @property
+    def quality(self) -> np.ndarray:
+        """(faces,) float64 in [0, 1]."""
+        return np.array([face.quality for face in self._faces], np.float64)
+
+    def by_image(self) -> list[Faces]:
+        """Returns the faces of every image, an empty ``Faces`` for one without.
+
+        The faces keep their image's number; ``sources`` is that image's alone.
+        """
+        groups: list[list[Face]] = [[] for _ in self.sources]
+        for face in self._faces:
+            groups[face.image - self.first].append(face)
+        return [
+            Faces(group, [source], self.num_landmarks, self.first + index)
+            for index, (group, source) in enumerate(zip(groups, self.sources, strict=True))
+        ]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns a table with one row per face: image, quality, box, then x0, y0, x1, y1, …"""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "image": [face.image for face in self._faces],
+            "source": [face.source for face in self._faces],
+            "track": pd.array([face.track for face in self._faces], dtype="Int64"),
+            "seconds": pd.array([face.seconds for face in self._faces], dtype="Float64"),
+            "quality": self.quality,
+            "expected_nme": [face.expected_nme for face in self._faces],
+        }
+        for index, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1")):
+            columns[name] = self.boxes[:, index]
+        flat = self.landmarks.reshape(len(self), 2 * self.num_landmarks)
+        names = [f"{axis}{index}" for index in range(self.num_landmarks) for axis in "xy"]
+        return pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain data: ``images`` (number and source of each) and ``faces``."""
+        return {
+            "coordinates": "pixels, 0-based, centre of the first pixel at (0.5, 0.5)",
+            "images": [
+                {"image": i, "source": source} for i, source in enumerate(self.sources, self.first)
+            ],
+            "faces": [face.to_dict() for face in self._faces],
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Returns ``to_dict`` as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def write_json(self, path: str | os.PathLike[str]) -> Path:
+        """Writes ``to_json`` to a file, whole or not at all."""
+        path = Path(path)
+        write_whole(path, (self.to_json() + "\n").encode())
+        return path
+
+    def write_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Writes ``to_frame`` to a CSV file, whole or not at all."""
+        path = Path(path)
+        write_whole(path, self.to_frame().to_csv(index=False, float_format="%.4f").encode())
+        return path
+
+    def write_pts(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Writes one ``.pts`` file per face into a folder, named after its image (300-W style).
+
+        A single face of ``a.jpg`` becomes ``a.pts``, several ``a_1.pts``, ``a_2.pts``, …
+
+        Returns:
+            The files, in the order of the faces.
+
+        Raises:
+            NotADirectoryError: If the folder does not exist.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise NotADirectoryError(f"`folder` must exist. Received: folder={str(folder)!r}")
+        stems = output_stems(self.sources)
+        of_image = [face.image - self.first for face in self._faces]
+        names = []
+        for index, image in enumerate(of_image):
+            number = f"_{of_image[: index + 1].count(image)}" if of_image.count(image) > 1 else ""
+            names.append(f"{stems[image]}{number}")
+        return [
+            face.write_pts(folder / f"{stem}.pts")
+            for face, stem in zip(self._faces, unique_names(names), strict=True)
+        ]
+
+
+def output_stems(sources: Sequence[str | None]) -> list[str]:
+    """Returns a file name without suffix for every source, safe inside any folder and unique.
+
+    Of a path only the last part counts, without its suffix; what is no letter, digit, dot, dash or
+    underscore becomes an underscore, so that no name leads out of a folder.
+    """
+    stems = []
+    for index, source in enumerate(sources):
+        stem = f"image_{index}" if source is None else Path(source).stem
+        # No leading dots: the name would be hidden, or lead upwards. 100 characters leave room for
+        # a number and a suffix within every file system's limit.
+        safe = re.sub(r"[^\w.-]", "_", stem).lstrip(".-")[:100]
+        stems.append(safe or f"image_{index}")
+    return unique_names(stems)
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Returns the names, each that came before followed by ``-2``, ``-3``, …
+
+    Upper and lower case count as equal, as they do on some file systems.
+    """
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{name}-{number}"
+        taken.add(candidate.lower())
+        unique.append(candidate)
+    return unique
