@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from tfalign.layers.fixed_map import fixed_linear_map
+
 # The odd polynomial by which OpenCV approximates the arc tangent on [0, 1], in radians. Its largest
 # error is 0.009 degrees. Products and a quotient run on every runtime; ATAN2 is slower on phones.
 _ARC_TANGENT = (0.9997878412794807, -0.3258083974640975, 0.1555786518463281, -0.04432655554792128)
@@ -94,4 +96,5 @@ def _polynomial(square: Any) -> Any:
 
 def both_axes(rows: np.ndarray, maps: Any, columns: np.ndarray) -> Any:
     """Returns ``rows · map · columnsᵀ`` of each map (b, c, H, W): linear work on both axes."""
-    return ops.matmul(rows.astype("float32"), ops.matmul(maps, columns.T.astype("float32")))
+    with fixed_linear_map():
+        return ops.matmul(rows.astype("float32"), ops.matmul(maps, columns.T.astype("float32")))

@@ -11,9 +11,12 @@ from typing import Any
 import keras
 
 from tfalign.losses.adaptive_wing import AdaptiveWingLoss
+from tfalign.losses.heatmap_loss import HeatmapLoss
 from tfalign.losses.l2 import L2Loss
 from tfalign.losses.landmark_loss import LandmarkLoss
+from tfalign.losses.reinitialized_loss import ReinitializedLoss
 from tfalign.losses.smooth_l1 import SmoothL1Loss
+from tfalign.losses.theta_loss import ThetaLoss
 from tfalign.losses.wing import WingLoss
 
 BY_NAME: dict[str, type[LandmarkLoss]] = {
@@ -50,9 +53,12 @@ def get(name: str, **arguments: Any) -> keras.losses.Loss:
 __all__ = [
     "BY_NAME",
     "AdaptiveWingLoss",
+    "HeatmapLoss",
     "L2Loss",
     "LandmarkLoss",
+    "ReinitializedLoss",
     "SmoothL1Loss",
+    "ThetaLoss",
     "WingLoss",
     "get",
 ]

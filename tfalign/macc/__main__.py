@@ -26,6 +26,7 @@ import keras
 
 from tfalign import models
 from tfalign.macc import Report, count, count_tflite
+from tfalign.models.saved import load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,30 +38,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 where the two counts disagree; 2 for a mistake in the arguments.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        reports = _reports(options)
-    except (FileNotFoundError, ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for report in reports:
-        print(report if options.totals else report.table(options.compact))
-        print()
-    agree = len({report.macc for report in reports}) == 1
-    if len(reports) == 2:
-        keras_macc, file_macc = (f"{report.macc:,} MACC" for report in reports)
-        print(f"Keras {keras_macc}, .tflite {file_macc}: they {'agree' if agree else 'DISAGREE'}")
-    if options.json:
-        plain = [report.to_dict() for report in reports]
-        options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    return 0 if agree else 1
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tfalign.macc",
         description="Counts multiply-accumulates and parameters of a model.",
     )
+    add_options(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        reports = make_reports(options)
+    except (FileNotFoundError, ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(tables(options, reports))
+    if options.json:
+        plain = [report.to_dict() for report in reports]
+        options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    return 0 if agree(reports) else 1
+
+
+def agree(reports: Sequence[Report]) -> bool:
+    """Whether all counts of a model have the same multiply-accumulates."""
+    return len({report.macc for report in reports}) == 1
+
+
+def tables(options: argparse.Namespace, reports: Sequence[Report]) -> str:
+    """Returns the counts as text, with a verdict where there are two."""
+    blocks = [str(r) if options.totals else r.table(options.compact) for r in reports]
+    if len(reports) == 2:
+        keras_macc, file_macc = (f"{report.macc:,} MACC" for report in reports)
+        verdict = "agree" if agree(reports) else "DISAGREE"
+        blocks.append(f"Keras {keras_macc}, .tflite {file_macc}: they {verdict}")
+    return "\n\n".join(blocks)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what to count and how to print it."""
     parser.add_argument("model", help="a model of tfalign.models, a .keras or a .tflite file")
     parser.add_argument("--num-landmarks", type=int, help="number of landmarks of a model by name")
     parser.add_argument("--width", type=float, help="channel multiplier of a model by name")
@@ -75,11 +88,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--compact", action="store_true", help="leave out rows without arithmetic")
     parser.add_argument("--totals", action="store_true", help="print the totals alone")
     parser.add_argument("--no-tflite", action="store_true", help="count the Keras graph alone")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts as JSON")
-    return parser
 
 
-def _reports(options: argparse.Namespace) -> list[Report]:
+def make_reports(options: argparse.Namespace) -> list[Report]:
+    """Counts what the options name.
+
+    Returns:
+        One report, or the Keras graph's and its ``.tflite``'s.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the model or an argument of it is unknown, or a file is damaged.
+    """
     suffix = Path(options.model).suffix
     arguments = _constructor_arguments(options)
     if arguments and suffix in (".keras", ".tflite"):
@@ -89,7 +109,9 @@ def _reports(options: argparse.Namespace) -> list[Report]:
         )
     if suffix == ".tflite":
         return [count_tflite(options.model)]
-    model = _load(options.model) if suffix == ".keras" else _construct(options.model, arguments)
+    model = (
+        load_model(options.model) if suffix == ".keras" else _construct(options.model, arguments)
+    )
     report = count(model)
     return [report] if options.no_tflite else [report, _count_exported(model)]
 
@@ -108,12 +130,6 @@ def _constructor_arguments(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) is not None:
             arguments[name] = getattr(options, name)
     return arguments
-
-
-def _load(path: str) -> keras.Model:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no such .keras file. Received: path={path!r}")
-    return keras.saving.load_model(path, compile=False)
 
 
 def _construct(name: str, arguments: dict[str, Any]) -> keras.Model:

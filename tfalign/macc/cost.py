@@ -29,7 +29,8 @@ class Cost:
             normalisation (at inference, with the statistics folded).
         activation: one evaluation per element.
         pooling: one comparison or addition per element of each pooling window; also reductions.
-        resampling: one multiply-add per tap and output element of an interpolation.
+        resampling: one multiply-add per tap and output element of an interpolation; products with
+            a matrix that a layer's definition fixes, see ``tfalign.layers.fixed_map``.
         elementwise: one operation per output element of sums, products, comparisons and the like.
 
     Moving data (reshape, concatenate, gather, pad) costs nothing in any column.

@@ -1,5 +1,8 @@
 """Which ``.tflite`` operator costs what.
 
+A product with a learned weight is MACC; one with a matrix that the definition of a layer fixes is
+resampling, see ``fixed_product``.
+
 Sizes are checked against each other on the way: a convolution whose weights do not fit its input,
 or a reshape that changes the number of elements, means a damaged file, and a count from it would
 be wrong.
@@ -7,8 +10,10 @@ be wrong.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
+from tfalign.layers.fixed_map import is_fixed_linear_map
 from tfalign.macc.cost import Cost
 from tfalign.macc.rules.resampling import TAPS
 from tfalign.macc.tflite_file import Operator, Tensor, TFLiteFile
@@ -28,6 +33,9 @@ _WEIGHTS = {
 }
 """Operator: the inputs that hold weights and biases, where they are constants."""
 
+PRODUCTS = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Operators that multiply and accumulate."""
+
 _INDEX_TYPES = ("INT32", "INT64")
 
 
@@ -37,6 +45,8 @@ def weight_operands(operator: Operator, file: TFLiteFile) -> set[int]:
     A bias that the converter could not merge stays behind as an ADD with a constant: constants of
     elementwise arithmetic count if they are more than a single number and no index arithmetic.
     """
+    if fixed_product(operator, file):
+        return set()
     elementwise = operator.kind in ("ADD", "MUL", "SUB")
     places = (0, 1) if elementwise else _WEIGHTS.get(operator.kind, ())
     used = (operator.inputs[i] for i in places if i < len(operator.inputs))
@@ -69,9 +79,28 @@ def cost_of_operator(operator: Operator, file: TFLiteFile) -> Cost:
     if not outputs or not inputs:
         raise _misfit(operator, inputs, outputs)
     cost = function(operator, inputs, outputs)
+    if fixed_product(operator, file):
+        cost = dataclasses.replace(cost, macc=0, resampling=cost.resampling + cost.macc)
     if operator.options.get("FusedActivationFunction"):
         cost += Cost(activation=outputs[0].elements)
     return cost
+
+
+def fixed_product(operator: Operator, file: TFLiteFile) -> bool:
+    """Whether an operator multiplies by a matrix that a layer's definition fixes.
+
+    Such a product interpolates, as a resize does: its multiply-adds stand in the resampling column
+    and its matrix is no parameter. Two things must hold: a factor is stored in the file, and the
+    operator is named after an operation made in ``tfalign.layers.fixed_map.fixed_linear_map``. The
+    numbers themselves could not tell: a learned kernel is stored just like that.
+    """
+    factors = operator.inputs[:2]
+    return (
+        operator.kind in PRODUCTS
+        and bool(operator.outputs)
+        and any(index >= 0 and file.origin(index) is not None for index in factors)
+        and is_fixed_linear_map(file.tensors[operator.outputs[0]].name)
+    )
 
 
 def _rule(*kinds: str) -> Callable[[OperatorRule], OperatorRule]:
@@ -183,7 +212,7 @@ def _pool(operator: Operator, inputs: Operands, outputs: list[Tensor]) -> Cost:
 
 @_rule(
     *("ARG_MAX", "ARG_MIN", "MEAN", "REDUCE_ALL", "REDUCE_ANY", "REDUCE_MAX", "REDUCE_MIN"),
-    *("REDUCE_PROD", "SUM"),
+    *("REDUCE_PROD", "SUM", "TOPK_V2"),
 )
 def _reduce(operator: Operator, inputs: Operands, outputs: list[Tensor]) -> Cost:
     (source,) = _present(operator, inputs, outputs, "*")

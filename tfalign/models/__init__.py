@@ -1,15 +1,27 @@
 """The architectures of the five papers, as Keras models."""
 
+from tfalign.models.ccnn import CCNN
 from tfalign.models.deepreg import DeepReg
+from tfalign.models.direct_regression import DirectRegression, TSRBaseline1, TSRBaseline2
+from tfalign.models.dssd import DSSD
 from tfalign.models.greglref import GRegLRef, GRegNet
 from tfalign.models.landmark_model import LandmarkModel
+from tfalign.models.rdssd import RDSSD
+from tfalign.models.two_stage import TwoStage
 from tfalign.models.weights import from_preset, save_weights, shipped_presets
 
 __all__ = [
+    "CCNN",
+    "DSSD",
+    "RDSSD",
     "DeepReg",
+    "DirectRegression",
     "GRegLRef",
     "GRegNet",
     "LandmarkModel",
+    "TSRBaseline1",
+    "TSRBaseline2",
+    "TwoStage",
     "from_preset",
     "save_weights",
     "shipped_presets",

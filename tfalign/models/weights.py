@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tfalign.models.saved import load_model
+
 if TYPE_CHECKING:
     from tfalign.models.landmark_model import LandmarkModel
 
@@ -88,7 +90,7 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
     if source.endswith(".npz"):
         _load_npz(model, path)
     elif source.endswith(".keras"):
-        other = keras.saving.load_model(path, compile=False)
+        other = load_model(path)
         _check_config(model, type(other).__name__, other.get_config(), str(path))
         model.set_weights(other.get_weights())
     else:

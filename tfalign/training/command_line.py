@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from tfalign.geometry import CROP_PRESETS
 from tfalign.training.compiling import Execution
 from tfalign.training.distribution import Distribution, connect
 from tfalign.training.phase import Schedule
@@ -52,6 +53,11 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     )
     group.add_argument(
         "--image-size", type=int, default=112, metavar="PIXELS", help="side of the square input"
+    )
+    group.add_argument(
+        "--crop",
+        choices=sorted(CROP_PRESETS),
+        help="box convention, tfalign.geometry.CROP_PRESETS; the data set's own by default",
     )
     group.add_argument(
         "--init-weights",
@@ -146,7 +152,8 @@ def make_model(arguments: argparse.Namespace, num_landmarks: int, crop: str) -> 
     Args:
         arguments: Parsed options.
         num_landmarks: Points of the data set.
-        crop: Box convention of the data set, see `tfalign.geometry.CROP_PRESETS`.
+        crop: Box convention of the data set, see `tfalign.geometry.CROP_PRESETS`; ``--crop``
+            replaces it.
     """
     side = arguments.image_size
     return MODELS[arguments.model].make(
@@ -155,7 +162,7 @@ def make_model(arguments: argparse.Namespace, num_landmarks: int, crop: str) -> 
         width=arguments.width,
         trunk=arguments.trunk,
         dropout=arguments.dropout,
-        crop=crop,
+        crop=arguments.crop or crop,
     )
 
 
@@ -205,8 +212,20 @@ def identity(arguments: argparse.Namespace) -> dict[str, Any]:
 def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses; a folder or file that must exist and does not ends the program with a message."""
     arguments = made.parse_args(argv)
+    try:
+        check_paths(arguments)
+    except FileNotFoundError as error:
+        made.error(str(error))
+    return arguments
+
+
+def check_paths(arguments: argparse.Namespace) -> None:
+    """Checks the folders and files that must exist.
+
+    Raises:
+        FileNotFoundError: If one does not; the message names the option.
+    """
     for name in ("data", "init_weights", "extra_ytf"):
         path = getattr(arguments, name, None)
         if path is not None and not path.exists():
-            made.error(f"--{name.replace('_', '-')}: no such file or folder: {path}")
-    return arguments
+            raise FileNotFoundError(f"--{name.replace('_', '-')}: no such file or folder: {path}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from tfalign.models.saved import load_model
+
 
 @dataclass(frozen=True)
 class WarmStart:
@@ -61,7 +63,7 @@ def warm_start(model: Any, path: str | Path) -> WarmStart:
             "Initial weights must be a '.keras' or a '.weights.h5' file. "
             f"Received: path={str(path)!r}"
         )
-    other_model = keras.saving.load_model(path, compile=False)
+    other_model = load_model(path)
     same_kind = type(other_model) is type(model) and hasattr(model, "start_from")
     if same_kind and other_model.num_landmarks != model.num_landmarks:
         model.start_from(other_model)

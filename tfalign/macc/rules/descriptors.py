@@ -2,8 +2,10 @@
 
 The rule: descriptors interpolate between pixels, cells and orientations, so the multiply-adds of
 their constant matrices and blends stand in the resampling column, one per tap; none is a learned
-multiply-accumulate. What is done to each pixel alone (differences, magnitude, angle, the split
-between orientations) is elementwise, and each scaling to unit length is one normalisation.
+multiply-accumulate. The layers mark the matrices (``tfalign.layers.fixed_map``), so that the count
+of a ``.tflite`` file finds them again and puts the same numbers in the same column. What is done to
+each pixel alone (differences, magnitude, angle, the split between orientations) is elementwise, and
+each scaling to unit length is one normalisation.
 """
 
 from __future__ import annotations

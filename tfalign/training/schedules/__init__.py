@@ -12,7 +12,7 @@ from typing import Any
 
 from tfalign import models
 from tfalign.training.phase import Schedule
-from tfalign.training.schedules import deepreg, greglref
+from tfalign.training.schedules import ccnn, deepreg, dssd, greglref, two_stage, two_stage_models
 from tfalign.training.schedules.budget import Budget
 
 
@@ -29,17 +29,29 @@ class Trainable:
     schedules: Mapping[str, Callable[[Any, Budget], Schedule]]
 
 
+_CCNN = {"published": ccnn.published_for, "cpu": ccnn.cpu_budget_for}
 _DEEPREG = {
     "published": deepreg.published_for,
     "sequential": deepreg.sequential_for,
     "cpu": deepreg.closed_form_for,
 }
+_DSSD = {"published": dssd.published_for, "cpu": dssd.cpu_budget_for}
 _GREGLREF = {"published": greglref.published_for, "cpu": greglref.cpu_budget_for}
+_TSR = {"published": two_stage.published_for, "cpu": two_stage.cpu_budget_for}
+_TWO_STAGE = {**_TSR, "reinit": two_stage.reinit_for, "regression": two_stage.regression_for}
 
 MODELS: dict[str, Trainable] = {
+    "ccnn": Trainable(ccnn.make, _CCNN),
     "deepreg": Trainable(deepreg.make, _DEEPREG),
+    "dssd": Trainable(dssd.make, _DSSD),
     "greglref": Trainable(models.GRegLRef, _GREGLREF),
     "gregnet": Trainable(models.GRegNet, _GREGLREF),
+    "tsr_baseline1": Trainable(two_stage_models.make_baseline1, _TSR),
+    "tsr_baseline2": Trainable(two_stage_models.make_baseline2, _TSR),
+    "two_stage": Trainable(two_stage_models.make, {**_TWO_STAGE, "local": two_stage.local_for}),
+    "two_stage_global": Trainable(two_stage_models.make_global, _TWO_STAGE),
+    "rdssd": Trainable(dssd.make_recurrent, _DSSD),
+    "rdssd_star": Trainable(dssd.make_recurrent_star, _DSSD),
 }
 
-__all__ = ["MODELS", "Budget", "Trainable", "deepreg", "greglref"]
+__all__ = ["MODELS", "Budget", "Trainable", "ccnn", "deepreg", "dssd", "greglref", "two_stage"]

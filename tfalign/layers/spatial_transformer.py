@@ -1,0 +1,128 @@
+"""The sampler of a spatial transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfalign import geometry
+from tfalign.geometry.parametric import PARAMETERS, check_kind, map_points
+from tfalign.geometry.sampling import check_border
+
+
+@keras.saving.register_keras_serializable(package="tfalign")
+class SpatialTransformer(keras.layers.Layer):
+    """Warps images by predicted maps: the pixel at p of the result shows the image at T_θ p.
+
+    The grid of the result's pixel centres, in [−1, 1]² from border to border, goes through T_θ
+    (Equation 1); the image is sampled there bilinearly (Equation 2). The layer is differentiable
+    in the images and in θ. θ of the identity (``geometry.parametric.identity_parameters``) resizes
+    the image without smoothing.
+
+    Args:
+        output_size: (width, height) of the result in pixels, or one number for a square.
+        kind: ``"affine"`` (6 parameters, the paper's), ``"similarity"`` (4) or ``"projective"``
+            (8); their order is that of ``geometry.parametric.PARAMETERS``.
+        border: What lies outside the image, see ``tfalign.geometry.Border``.
+
+    Call arguments:
+        inputs: ``[images, theta]``.
+
+    Input shape:
+        ``images`` (batch, H, W, C); ``theta`` (batch, P), which maps [−1, 1]² of the result to
+        [−1, 1]² of the image.
+
+    Output shape:
+        (batch, height, width, C) in the compute dtype.
+
+    Reference:
+        Lv et al., "A Deep Regression Architecture with Two-Stage Re-initialization for High
+        Performance Facial Landmark Detection", CVPR 2017, section 3.1.1; Jaderberg et al.,
+        "Spatial Transformer Networks", 2015.
+
+    Reading:
+        −1 and 1 are the outer borders of the outer pixels, not their centres, so that halving an
+        image's size leaves θ as it is. The paper does not say what lies outside; the nearest pixel
+        is ours.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the inputs have other shapes.
+    """
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int] = (224, 224),
+        kind: str = "affine",
+        border: geometry.Border = "clamp",
+        **kwargs: Any,
+    ) -> None:
+        # Half precision would round positions to whole pixels; they stay in float32.
+        super().__init__(**{**kwargs, "autocast": False})
+        size = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(
+                "`output_size` must be a positive number or a positive (width, height). "
+                f"Received: output_size={output_size}"
+            )
+        check_kind(kind)
+        check_border(border)
+        self.output_size = (int(size[0]), int(size[1]))
+        self.kind = kind
+        self.border = border
+
+    def build(self, input_shape: Any) -> None:
+        _check_shapes(input_shape, self.kind)
+        width, height = self.output_size
+        xs = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
+        ys = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
+        self._grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(1, height * width, 2)
+        self.built = True
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        images, theta = inputs
+        rows, columns, channels = ops.shape(images)[1:]
+        places = map_points(
+            ops.cast(theta, "float32"), ops.convert_to_tensor(self._grid), self.kind
+        )
+        # From [−1, 1] to pixels, written out: sizes may be unknown when the graph is made.
+        x = (places[..., 0] + 1.0) * (0.5 * ops.cast(columns, "float32"))
+        y = (places[..., 1] + 1.0) * (0.5 * ops.cast(rows, "float32"))
+        values = geometry.sample_bilinear(images, ops.stack([x, y], axis=-1), self.border)
+        width, height = self.output_size
+        values = ops.reshape(values, (-1, height, width, channels))
+        return ops.cast(values, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        images, _ = _check_shapes(input_shape, self.kind)
+        return (images[0], self.output_size[1], self.output_size[0], images[3])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "output_size": list(self.output_size),
+            "kind": self.kind,
+            "border": self.border,
+        }
+
+
+def _check_shapes(input_shape: Any, kind: str) -> tuple[Any, Any]:
+    """Returns the two input shapes, or raises ``ValueError`` saying what they must be."""
+    good = (
+        isinstance(input_shape, (list, tuple))
+        and len(input_shape) == 2
+        and all(isinstance(shape, (list, tuple)) for shape in input_shape)
+        and len(input_shape[0]) == 4
+        and input_shape[0][3] is not None
+        and len(input_shape[1]) == 2
+        and input_shape[1][1] == PARAMETERS[kind]
+    )
+    if not good:
+        raise ValueError(
+            f"SpatialTransformer takes [images (batch, H, W, C), theta (batch, {PARAMETERS[kind]})]"
+            f" with C known, for kind={kind!r}. Received: input_shape={input_shape}"
+        )
+    return input_shape[0], input_shape[1]

@@ -1,0 +1,175 @@
+"""CCNN's training: the published schedule, and one that a single CPU core can finish.
+
+=====================  ============================  ==========================================
+what                   published (section 4)         ours, `cpu_budget`
+=====================  ============================  ==========================================
+losses                 l2 on each H_k and ΔP̂_k       the same maps; for ΔP̂_k the distance
+  of H_k               squared, summed               squared, cells under a Gaussian weigh more
+  of ΔP̂_k              squared, summed, in cells     mean distance in cells
+  factors              not given; 1                  1
+optimizer              not given; SGD, momentum 0.9  AdamW
+weight decay           not given; 5e-4               1e-4
+learning rate          1e-5, then 5e-6, then 1e-6    cosine from 0.003, 5 % warm-up
+length                 30, 5 and 2,465 epochs        by default 6,000 steps
+dropout after A11      0.5                           none
+maxima                 cells                         sub-cell (``soft``)
+=====================  ============================  ==========================================
+
+A loss on P̂_k + ΔP̂_k is the loss of ΔP̂_k against the online target P − P̂_k (Equation 1): P̂_k, the
+place of a maximum, passes no gradient.
+
+The recipes' options for it are ``--model ccnn --image-size 128 --width 0.25``; the published
+augmentation is ``--augment ccnn``. ``recipes/ccnn_ablation.py`` compares numbers of units.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfalign.models import CCNN
+from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+from tfalign.training.schedules.budget import Budget
+
+SOURCE = (
+    "Mahpod, Das, Maiorana, Keller, Campisi, 'Facial Landmark Point Localization using "
+    "Coarse-to-Fine Deep Recurrent Neural Network', 2018, section 4"
+)
+DROPOUT = 0.5
+SIGMA = 1.3
+# (learning rate, epochs): "starting with 1e-5 for the initial 30 epochs, followed by 5e-6 for the
+# next five epochs, and was then fixed at 1e-6 for the remainder"; 2,500 epochs in all.
+RATES = ((1e-5, 30), (5e-6, 5), (1e-6, 2465))
+RATE = 3e-3
+STEPS = 6000
+# Ours: the extra weight of cells under a Gaussian.
+FOREGROUND = 10.0
+
+
+def published(units: int = 4, map_size: tuple[int, int] = (64, 64)) -> Schedule:
+    """Returns the paper's schedule.
+
+    Args:
+        units: K.
+        map_size: (width, height) of the heatmaps in cells.
+
+    Reading: the paper gives neither optimizer, batch, nor factors of the losses. SGD with momentum
+    0.9 and weight decay 5e-4 is what its framework, MatConvNet, comes with. ΔP̂_k is measured in
+    cells of the heatmaps, as σ is.
+    """
+    cells = LossTerm("l2", arguments={"scale": [float(side) for side in map_size]})
+    losses = {
+        **{f"heatmap_{k}": _heatmap(sigma=SIGMA) for k in range(units + 1)},
+        **{f"refined_{k}": cells for k in range(1, units + 1)},
+    }
+    phases = [
+        Phase(
+            name=f"rate_{index}",
+            losses=losses,
+            learning_rate=LearningRateSpec(rate),
+            optimizer=OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=5e-4),
+            epochs=epochs,
+            switches={"dropout": DROPOUT},
+        )
+        for index, (rate, epochs) in enumerate(RATES, start=1)
+    ]
+    return Schedule("ccnn_published", tuple(phases), SOURCE)
+
+
+def cpu_budget(
+    units: int = 2,
+    map_size: tuple[int, int] = (32, 32),
+    steps: int = STEPS,
+    rate: float = RATE,
+) -> Schedule:
+    """Returns our schedule: all units at once, for a given number of steps.
+
+    Args:
+        units: K.
+        map_size: (width, height) of the heatmaps in cells.
+        steps: Optimizer steps.
+        rate: Peak learning rate.
+    """
+    cells = [float(side) for side in map_size]
+    distance = {"squared": False, "point_reduction": "mean", "scale": cells}
+    heatmap = _heatmap(sigma=SIGMA, foreground=FOREGROUND, point_reduction="mean")
+    joint = Phase(
+        name="joint",
+        losses={
+            **{f"heatmap_{k}": heatmap for k in range(units + 1)},
+            **{f"refined_{k}": LossTerm("l2", arguments=distance) for k in range(1, units + 1)},
+        },
+        learning_rate=LearningRateSpec(rate, kind="cosine", warmup=0.05, final=rate / 100),
+        optimizer=OptimizerSpec(
+            kind="adamw",
+            weight_decay=1e-4,
+            decay_exclude=("bias", "gamma", "beta"),
+            clip_norm=5.0,
+        ),
+        steps=steps,
+        switches={"dropout": 0.0},
+    )
+    return Schedule("ccnn_cpu_budget", (joint,), "ours, for CPU budgets; losses on every unit")
+
+
+def _heatmap(**arguments: Any) -> LossTerm:
+    return LossTerm("tfalign>HeatmapLoss", arguments=arguments)
+
+
+def make(width: float = 1.0, trunk: str = "mobile", dropout: float = 0.0, **arguments: Any) -> CCNN:
+    """Makes the model of the recipes' options.
+
+    Args:
+        width: Multiplier on channels.
+        trunk: ``"mobile"``: our base networks, separable filters, two units and sub-cell maxima,
+            for phones and CPUs. ``"resnet18"``, in the recipes' option the name of what is
+            published: Tables 2 to 4, four units.
+        dropout: Ignored; the schedules set it.
+        **arguments: Of ``CCNN``; they override.
+
+    Raises:
+        ValueError: If ``trunk`` is neither.
+    """
+    del dropout
+    kinds: dict[str, dict[str, Any]] = {
+        "mobile": {"trunk": "mobile", "filters": "separable", "units": 2, "soft": True},
+        "resnet18": {"trunk": "paper", "filters": "paper", "units": 4, "soft": False},
+    }
+    if trunk not in kinds:
+        raise ValueError(f"`trunk` must be one of {sorted(kinds)}. Received: trunk={trunk!r}")
+    return CCNN(**{"width": width, "sigma": SIGMA, **kinds[trunk], **arguments})
+
+
+def published_for(model: Any, budget: Budget) -> Schedule:
+    """Returns the published schedule for a model; a budget scales rates and lengths alike."""
+    schedule = published(model.units, _map_size(model))
+    if budget.steps is None and budget.rate is None:
+        return schedule
+    whole = sum(epochs for _, epochs in RATES)
+    wanted = whole if budget.steps is None else budget.epochs
+    factor = 1.0 if budget.rate is None else budget.rate / RATES[0][0]
+    phases = tuple(
+        dataclasses.replace(
+            phase,
+            learning_rate=LearningRateSpec(phase.learning_rate.base * factor),
+            epochs=max(1, round((phase.epochs or 0) * wanted / whole)),
+        )
+        for phase in schedule.phases
+    )
+    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+
+
+def cpu_budget_for(model: Any, budget: Budget) -> Schedule:
+    """Returns our schedule for a model and a budget."""
+    return cpu_budget(
+        model.units,
+        _map_size(model),
+        steps=STEPS if budget.steps is None else budget.steps,
+        rate=RATE if budget.rate is None else budget.rate,
+    )
+
+
+def _map_size(model: Any) -> tuple[int, int]:
+    """(width, height) of a model's heatmaps in cells."""
+    width, height = model.image_size
+    return width // 4, height // 4

@@ -1,0 +1,274 @@
+"""Training of DSSD and R-DSSD: the published schedules, and ours for small budgets.
+
+=====================  =================================  ====================================
+what                   published (IV-B, Algorithms 1, 2)  ours, `cpu_budget`
+=====================  =================================  ====================================
+initial shape          k-means, then a predictor          the same
+start of P and C       SVR and SVD                        the same, once the predictor is trained
+H and Q                back-propagation                   the same
+  loss                 0.5 |S^t - S*|^2, all stages       mean distance of a point, all stages
+  optimizer            SGD, momentum 0.9                  AdamW
+  learning rate        0.01                               cosine from 0.002
+  weight decay         1e-4                               1e-4
+P, then C              accelerated proximal gradient      the same
+  penalties            cross-validated, not printed       see `Penalties`
+  alternation          15 iterations                      every few epochs
+=====================  =================================  ====================================
+
+Three ways to learn a cascade (Table VI): `recurrent` has one set of parameters for all refinement
+stages and trains all stages together; `joint` does so with parameters of their own for each
+(``RDSSD(shared=False)``); `sequential` trains each such stage by itself, one after another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfalign.models import DSSD, RDSSD
+from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+from tfalign.training.schedules.budget import Budget
+from tfalign.training.schedules.detector_penalties import Penalties, proximal_update
+
+SOURCE = (
+    "Liu, Lu, Feng, Zhou, 'Learning Deep Sharable and Structural Detectors for Face Alignment', "
+    "IEEE TIP 2017, sections III and IV-B, Algorithms 1 and 2"
+)
+ITERATIONS = 15
+# The paper does not say how long H and Q train between two updates of P and C.
+EPOCHS_PER_ITERATION = 10
+STEPS = 3_000
+RATE = 2e-3
+INITIAL_SHARE = 0.3
+# Ours, for Adam, which moves every weight by about the rate: these layers sum many inputs into
+# hundredths of the image.
+RATE_FACTORS = {"structure_2": 0.1, "coarse_": 0.02, "regression": 0.2}
+_DISTANCE = {"squared": False, "point_reduction": "mean"}
+
+
+def published(
+    stages: int, detectors: tuple[str, ...] = ("detectors",), penalties: Penalties | None = None
+) -> Schedule:
+    """Returns the paper's schedule: Algorithm 1 for two shapes, Algorithm 2 for a cascade.
+
+    Args:
+        stages: Shapes of the model, the initial one included.
+        detectors: Names of its layers of sharable detectors; none for a model without.
+        penalties: β, γ, μ; None takes ours, the paper prints none.
+
+    Reading:
+        The paper's initial shape comes from other work ("robust shape initialization"); its
+        training is a phase of its own here. One of the 15 iterations is `EPOCHS_PER_ITERATION`
+        epochs of back-propagation and one update of P and C.
+    """
+    penalties = penalties or Penalties(every=EPOCHS_PER_ITERATION, steps=50, batches=32)
+    optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=1e-4)
+    whole = Phase(
+        name="alternation",
+        losses={"stages": LossTerm("l2", weight=0.5)},
+        learning_rate=LearningRateSpec(0.01),
+        optimizer=optimizer,
+        epochs=ITERATIONS * EPOCHS_PER_ITERATION,
+        start="start_detectors",
+        callbacks=proximal_update(detectors, penalties),
+    )
+    first = {"stage_weights": _only(0, stages)}
+    initial = dataclasses.replace(
+        whole,
+        name="initial",
+        losses={"stages": LossTerm("l2", weight=0.5, arguments=first)},
+        epochs=ITERATIONS * EPOCHS_PER_ITERATION,
+        train=("initial",),
+        start="start_shapes",
+        callbacks=(),
+    )
+    return Schedule("dssd_published", (initial, whole), SOURCE)
+
+
+def cpu_budget(
+    stages: int,
+    detectors: tuple[str, ...] = ("detectors",),
+    steps: int = STEPS,
+    rate: float = RATE,
+    penalties: Penalties | None = None,
+    initial_share: float = INITIAL_SHARE,
+) -> Schedule:
+    """Returns our schedule for a number of steps: joint or recurrent learning, as the model is.
+
+    Args:
+        stages: Shapes of the model, the initial one included.
+        detectors: Names of its layers of sharable detectors; none for a model without.
+        steps: Optimizer steps of all phases.
+        rate: Peak learning rate.
+        penalties: β, γ, μ and how P and C are updated; None takes ours.
+        initial_share: Share of the steps that trains the initial shape; 0 leaves that phase out,
+            for a model that brings one.
+
+    Raises:
+        ValueError: If ``initial_share`` is not in [0, 1).
+    """
+    first = round(steps * _share(initial_share))
+    weights = [0.0] + [1.0] * (stages - 1)
+    phases = _initial(stages, first, rate)
+    phases += (
+        _phase(
+            "refinement", ("coarse", "refinement"), weights, steps - first, rate, detectors,
+            penalties or Penalties(),
+        ),
+    )  # fmt: skip
+    return Schedule("dssd_cpu_budget", phases, "ours, for CPU budgets; alternation as published")
+
+
+def initial_shape(stages: int, steps: int, rate: float = RATE) -> Schedule:
+    """Returns the training of the initial shape alone.
+
+    Args:
+        stages: Shapes of the model, the initial one included.
+        steps: Optimizer steps.
+        rate: Peak learning rate.
+    """
+    return Schedule("dssd_initial_shape", _initial(stages, steps, rate), "ours, for CPU budgets")
+
+
+def sequential(
+    coarse: int,
+    refinements: int,
+    detectors: tuple[str, ...],
+    steps: int = STEPS,
+    rate: float = RATE,
+    penalties: Penalties | None = None,
+    initial_share: float = INITIAL_SHARE,
+) -> Schedule:
+    """Returns sequential learning: each stage by itself, the earlier ones frozen.
+
+    Args:
+        coarse: Coarse stages of the model.
+        refinements: Refinement stages; none shares parameters with another.
+        detectors: Name of each one's layer of sharable detectors, in order; none for a model
+            without.
+        steps, rate, penalties, initial_share: See `cpu_budget`; the steps after the initial shape
+            are divided evenly.
+    """
+    stages = 1 + coarse + refinements
+    first = round(steps * _share(initial_share))
+    each = max(1, (steps - first) // (stages - 1))
+    phases = _initial(stages, first, rate)
+    for stage in range(1, stages):
+        t = stage - coarse
+        group = f"coarse_{stage}" if t < 1 else f"refinement_{t}"
+        own = detectors[t - 1 : t] if t >= 1 else ()
+        phases += (
+            _phase(
+                group, (group,), _only(stage, stages), each, rate, own, penalties or Penalties()
+            ),
+        )
+    return Schedule("dssd_sequential", phases, "ours, for CPU budgets; Table VI")
+
+
+def _share(share: float) -> float:
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"`initial_share` must be in [0, 1). Received: initial_share={share}")
+    return share
+
+
+def _initial(stages: int, steps: int, rate: float) -> tuple[Phase, ...]:
+    if not steps:
+        return ()
+    phase = _phase("initial", ("initial",), _only(0, stages), steps, rate, (), Penalties())
+    return (dataclasses.replace(phase, start="start_shapes"),)
+
+
+def _phase(
+    name: str,
+    train: tuple[str, ...],
+    weights: list[float],
+    steps: int,
+    rate: float,
+    detectors: tuple[str, ...],
+    penalties: Penalties,
+) -> Phase:
+    return Phase(
+        name=name,
+        losses={"stages": LossTerm("l2", arguments={**_DISTANCE, "stage_weights": weights})},
+        learning_rate=LearningRateSpec(rate, kind="cosine", warmup=0.02, final=rate / 100),
+        optimizer=OptimizerSpec(
+            kind="adamw",
+            weight_decay=1e-4,
+            decay_exclude=("bias", "gamma", "beta"),
+            clip_norm=1.0,
+            rate_factors=RATE_FACTORS,
+        ),
+        steps=steps,
+        train=train,
+        start="start_detectors" if detectors else None,
+        callbacks=proximal_update(detectors, penalties),
+    )
+
+
+def _only(stage: int, stages: int) -> list[float]:
+    return [float(index == stage) for index in range(stages)]
+
+
+def make(
+    width: float = 1.0,
+    trunk: str = "",
+    dropout: float = 0.0,
+    stages: str | None = None,
+    **arguments: Any,
+) -> DSSD | RDSSD:
+    """Makes the model of the recipes' options, of which some belong to other networks.
+
+    Args:
+        width: Of the model.
+        trunk: Ignored; there is none.
+        dropout: Ignored; the paper has none.
+        stages: None for DSSD, or R-DSSD's argument.
+        **arguments: Of the model. Unless given, the patch is the paper's share of the image, and
+            at least 16 pixels, the least that the patch network takes.
+    """
+    del trunk, dropout
+    side = min(arguments.get("input_shape", (200, 200, 3))[:2])
+    arguments.setdefault("patch", max(16, round(30 * side / 200)))
+    if stages is None:
+        return DSSD(width=width, **arguments)
+    return RDSSD(width=width, stages=stages, **arguments)
+
+
+def make_recurrent(**arguments: Any) -> DSSD | RDSSD:
+    """Makes R-DSSD, see `make`."""
+    return make(**{"stages": "R-DSSD", **arguments})
+
+
+def make_recurrent_star(**arguments: Any) -> DSSD | RDSSD:
+    """Makes R-DSSD*, see `make`."""
+    return make(**{"stages": "R-DSSD*", **arguments})
+
+
+def detectors_of(model: Any) -> tuple[str, ...]:
+    """Returns the names of a model's layers of sharable detectors."""
+    return tuple(layer.name for layer in model.detectors)
+
+
+def published_for(model: Any, budget: Budget) -> Schedule:
+    """Returns the published schedule for a model; a budget divides its steps between the phases."""
+    schedule = published(model.num_stages, detectors_of(model))
+    if budget.steps is None and budget.rate is None:
+        return schedule
+    phases = schedule.phases
+    if budget.steps is not None:
+        epochs = max(1, budget.epochs // len(phases))
+        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in phases)
+    if budget.rate is not None:
+        rate = LearningRateSpec(budget.rate)
+        phases = tuple(dataclasses.replace(phase, learning_rate=rate) for phase in phases)
+    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+
+
+def cpu_budget_for(model: Any, budget: Budget) -> Schedule:
+    """Returns our schedule for a model and a budget."""
+    return cpu_budget(
+        model.num_stages,
+        detectors_of(model),
+        steps=STEPS if budget.steps is None else budget.steps,
+        rate=RATE if budget.rate is None else budget.rate,
+    )
