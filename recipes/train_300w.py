@@ -2,76 +2,23 @@
 
     python recipes/train_300w.py --data DIR --out runs/300w
 
-DIR has the official layout (afw/, helen/trainset/, ..., NAME.jpg beside NAME.pts). Where
-helen/testset is there, the official test folders that exist are the test faces; else the last
-names of helen/trainset, sorted, are held out for that. The result is OUT/result.json,
-OUT/model.keras, OUT/report.html and OUT/history.csv; a killed run continues when the same command
-is given again.
-
-For accuracy on a small set, start from synthetic faces (train_wflw.py without --data) with
---init-weights, and train for tens of thousands of steps.
+The program is ``tfalign/cli/train_300w.py``,
+which an installed tfalign runs as ``tfalign train 300w``. ``--help`` explains the options.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from tfalign.data import readers
+from tfalign.cli.train_300w import options, read_faces, run
 from tfalign.training import command_line
-from tfalign.training.recipe import Faces, train_and_measure, without_relatives
 
-PROTOCOL = "300w_inter_ocular"
-TRAIN = ("afw", "helen/trainset", "lfpw/trainset")
-TEST = ("helen/testset", "lfpw/testset", "ibug")
-HELD_OUT_FOLDER = "helen/trainset/"
-
-
-def options() -> argparse.ArgumentParser:
-    parser = command_line.parser(__doc__, model="greglref", batch_size=32)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument(
-        "--holdout",
-        type=int,
-        default=120,
-        metavar="FACES",
-        help="faces of helen/trainset held out where there is no helen/testset",
-    )
-    parser.add_argument(
-        "--extra-ytf",
-        type=Path,
-        metavar="DIR",
-        help="YouTube Faces frames (68 points, machine-made and coarse) trained on as well",
-    )
-    return parser
-
-
-def read_faces(data: Path, holdout: int, extra: Path | None) -> Faces:
-    """Returns what to train on and what to measure on."""
-    everything = readers.w300.read(data, [f for f in TRAIN if (data / f).is_dir()] or None)
-    if (data / "helen/testset").is_dir():
-        folders = [folder for folder in TEST if (data / folder).is_dir()]
-        train, test = everything, readers.w300.read(data, folders)
-        name = ", ".join(folders)
-    else:
-        names = sorted(r.name for r in everything.records if r.name.startswith(HELD_OUT_FOLDER))
-        # Faces of one photograph are numbered: NAME_1.jpg, NAME_2.jpg.
-        photographs = {r.name: r.name.rsplit("_", 1)[0] for r in everything.records}
-        train, test = without_relatives(everything, set(names[-holdout:]), photographs)
-        name = f"last {len(test)} names of helen/trainset, sorted"
-    frames = [readers.ytf.read(extra)] if extra else []
-    return Faces([train, *frames], test, test, name, PROTOCOL)
+__all__ = ["main", "options", "read_faces", "run"]
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    arguments = command_line.parse(options(), argv)
-    distribution = command_line.prepare(arguments)
-    faces = read_faces(arguments.data, arguments.holdout, arguments.extra_ytf)
-    with distribution.scope():
-        model = command_line.make_model(arguments, num_landmarks=68, crop="300w")
-    return train_and_measure(arguments, distribution, model, faces)
+    return run(command_line.parse(options("python recipes/train_300w.py"), argv))
 
 
 if __name__ == "__main__":

@@ -59,8 +59,7 @@ def test_models_side_by_side_and_continued(recipe, data, models, tmp_path, monke
 
     loaded = []
     monkeypatch.setattr(
-        recipe,
-        "load_predictor",
+        "tfalign.cli.robustness.load_predictor",
         lambda model, **options: loaded.append(model) or original(model, **options),
     )
     from tfalign.inference.predictor import load_predictor as original

@@ -26,6 +26,7 @@ from tfalign.evaluation.scores import Ced, Score, score
 if TYPE_CHECKING:
     from tfalign.evaluation import (
         command_line,
+        comparison,
         output,
         plots,
         published,
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
         report,
     )
     from tfalign.evaluation.baselines import mean_shape_predictor, shapes_in_crops
-    from tfalign.evaluation.boxes import HaarDetector, choose_boxes
+    from tfalign.evaluation.boxes import choose_boxes
     from tfalign.evaluation.evaluate import evaluate_cache, evaluate_model
     from tfalign.evaluation.evaluation import Evaluation
     from tfalign.evaluation.perturbations import Perturbation, tsr_table_2
     from tfalign.evaluation.robustness import Robustness, box_comparison, box_sweep
     from tfalign.evaluation.subsets import w300_subsets, wflw_subsets
     from tfalign.evaluation.tables import comparison_table, part_table, subset_table
+    from tfalign.inference.detectors import HaarDetector
 
 _LAZY = {
     "Evaluation": "evaluation",
@@ -60,7 +62,15 @@ _LAZY = {
     "w300_subsets": "subsets",
     "wflw_subsets": "subsets",
 }
-_MODULES = ("command_line", "output", "plots", "published", "published_robustness", "report")
+_MODULES = (
+    "command_line",
+    "comparison",
+    "output",
+    "plots",
+    "published",
+    "published_robustness",
+    "report",
+)
 
 __all__ = [
     "PROTOCOLS",
@@ -76,6 +86,7 @@ __all__ = [
     "box_sweep",
     "choose_boxes",
     "command_line",
+    "comparison",
     "comparison_table",
     "evaluate_cache",
     "evaluate_model",

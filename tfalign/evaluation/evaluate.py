@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from tfalign.data.pipeline import CropCache, evaluation_arrays
 from tfalign.data.sample import Sample
-from tfalign.evaluation.boxes import BoxSource, Detector, check_box_source, choose_boxes
+from tfalign.evaluation.boxes import BoxSource, check_box_source, choose_boxes
 from tfalign.evaluation.evaluation import Evaluation
 from tfalign.evaluation.faces import Faces, convert_points
 from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.worst import WorstCases
+from tfalign.inference.detectors import Detector
 from tfalign.inference.predictor import Predictor, image_points, load_predictor
 
 

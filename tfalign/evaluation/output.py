@@ -7,7 +7,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import keras
 import numpy as np
 
 from tfalign.evaluation import plots
+from tfalign.evaluation.comparison import Contender, comparison_frame
 from tfalign.evaluation.evaluation import Evaluation
-from tfalign.evaluation.report import evaluation_report
+from tfalign.evaluation.report import comparison_report, evaluation_report
 from tfalign.evaluation.robustness import Robustness
 
 
@@ -124,3 +125,28 @@ def write_evaluation(
     if baseline is not None:
         metrics["baseline"] = {"model": baseline.model_name, **baseline.score.to_dict()}
     write_json(out / "metrics.json", metrics)
+
+
+def write_comparison(
+    contenders: Sequence[Contender],
+    out: Path,
+    title: str,
+    notes: Sequence[str],
+    content: Mapping[str, Any],
+) -> None:
+    """Writes a comparison into a folder: ``table.csv``, ``ced.png``, ``report.html``, and last
+    ``results.json``.
+
+    Args:
+        contenders: The models, see ``comparison_frame``.
+        out: An existing folder.
+        title: Of the report.
+        notes: What a reader of the numbers must know.
+        content: Of ``results.json``; its ``"settings"`` and ``"versions"`` end the report.
+    """
+    curves = {contender.name: contender.score for contender in contenders}
+    write_file(out / "table.csv", comparison_frame(contenders).to_csv(index_label="model"))
+    write_file(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
+    settings = {**content["settings"], **content["versions"]}
+    write_file(out / "report.html", comparison_report(contenders, title, notes, settings))
+    write_json(out / "results.json", content)

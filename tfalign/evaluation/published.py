@@ -12,6 +12,7 @@ from dataclasses import dataclass
 GREGLREF = "GRegLRef (CVPRW 2019)"
 TSR = "TSR (CVPR 2017)"
 CCNN = "CCNN (2018)"
+DEEPREG = "DeepReg (2014)"
 SURVEY = "the methods' own papers"
 
 
@@ -166,6 +167,11 @@ _TSR_TABLE_3: dict[str, _Row] = {
     "TSR Proposed-": (4.56, 8.16, 5.27),
     "TSR Proposed": (4.36, 7.56, 4.99),
 }
+_DEEPREG_TABLE_1: dict[str, _Row] = {
+    "SequentialReg": (5.11, 16.35, 7.31),
+    "DeepRegLocal": (4.67, 14.30, 6.57),
+    "DeepReg": (4.51, 13.80, 6.31),
+}
 
 RESULTS: tuple[PublishedResult, ...] = (
     *_rows("300w_inter_pupil", "nme", _300W, f"{GREGLREF}, Table 3", _GREGLREF_TABLE_3_PUPIL),
@@ -196,6 +202,7 @@ RESULTS: tuple[PublishedResult, ...] = (
     *_rows("wflw_inter_ocular", "nme", ("full",), SURVEY, _LATER_WFLW),
     *_rows("300w_inter_ocular", "nme", ("full",), SURVEY, _LATER_300W),
     *_rows("300w_inter_ocular", "nme", _300W, f"{TSR}, Table 3", _TSR_TABLE_3),
+    *_rows("300w_inter_pupil", "nme", _300W, f"{DEEPREG}, Table 1", _DEEPREG_TABLE_1),
     *_rows("300w_inter_ocular", "nme", _300W, f"{CCNN}, Table 5", _CCNN_TABLE_5_OCULAR),
     *_rows("300w_inter_pupil", "nme", _300W, f"{CCNN}, Table 5", _CCNN_TABLE_5_PUPIL),
     *_rows(

@@ -70,7 +70,7 @@ and the first scale column repeats Table 1's official-detector row.
 """
 
 # Table 1's detectors by the box sources of ``tfalign.evaluation.boxes``.
-_SOURCES = {"detector": "VJ", "file": "OD", "landmarks": "GT"}
+_SOURCES = {"detector": "VJ", "dlib": "Dlib", "file": "OD", "landmarks": "GT"}
 _AMOUNTS = {"scale": SCALES, "translation": TRANSLATIONS, "rotation": ROTATIONS}
 
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tfalign.evaluation import plots
+from tfalign.evaluation import html_page, plots, published
+from tfalign.evaluation.comparison import Contender, comparison_frame, remarks
 from tfalign.evaluation.evaluation import Evaluation
 from tfalign.evaluation.robustness import Robustness
-from tfalign.evaluation.tables import format_cell
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1b1b; background: #fff; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:last-child { text-align: left; }
-tr.ours td, tr.ours th { font-weight: 600; background: #f2f7fb; }
-img { max-width: 100%; height: auto; }
-.note { background: #fff6e5; border-left: 4px solid #e69f00; padding: .5rem .8rem; }
-.key { color: #555; font-size: .9rem; }
-figure { margin: 1rem 0; overflow-x: auto; }
-"""
+from tfalign.evaluation.tables import comparison_table
 
 
 def evaluation_report(
@@ -58,29 +44,29 @@ def evaluation_report(
         curves[baseline.model_name] = baseline.score
     sections = [
         *(f'<p class="note">{html.escape(note)}</p>' for note in evaluation.notes),
-        _key_values(headline),
-        _section("Subsets", _table(evaluation.subset_frame)),
-        _section(
+        html_page.key_values(headline),
+        html_page.section("Subsets", html_page.table(evaluation.subset_frame)),
+        html_page.section(
             "Cumulative error distribution",
-            _image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
+            html_page.image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
         ),
-        _section("Parts of the face", _table(evaluation.part_frame)),
+        html_page.section("Parts of the face", html_page.table(evaluation.part_frame)),
     ]
     if evaluation.related:
         rows = {s.protocol.name: {"NME %": 100 * s.nme} for s in evaluation.related}
         sections.append(
-            _section(
+            html_page.section(
                 "The same predictions under other protocols",
                 "<p>Other normalisers, other numbers: never mix them.</p>"
-                + _table(pd.DataFrame.from_dict(rows, orient="index")),
+                + html_page.table(pd.DataFrame.from_dict(rows, orient="index")),
             )
         )
     if evaluation.published_frame is not None:
         sections.append(
-            _section(
+            html_page.section(
                 "Published results, NME %",
                 "<p>Comparable only in columns where our faces are that test set.</p>"
-                + _table(evaluation.published_frame, 2, highlight=[evaluation.model_name]),
+                + html_page.table(evaluation.published_frame, 2, highlight=[evaluation.model_name]),
             )
         )
     if robustness is not None:
@@ -89,16 +75,20 @@ def evaluation_report(
         picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
         names = ", ".join(f"{case.name} ({100 * case.error:.1f} %)" for case in evaluation.worst)
         sections.append(
-            _section(
+            html_page.section(
                 "Worst cases",
                 '<p class="key">Green: annotation. Orange: prediction.</p>'
-                + _image(plots.image_bytes(picture, ".jpg"), "worst cases", "jpeg")
+                + html_page.image(plots.image_bytes(picture, ".jpg"), "worst cases", "jpeg")
                 + f'<p class="key">{html.escape(names)}</p>',
             )
         )
     if settings:
-        sections.append(_section("Settings", _key_values({k: str(v) for k, v in settings.items()})))
-    return _page(f"{evaluation.title}: {score.protocol.title}", sections)
+        sections.append(
+            html_page.section(
+                "Settings", html_page.key_values({k: str(v) for k, v in settings.items()})
+            )
+        )
+    return html_page.page(f"{evaluation.title}: {score.protocol.title}", sections)
 
 
 def robustness_report(
@@ -107,53 +97,65 @@ def robustness_report(
     """Returns the report of robustness measurements as HTML."""
     sections = [_robustness_section(result) for result in results]
     if settings:
-        sections.append(_section("Settings", _key_values({k: str(v) for k, v in settings.items()})))
-    return _page("Robustness to face boxes", sections)
+        sections.append(
+            html_page.section(
+                "Settings", html_page.key_values({k: str(v) for k, v in settings.items()})
+            )
+        )
+    return html_page.page("Robustness to face boxes", sections)
+
+
+def comparison_report(
+    contenders: Sequence[Contender],
+    title: str,
+    notes: Sequence[str] = (),
+    settings: Mapping[str, object] | None = None,
+) -> str:
+    """Returns the report of models that were trained and measured alike as HTML.
+
+    Args:
+        contenders: The models, see ``comparison_frame``.
+        title: What was measured on which faces.
+        notes: What a reader of the numbers must know; remarks of the models are added.
+        settings: Name to value, printed at the end.
+    """
+    frame = comparison_frame(contenders)
+    curves = {contender.name: contender.score for contender in contenders}
+    sections = [
+        *(f'<p class="note">{html.escape(note)}</p>' for note in (*notes, *remarks(contenders))),
+        html_page.section("All models", html_page.table(frame)),
+        html_page.section(
+            "Cumulative error distribution",
+            html_page.image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
+        ),
+        html_page.section("Papers", html_page.key_values({c.name: c.paper for c in contenders})),
+    ]
+    found = published.find(contenders[0].score.protocol.name)
+    if found:
+        ours = {c.name: {"these faces": 100 * c.score.nme} for c in contenders}
+        sections.append(
+            html_page.section(
+                "Published results, NME %",
+                "<p>On the whole test sets, by models of full size: not the faces above.</p>"
+                + html_page.table(comparison_table(ours, found), 2, highlight=list(ours)),
+            )
+        )
+    if settings:
+        sections.append(
+            html_page.section(
+                "Settings", html_page.key_values({k: str(v) for k, v in settings.items()})
+            )
+        )
+    return html_page.page(title, sections)
 
 
 def _robustness_section(result: Robustness) -> str:
     body = [f"<p>NME in %, {html.escape(result.protocol.title)}.</p>"]
     kinds = list(dict.fromkeys(result.frame["kind"]))
     if any(kind not in ("none", "box") for kind in kinds):
-        body.append(_image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))
+        body.append(html_page.image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))
     for kind in kinds:
-        body.append(f"<h3>{html.escape(str(kind))}</h3>{_table(result.with_published(kind), 2)}")
-    return _section("Robustness to face boxes", "".join(body))
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{html.escape(title)}</h2>{body}"
-
-
-def _image(content: bytes, caption: str, kind: str = "png") -> str:
-    data = base64.b64encode(content).decode("ascii")
-    return (
-        f'<figure><img alt="{html.escape(caption)}" src="data:image/{kind};base64,{data}"></figure>'
-    )
-
-
-def _table(frame: pd.DataFrame, digits: int = 3, highlight: Sequence[str] = ()) -> str:
-    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in frame.columns)
-    rows = []
-    for name, row in frame.iterrows():
-        cells = "".join(f"<td>{html.escape(format_cell(value, digits))}</td>" for value in row)
-        kind = ' class="ours"' if name in highlight else ""
-        rows.append(f"<tr{kind}><th>{html.escape(str(name))}</th>{cells}</tr>")
-    return f"<figure><table><tr><th></th>{head}</tr>{''.join(rows)}</table></figure>"
-
-
-def _key_values(values: Mapping[str, str]) -> str:
-    rows = "".join(
-        f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
-        for key, value in values.items()
-    )
-    return f"<table>{rows}</table>"
-
-
-def _page(title: str, sections: Sequence[str]) -> str:
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{html.escape(title)}</h1>{''.join(sections)}</body></html>\n"
-    )
+        body.append(
+            f"<h3>{html.escape(str(kind))}</h3>{html_page.table(result.with_published(kind), 2)}"
+        )
+    return html_page.section("Robustness to face boxes", "".join(body))

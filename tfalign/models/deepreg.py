@@ -58,7 +58,7 @@ class DeepReg(LandmarkModel):
         (batch, n, 2), (x, y) in [0, 1]² of the input image. ``stage_shapes`` has s⁰ … s^T.
 
     Reference:
-        Shi, Xiong, Fan, Zhang, Wang, Yu, Liu, "Deep Regression for Face Alignment", 2014.
+        "Deep Regression for Face Alignment", arXiv 1409.5230, 2014.
 
     Reading:
         HOG's block stride is 8 and the last two of five layers have patches of 16 pixels (the

@@ -20,6 +20,7 @@ use. Points are never rounded or truncated to integers. EXIF orientation is igno
 """
 
 from tfalign.data.readers import aflw19, cofw, helen194, lfpw29, w300, wflw, ytf
+from tfalign.data.readers.conversion import converted
 from tfalign.data.readers.description import Description
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
@@ -35,6 +36,7 @@ __all__ = [
     "Report",
     "aflw19",
     "cofw",
+    "converted",
     "helen194",
     "lfpw29",
     "w300",

@@ -29,7 +29,7 @@ from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Ph
 from tfalign.training.schedules.budget import Budget
 
 SOURCE = (
-    "Shi, Xiong, Fan, Zhang, Wang, Yu, Liu, 'Deep Regression for Face Alignment', 2014, sections "
+    "'Deep Regression for Face Alignment', arXiv 1409.5230, 2014, sections "
     "3.1, 3.2 and 3.2.2"
 )
 DROPOUT = 0.5

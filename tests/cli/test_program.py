@@ -1,0 +1,189 @@
+"""The frame of all commands: help, exit codes, JSON, one-line errors, and a light start."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfalign.cli import main, program
+from tfalign.version import __version__
+
+
+def python(repository: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=repository, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Replaces the commands by one, `work`, that does what the test says."""
+
+    def install(run: Any) -> None:
+        module = types.ModuleType("tfalign.cli.fake_work")
+        module.options = lambda prog: argparse.ArgumentParser(prog=prog)
+        module.run = run
+        monkeypatch.setitem(sys.modules, "tfalign.cli.fake_work", module)
+        monkeypatch.setattr(program, "COMMANDS", {"work": program.Command("fake_work", "works")})
+
+    return install
+
+
+def raising(error: BaseException) -> Any:
+    def run(arguments: argparse.Namespace) -> dict[str, Any]:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_overview_names_every_command(tfalign, words):
+    outcome = tfalign(*words)
+    assert outcome.code == 0
+    for name, known in program.COMMANDS.items():
+        assert name in outcome.out
+        assert known.summary in outcome.out
+    assert "tfalign demo --out" in outcome.out
+
+
+def test_version(tfalign):
+    assert tfalign("--version").out.strip() == f"tfalign {__version__}"
+
+
+@pytest.mark.parametrize("name", program.COMMANDS)
+def test_help_of_each_command_shows_examples_of_itself(tfalign, name):
+    outcome = tfalign(*name.split(), "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"usage: tfalign {name} ")
+    assert outcome.out.count(f"    tfalign {name} ") >= 2
+    assert "--json" in outcome.out
+    assert "python recipes" not in outcome.out
+
+
+def test_group_lists_its_commands_alone(tfalign):
+    for words in (["train"], ["train", "--help"]):
+        outcome = tfalign(*words)
+        assert outcome.code == 0
+        assert "train 300w" in outcome.out
+        assert "count multiply-accumulates" not in outcome.out
+
+
+def test_what_is_no_command(tfalign):
+    outcome = tfalign("train", "cofw")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "error: The command must be one of: train wflw, train 300w. Received: 'train cofw'\n"
+    )
+    assert "Received: 'aling'" in tfalign("aling", "a.jpg").err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["align"],
+        ["train", "wflw"],
+        ["train", "300w", "--out", "x"],
+        ["evaluate", "--dataset", "none"],
+        ["robustness", "--model", "a"],
+        ["macc"],
+        ["export", "a.keras", "--kind", "int3"],
+        ["benchmark"],
+        ["render"],
+        ["demo", "--steps", "many"],
+    ],
+)
+def test_wrong_options_are_one_line(tfalign, words):
+    outcome = tfalign(*words)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert "--help tells more" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("first\n  second"), "first second"),
+        (PermissionError(13, "Permission denied", "/x"), "Permission denied: /x"),
+        (FileNotFoundError("There is none."), "There is none."),
+        (ImportError("needs 'tfalign[mobile]'"), "needs 'tfalign[mobile]'"),
+        (FloatingPointError(), "FloatingPointError"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(command, capsys, error, told):
+    command(raising(error))
+    assert main(["work"]) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
+    with pytest.raises(type(error)):
+        main(["work", "--traceback"])
+
+
+def test_faults_of_ours_keep_their_traceback(command):
+    command(raising(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["work"])
+
+
+def test_interrupt(command, capsys):
+    command(raising(KeyboardInterrupt()))
+    assert main(["work"]) == 130
+    assert "kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [({}, 0), ({"passed": True}, 0), ({"passed": False}, 1), ({"errors": ["a: bad", "b"]}, 2)],
+)
+def test_results_decide_the_exit_code(command, tfalign, result, code):
+    command(lambda arguments: result)
+    outcome = tfalign("work")
+    assert outcome.code == code
+    assert outcome.err == "".join(f"error: {e}\n" for e in result.get("errors", []))
+
+
+def test_json_stands_alone_on_standard_output(command, tfalign):
+    def run(arguments: argparse.Namespace) -> dict[str, Any]:
+        print("working")
+        return {"nme": 0.25, "name": "Größe"}
+
+    command(run)
+    outcome = tfalign("work", "--json")
+    assert outcome.json == {"nme": 0.25, "name": "Größe"}
+    assert outcome.err == "working\n"
+    assert tfalign("work").out == "working\n"
+
+
+def test_start_is_light(repository):
+    code = (
+        "import sys; sys.argv = ['/usr/bin/tfalign']\n"
+        "import tfalign.cli\n"
+        "heavy = {'keras', 'tensorflow', 'numpy', 'cv2', 'pandas', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert tfalign.cli.main(['--help']) == 0 and 'numpy' not in sys.modules\n"
+        "assert tfalign.cli.main(['render', '--help']) == 0 and 'tensorflow' not in sys.modules\n"
+        "print(tfalign.models.GRegNet.__name__)\n"
+    )
+    assert python(repository, "-c", code).endswith("GRegNet\n")
+
+
+def test_module_is_the_command(repository):
+    assert python(repository, "-m", "tfalign", "--version") == f"tfalign {__version__}\n"
+
+
+def test_other_programs_know_the_classes_of_saved_models(repository):
+    code = (
+        "import tfalign, keras\n"
+        "print(keras.saving.get_registered_object('tfalign>GRegLRef') is not None)\n"
+    )
+    assert python(repository, "-c", code) == "True\n"
+
+
+def test_script_is_installed(repository):
+    assert 'tfalign = "tfalign.cli:main"' in (repository / "pyproject.toml").read_text()

@@ -1,0 +1,12 @@
+"""The command ``tfalign``: one small file per subcommand, over the functions that recipes use.
+
+A subcommand's file has ``options(prog)``, its argument parser, and ``run(arguments)``, which does
+the work, prints for people and returns plain data. In it ``"passed": False`` stands for a check
+that found a difference, ``"errors"`` for what was left out. ``program`` does the rest for all:
+``--json``, one-line errors, exit codes and Ctrl-C. It imports a subcommand's file only when that
+subcommand is asked for.
+"""
+
+from tfalign.cli.program import main
+
+__all__ = ["main"]

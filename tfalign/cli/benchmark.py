@@ -1,0 +1,36 @@
+"""Times exported files on this machine: latency, share of the machine's ceiling, operators.
+
+    tfalign benchmark build/float32/model.tflite build/int8/model.tflite
+    tfalign benchmark build/*/model.tflite --threads 1 2 --runs 200 --no-operators --json
+
+One image at a time through LiteRT with XNNPACK; the files take turns, so that a machine that slows
+down slows all of them. The first file is the baseline of the others: give float32 first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mobile_export import benchmark
+
+
+def options(prog: str = "tfalign benchmark") -> argparse.ArgumentParser:
+    """Returns the program's options; ``prog`` is how the program is called."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE.tflite", help="the first is the baseline")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N")
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed runs of each file")
+    parser.add_argument("--no-operators", action="store_true", help="latencies only")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measures and prints; returns the report of ``mobile_export.benchmark.measure``."""
+    report = benchmark.measure(
+        arguments.files, arguments.threads, arguments.runs, operators=not arguments.no_operators
+    )
+    print(benchmark.table(report))
+    return report

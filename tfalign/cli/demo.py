@@ -1,0 +1,145 @@
+"""Everything once, in minutes: render, train, quantize, export, check, measure, report.
+
+    tfalign demo --out runs/demo
+    tfalign demo --out runs/mobile --synthetic-faces 4000 400 --steps 3000
+    tfalign demo --out runs/wflw --data WFLW --steps 20000        # on photographs, in hours
+
+Renders faces with 98 points into OUT/faces and trains on them as ``tfalign train wflw`` does (its
+options are here, too), exports float32 and int8 files for phones, checks them, and measures the
+error of all three on the test faces. It ends with a table beside the paper's figures, a picture
+and OUT/demo.html. An interrupted demo continues when the same command is given again; nothing is
+written outside OUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_export.check import check
+from mobile_export.exporter import export
+from mobile_export.extras import require
+from mobile_export.timing import latencies, race
+from tfalign import macc
+from tfalign.cli import train_wflw
+from tfalign.cli.demo_report import Row, demo_report, demo_table, overlay, paper_row
+from tfalign.data import readers
+from tfalign.evaluation import evaluate_model, output, plots
+from tfalign.models.saved import load_model
+
+KINDS = ("float32", "int8")
+_EXPORTED = "exported.json"
+
+
+def options(prog: str = "tfalign demo") -> argparse.ArgumentParser:
+    """Returns the program's options: those of the training, and how long to time the files."""
+    parser = train_wflw.options(prog)
+    parser.description = __doc__
+    parser.add_argument(
+        "--runs", type=int, default=50, metavar="N", help="timed runs of each exported file"
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Does all of it; returns the table's rows, and whether the exported files passed."""
+    # Now, not after minutes of training.
+    require("tensorflow", "ai_edge_litert", "ai_edge_quantizer")
+    out: Path = arguments.out
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "render and train"):
+        summary = train_wflw.run(arguments)
+    with _timed(seconds, "quantize, export, check"):
+        model: Any = load_model(out / "model.keras")
+        replays = {kind: _exported(model, kind, out) for kind in KINDS}
+    passed = all(replay.passed for replay in replays.values())
+
+    with _timed(seconds, "measure"):
+        files = {kind: out / kind / "model.tflite" for kind in KINDS}
+        faces = readers.wflw.read(arguments.data or out / "faces", "test")
+        evaluations = {
+            name: evaluate_model(
+                model if file is None else str(file),
+                faces,
+                train_wflw.PROTOCOL,
+                box="file",
+                split=summary["split"],
+                worst=0,
+            )
+            for name, file in {"Keras": None, **files}.items()
+        }
+        paths = list(files.values())
+        times = latencies(paths, race(paths, threads=1, runs=arguments.runs))
+    counted = macc.count(model)
+    rows = [Row.measured("Keras", evaluations["Keras"].score, counted.macc, counted.params)]
+    for (kind, file), latency in zip(files.items(), times, strict=True):
+        rows.append(
+            Row.measured(
+                f"{kind} .tflite",
+                evaluations[kind].score,
+                macc.count_tflite(file).macc,
+                counted.params,
+                file.stat().st_size,
+                latency.median,
+            )
+        )
+    rows += paper_row(arguments.model)
+
+    picture = plots.image_bytes(overlay(faces, evaluations["int8"]), ".jpg")
+    output.write_file(out / "faces.jpg", picture)
+    result = {
+        "passed": passed,
+        "faces": summary["split"],
+        "rows": [row.to_dict() for row in rows],
+        "check_max_px": {kind: replay.max_px for kind, replay in replays.items()},
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "report": str(out / "demo.html"),
+        "picture": str(out / "faces.jpg"),
+    }
+    page = demo_report(rows, evaluations, picture, (out / "history.png").read_bytes(), result)
+    output.write_file(out / "demo.html", page)
+    output.write_json(out / "demo.json", result)
+    print(f"\n{demo_table(rows)}\n")
+    print(f"measured on {summary['split']} ({len(faces)}); latency: one thread, median")
+    print("exported files checked: " + ("passed" if passed else "FAILED"))
+    print(", ".join(f"{name}: {value:.0f} s" for name, value in seconds.items()))
+    print(f"picture: {out / 'faces.jpg'}\nreport: {out / 'demo.html'}")
+    return result
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    print(f"== {name}", flush=True)
+    started = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - started
+
+
+def _exported(model: Any, kind: str, out: Path) -> Any:
+    """Exports one kind, or keeps what an earlier call exported of the same weights; checks it."""
+    folder = out / kind
+    record = folder / _EXPORTED
+    weights = _fingerprint(model)
+    known = record.is_file() and json.loads(record.read_text(encoding="utf-8"))
+    if known != {"weights": weights}:
+        # Of training faces; their file names in the cache say so, and an export checks them.
+        calibration = out / "calibration.npz" if kind != "float32" else None
+        print(f"exporting {kind}", flush=True)
+        export(model, kind, calibration, folder)
+        output.write_json(record, {"weights": weights})
+    return check(folder)
+
+
+def _fingerprint(model: Any) -> str:
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()

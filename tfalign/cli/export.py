@@ -1,0 +1,48 @@
+"""Writes a model as .tflite for phones, with metadata, golden outputs and a check against Keras.
+
+    tfalign export runs/300w/model.keras --kind int8 \\
+        --calibration runs/300w/calibration.npz --out build/int8
+    tfalign export 300w --kind float16 --out build/float16
+    tfalign export 300w --kind int8_qat --calibration runs/300w/calibration.npz --training 300W \\
+        --dataset 300w --split afw helen/trainset --without-last 120 --out build/qat
+
+The model is a .keras file or a preset that ships with the package. Calibration pictures, for the
+int8 kinds, come from training data: the calibration.npz that every training leaves, or a folder of
+face crops. OUT receives model.tflite, metadata.json and golden.npz, all together or not at all; the
+file is then checked as ``python -m mobile_export.check OUT`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mobile_export import __main__ as program
+from mobile_export.check import check
+
+
+def options(prog: str = "tfalign export") -> argparse.ArgumentParser:
+    """Returns the program's options; ``prog`` is how the program is called."""
+    parser = program.parser()
+    parser.prog, parser.description = prog, __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Exports and checks; returns the figures and whether the check passed."""
+    result = program.run(arguments)
+    print(result.table())
+    replay = check(arguments.out)
+    verdict = "passed" if replay.passed else "FAILED"
+    print(f"check: {verdict}, {replay.max_px:.4f} px (allowed {replay.tolerance_px:g} px)")
+    return {
+        "passed": replay.passed,
+        "path": str(result.path),
+        "kind": result.kind,
+        "macc": result.macc,
+        "size": result.size,
+        "gzip_size": result.gzip_size,
+        "parity": result.parity.to_dict(),
+        "check_max_px": replay.max_px,
+    }
