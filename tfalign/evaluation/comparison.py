@@ -26,7 +26,7 @@ class Contender:
         params: Trainable parameters.
         macc: Multiply-accumulates of one image.
         presentations: Faces shown in training, every repetition counted.
-        milliseconds: Latency of one image, float32.
+        milliseconds: Latency of one image, float32; the caller says how it was measured.
         quantized_milliseconds: The same of the int8 version.
         published: What the paper itself reports, or None.
         remark: What was different for this model, or "".

@@ -1,0 +1,281 @@
+"""Trains the papers' architectures alike on 300-W, near one size, and compares them.
+
+    python recipes/reproduce.py --data DIR --out runs/reproduce
+
+Every model gets the same training faces, boxes, crop convention, augmentation, seed and number of
+face presentations, in batches of one size; its own paper's phases share that budget ("cpu"
+schedules). All start from random weights at the mean shape. Sizes are chosen for about 60 million
+multiply-accumulates per image; what cannot be alike stands with its row below and in the results.
+DIR has the layout of train_300w.py, which also says which faces are the test faces. The last
+--validation names of helen/trainset before those are held out as well: schedules that watch an
+error watch theirs, and the test faces are looked at once, when a row is finished.
+
+Each row is a run of its own in OUT/ROW, exported as float32 and int8 (calibrated on training
+faces). A killed program continues where it stopped when the command is given again; finished rows
+are not repeated; several processes may work on one OUT and take different rows. Each ends by
+writing OUT/table.csv, results.json, ced.png and report.html over the rows that are finished, with
+the latencies of all of them measured in turns, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from mobile_export.measured import export_and_measure
+from tfalign.cli import train_300w, train_wflw
+from tfalign.data import readers, synthetic
+from tfalign.evaluation import output
+from tfalign.training import command_line
+from tfalign.training.claim import claimed
+from tfalign.training.recipe import Faces, train_and_measure, without_relatives
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from reproduce_table import finished, write
+
+PROTOCOL = train_300w.PROTOCOL
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of the comparison.
+
+    Attributes:
+        model: Its name in ``tfalign.training.schedules.MODELS``.
+        paper: Citation.
+        image_size: Side of its input in pixels.
+        width: Multiplier on its channels.
+        published: Method and protocol of its paper's own result on the full 300-W test set.
+        remark: What is not alike for it.
+    """
+
+    model: str
+    paper: str
+    image_size: int
+    width: float = 1.0
+    published: tuple[str, str] | None = None
+    remark: str = ""
+
+
+ROWS = {
+    "gregnet": Row(
+        "gregnet",
+        "Su, Wang, Liao, Ling, CVPRW 2019",
+        image_size=112,
+        published=("GRegNet", "300w_inter_ocular"),
+        remark="Our mobile trunk instead of ResNet-18.",
+    ),
+    "greglref": Row(
+        "greglref",
+        "Su, Wang, Liao, Ling, CVPRW 2019",
+        image_size=112,
+        published=("GRegLRef", "300w_inter_ocular"),
+        remark="Our mobile trunk instead of ResNet-18.",
+    ),
+    "two_stage": Row(
+        "two_stage",
+        "Lv, Shao, Xing, Cheng, Zhou, CVPR 2017",
+        image_size=104,
+        width=0.15,
+        published=("TSR Proposed", "300w_inter_ocular"),
+        remark="With batch normalisation; its four steps share the presentations.",
+    ),
+    "deepreg": Row(
+        "deepreg",
+        "Deep Regression for Face Alignment, arXiv 1409.5230, 2014",
+        image_size=128,
+        published=("DeepReg", "300w_inter_pupil"),
+        remark="The paper's own size; its regressions start from a solution in closed form over "
+        "two augmented passes, which are not among the presentations.",
+    ),
+    "dssd": Row(
+        "dssd",
+        "Liu, Lu, Feng, Zhou, TIP 2017",
+        image_size=128,
+        width=0.375,
+        remark="One refinement; k-means of the initial shapes and the start of its detectors look "
+        "at training faces beside the presentations.",
+    ),
+    "rdssd": Row(
+        "rdssd",
+        "Liu, Lu, Feng, Zhou, TIP 2017",
+        image_size=128,
+        width=0.1875,
+        remark="Five stages; otherwise as dssd.",
+    ),
+    "ccnn": Row(
+        "ccnn",
+        "Mahpod, Das, Maiorana, Keller, Campisi, 2018",
+        image_size=120,
+        width=0.1875,
+        published=("CCNN", "300w_inter_ocular"),
+        remark="Our mobile base, separable filters and two units instead of the paper's four.",
+    ),
+}
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--holdout", type=int, default=120, metavar="FACES", help="test faces")
+    parser.add_argument("--validation", type=int, default=80, metavar="FACES")
+    parser.add_argument(
+        "--presentations",
+        type=int,
+        default=32_000,
+        metavar="FACES",
+        help="faces shown to each model, repetitions counted; phases round up to whole epochs",
+    )
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--augment", default="light", help="preset of tfalign.data.augment")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    parser.add_argument(
+        "--only", nargs="+", choices=ROWS, default=list(ROWS), help="train these rows only"
+    )
+    parser.add_argument(
+        "--start-from-synthetic",
+        metavar="DIR|N",
+        help="train every model first on the faces of a WFLW folder, or on N rendered ones, for as "
+        "many presentations again, and start from there; off by default",
+    )
+    parser.add_argument("--latency-runs", type=int, default=50, help="timed runs of each file")
+    return parser
+
+
+def read_faces(data: Path, holdout: int, validation: int) -> Faces:
+    """Returns the faces to train on, to validate on and to test on."""
+    faces = train_300w.read_faces(data, holdout, None)
+    (everything,) = faces.train
+    names = [record.name for record in everything.records]
+    helen = sorted(name for name in names if name.startswith(train_300w.HELD_OUT_FOLDER))
+    photographs = {name: name.rsplit("_", 1)[0] for name in names}
+    train, held_out = without_relatives(everything, set(helen[-validation:]), photographs)
+    return Faces([train], held_out, faces.test, faces.test_name, faces.protocol)
+
+
+def read_synthetic(source: str, out: Path, seed: int) -> Faces:
+    """Returns faces of 98 points as faces of 68; renders them into OUT/faces if it is a number."""
+    folder = Path(source)
+    if source.isdigit():
+        # No test faces of its own are needed, but WFLW's layout has some.
+        folder = synthetic.write_wflw(out / "faces", int(source), test=1, seed=seed)
+    faces = train_wflw.read_faces(folder, 0.04, f"held-out faces of {source}")
+    train, held_out = (readers.converted(r, "ibug68") for r in (*faces.train, faces.held_out))
+    return Faces([train], held_out, held_out, faces.test_name, PROTOCOL)
+
+
+def train(
+    name: str, arguments: argparse.Namespace, faces: Faces, out: Path, start: Path | None = None
+) -> dict[str, Any]:
+    """Trains a row's model by the function of the training recipes, or loads its finished run."""
+    row = ROWS[name]
+    command = {
+        "data": arguments.data,
+        "out": out,
+        "model": row.model,
+        "image-size": row.image_size,
+        "width": row.width,
+        "steps": -(-arguments.presentations // arguments.batch_size),
+        "batch-size": arguments.batch_size,
+        "augment": arguments.augment,
+        "seed": arguments.seed,
+        **({"init-weights": start} if start else {}),
+    }
+    words = [word for key, value in command.items() for word in (f"--{key}", str(value))]
+    # The names that Keras gives to unnamed layers must not depend on the models made before.
+    keras.utils.clear_session()
+    run = command_line.parse(train_300w.options(), words)
+    distribution = command_line.prepare(run)
+    model = command_line.make_model(run, num_landmarks=68, crop="300w")
+    return train_and_measure(run, distribution, model, faces)
+
+
+def make_row(name: str, arguments: argparse.Namespace, faces: Faces, before: Faces | None) -> None:
+    """Trains a row, exports it, measures the exported files and writes ``measured.json``.
+
+    Args:
+        name: The row.
+        arguments: Options.
+        faces: The faces of the comparison.
+        before: Faces to train on first, or None.
+    """
+    folder, start = arguments.out / name, None
+    if before is not None:
+        train(name, arguments, before, folder / "synthetic")
+        start = folder / "synthetic" / "model.keras"
+    trained = train(name, arguments, faces, folder, start)
+    exported = export_and_measure(
+        folder / "model.keras", folder / "calibration.npz", faces.test, PROTOCOL, folder
+    )
+    # Last: this file means that the row is finished.
+    output.write_json(folder / "measured.json", {"trained": trained, "exported": exported})
+
+
+def settings(arguments: argparse.Namespace, faces: Faces) -> dict[str, Any]:
+    """Returns what all rows of one OUT have in common."""
+    return {
+        "presentations": arguments.presentations,
+        "batch_size": arguments.batch_size,
+        "augment": arguments.augment,
+        "seed": arguments.seed,
+        "start_from_synthetic": arguments.start_from_synthetic,
+        "protocol": PROTOCOL,
+        "train": [part.fingerprint() for part in faces.train],
+        "validation": faces.held_out.fingerprint(),
+        "test": faces.test.fingerprint(),
+    }
+
+
+def claim_row(name: str, out: Path, common: Mapping[str, Any]) -> None:
+    """Makes a row's folder its own, or raises ``ValueError`` if another size was trained there."""
+    row = asdict(ROWS[name])
+    size = {key: row[key] for key in ("model", "image_size", "width")}
+    output.claim_folder(out / name, {**common, **size})
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Runs the program.
+
+    Returns:
+        The content of ``results.json``, or {} if no row is finished.
+
+    Raises:
+        ValueError: If OUT holds rows of other settings.
+    """
+    arguments = command_line.parse(options(), argv)
+    faces = read_faces(arguments.data, arguments.holdout, arguments.validation)
+    common = settings(arguments, faces)
+    output.claim_folder(arguments.out, common)
+    before = None
+    for name in arguments.only:
+        with claimed(arguments.out / name) as free:
+            if not free:
+                print(f"{name}: another process works on it", flush=True)
+                continue
+            claim_row(name, arguments.out, common)
+            if finished(arguments.out / name):
+                continue
+            print(f"{name}:", flush=True)
+            if arguments.start_from_synthetic and before is None:
+                source = arguments.start_from_synthetic
+                before = read_synthetic(source, arguments.out, arguments.seed)
+            make_row(name, arguments, faces, before)
+    done = [name for name in ROWS if finished(arguments.out / name)]
+    for name in done:  # also those that were not asked for: the table is over all
+        claim_row(name, arguments.out, common)
+    if not done:
+        return {}
+    return write(ROWS, arguments, faces, common)
+
+
+if __name__ == "__main__":
+    main()
