@@ -2,8 +2,9 @@
 
 Latency is the time of one ``invoke`` through LiteRT with XNNPACK, batch 1, by the clock; the
 processor time stands beside it, which a busy machine lengthens less. Files are measured in
-turns, so that a machine that slows down slows all of them. The first file is the baseline that the
-others are compared with; give the float32 export first.
+turns, A B C C B A …, and every ratio is the median of the ratios of two times of one turn, so that
+a machine that slows down for a while slows both alike. The first file is the baseline that the
+others are compared with, give the float32 export first; a table compares each with each.
 
 The Python interpreter does not expose LiteRT's profiler, so operator times come from running every
 operator alone: a file with this one operator, its stored weights and its quantization. Their sum
@@ -21,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mobile_export.timing import Latency, ceiling, latencies, operator_times
+from mobile_export.timing import Latency, ceiling, latencies, operator_times, race
 
 
 def measure(
@@ -39,8 +40,9 @@ def measure(
         operators: Whether to time every operator alone (one thread).
 
     Returns:
-        Plain data: ``"ceiling"`` in GMACC/s by operand type, and ``"files"``, one entry each with
-        its latencies in milliseconds, ratio to the baseline, share of the ceiling and operators.
+        Plain data: ``"ceiling_gmacc_per_s"`` by operand type and threads; ``"files"``, one entry
+        each with its latencies in milliseconds, ratios to the baseline, share of the ceiling and
+        operators; ``"ratios"`` and ``"cpu_ratios"`` by threads, each file (row) to each (column).
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -55,13 +57,16 @@ def measure(
         )
     counts = {str(file): macc.count_tflite(file).macc for file in files}
     top = {kind: {n: ceiling(kind, n) for n in threads} for kind in ("float32", "int8")}
-    measured = {n: latencies(files, n, runs) for n in threads}
+    races = {n: race(files, n, runs) for n in threads}
+    measured = {n: latencies(files, times) for n, times in races.items()}
+    clock = {n: times.ratios() for n, times in races.items()}
+    cpu = {n: times.ratios(cpu=True) for n, times in races.items()}
     rows = []
     for index, file in enumerate(files):
         entry: dict[str, object] = {"file": str(file), "macc": counts[str(file)]}
         lines = []
         for n in threads:
-            latency, baseline = measured[n][index], measured[n][0]
+            latency = measured[n][index]
             # One thread's processor time is its time on an idle machine.
             time = latency.cpu if n == 1 else latency.median
             speed = counts[str(file)] / time / 1e6  # MACC per ms → GMACC/s
@@ -70,8 +75,8 @@ def measure(
                 {
                     "threads": n,
                     **latency.to_dict(),
-                    "of_baseline": latency.median / baseline.median,
-                    "cpu_of_baseline": latency.cpu / baseline.cpu,
+                    "of_baseline": float(clock[n][index, 0]),
+                    "cpu_of_baseline": float(cpu[n][index, 0]),
                     "gmacc_per_s": speed,
                     "ceiling": kind,
                     "share_of_ceiling": speed / top[kind][n],
@@ -81,7 +86,13 @@ def measure(
         if operators:
             entry["operators"] = operator_times(file)
         rows.append(entry)
-    return {"ceiling_gmacc_per_s": top, "runs": runs, "files": rows}
+    return {
+        "ceiling_gmacc_per_s": top,
+        "runs": runs,
+        "files": rows,
+        "ratios": {n: values.tolist() for n, values in clock.items()},
+        "cpu_ratios": {n: values.tolist() for n, values in cpu.items()},
+    }
 
 
 def table(report: dict[str, object]) -> str:
@@ -108,6 +119,14 @@ def table(report: dict[str, object]) -> str:
                 share = 100 * row["ms"] / total
                 name = f"{row['operator']:<22}{row['count']:>4}"
                 lines.append(f"    {name}{row['ms']:>10.3f} ms{share:>6.1f} %")
+    if len(report["files"]) > 2:  # type: ignore[arg-type]
+        for key, what in (("ratios", "time by the clock"), ("cpu_ratios", "processor time")):
+            for n, rows in report[key].items():  # type: ignore[attr-defined]
+                lines.append(f"\n{what}, {n} threads: file of the row / file of the column")
+                lines += [
+                    f"  {number:>2}" + "".join(f"{value:>8.3f}" for value in row)
+                    for number, row in enumerate(rows, start=1)
+                ]
     return "\n".join(lines)
 
 

@@ -145,6 +145,8 @@ def is_test_split(component: str) -> bool:
 def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibration:
     import cv2
 
+    from tfalign.inference.images import read_image
+
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
         raise FileNotFoundError(
@@ -154,10 +156,11 @@ def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibra
     refuse_test_split(str(file.relative_to(path)) for file in files)
     images = []
     for file in _thin(files, limit):
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ValueError(f"A calibration picture cannot be read. Received: {str(file)!r}")
-        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        # It looks at the header before it decodes, so that a small file cannot ask for gigabytes.
+        try:
+            picture = read_image(file)
+        except ValueError as error:
+            raise ValueError(f"A calibration picture cannot be read: {error}") from error
         images.append(cv2.resize(picture, image_size, interpolation=cv2.INTER_AREA))
     return Calibration(np.stack(images), str(path.name))
 

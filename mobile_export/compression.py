@@ -13,13 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mobile_export import calibration as calibrating
+from mobile_export import training_faces
 from mobile_export.calibration import Calibration
 from mobile_export.converter import picture_shape
 from mobile_export.extras import require
@@ -36,7 +37,8 @@ class Tuning:
 
     Attributes:
         schedule: Phases, as ``tfalign.training`` has them; None is ``default_schedule``. Learning
-            rates that watch validation (``"plateau"``) and averaged weights are not available.
+            rates that watch validation (``"plateau"``) and averaged weights are not available, and
+            of a phase's switches only ``"dropout"``. Batch normalisation keeps its statistics.
         sparsity: For ``pruned``: share of zeros in every kernel, in (0, 1).
         clusters: For ``clustered``: different values in every kernel, at least 2.
         base: For ``pruned`` and ``clustered``: the kind in which the tuned model is exported.
@@ -45,16 +47,18 @@ class Tuning:
         batch_size: Pictures in a batch.
         seed: Of order and augmentation.
         environment: Variables for the process, e.g. the number of TensorFlow's threads.
+        progress: Whether each epoch's loss is printed.
     """
 
     schedule: Schedule | None = None
     sparsity: float = 0.5
     clusters: int = 16
     base: str = "float32"
-    augment: str | Mapping[str, Any] | None = None
+    augment: str | Mapping[str, Any] | None = "light"
     batch_size: int = 32
     seed: int = 0
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    progress: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 < self.sparsity < 1.0:
@@ -70,7 +74,7 @@ class Tuning:
 
     def to_dict(self, kind: str) -> dict[str, Any]:
         """The settings that matter for ``kind``, as plain data."""
-        schedule = self.schedule or default_schedule()
+        schedule = self.schedule or default_schedule(None, kind)
         settings: dict[str, Any] = {
             "schedule": schedule.get_config(),
             "batch_size": self.batch_size,
@@ -85,18 +89,51 @@ class Tuning:
         return settings
 
 
-def default_schedule() -> Schedule:
-    """Returns three epochs of Adam at 1e-4, falling to zero, on every stage's ℓ2 loss."""
-    from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+USUAL = {"int8_qat": (12, 1e-4), "pruned": (14, 5e-4), "clustered": (10, 2e-4)}
+"""Kind → epochs and peak learning rate of the default schedule."""
 
+
+def default_schedule(
+    model: Any = None, kind: str = "int8_qat", epochs: int | None = None, rate: float | None = None
+) -> Schedule:
+    """Returns the schedule of a fine-tuning: one phase of Adam on every stage's mean distance.
+
+    Args:
+        model: The model to be tuned: where ``tfalign.training`` has a schedule ``"cpu"`` for it,
+            that schedule's factors on the learning rate of single layers are taken over.
+        kind: What the model is tuned for.
+        epochs: Length; None takes the one of ``USUAL``.
+        rate: Learning rate at its peak, after a twentieth of the steps, from where it falls to a
+            hundredth; None takes the one of ``USUAL``.
+    """
+    from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+    from tfalign.training.schedules import MODELS, Budget
+
+    length, peak = USUAL[kind]
+    length, peak = length if epochs is None else epochs, peak if rate is None else rate
+    factors: Mapping[str, float] = {}
+    keys = {name.replace("_", ""): name for name in MODELS}
+    trainable = MODELS.get(keys.get(type(model).__name__.lower(), ""))
+    if trainable is not None and "cpu" in trainable.schedules:
+        usual = trainable.schedules["cpu"](model, Budget(1000, 100))
+        factors = usual.phases[0].optimizer.rate_factors
     phase = Phase(
         "tune",
-        {"stages": LossTerm("l2")},
-        LearningRateSpec(1e-4, "cosine"),
-        OptimizerSpec("adam"),
-        epochs=3,
+        {"stages": LossTerm("l2", arguments={"squared": False, "point_reduction": "mean"})},
+        LearningRateSpec(peak, "cosine", warmup=0.05, final=peak / 100),
+        OptimizerSpec("adam", clip_norm=1.0, rate_factors=factors),
+        epochs=length,
+        switches={"dropout": 0.0},
     )
     return Schedule("tuning", (phase,), source="ours")
+
+
+def resolved(tuning: Tuning | None, model: Any, kind: str) -> Tuning:
+    """Returns the settings with the schedule that will be run on ``model``."""
+    tuning = tuning or Tuning()
+    if tuning.schedule is not None:
+        return tuning
+    return replace(tuning, schedule=default_schedule(model, kind))
 
 
 def base_kind(kind: str, tuning: Tuning | None) -> str:
@@ -113,7 +150,7 @@ def fine_tune(
         model: A model of ``tfalign.models``; it is not changed.
         kind: ``"int8_qat"``, ``"pruned"`` or ``"clustered"``.
         training: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and (N, n, 2) in [0, 1]², or
-            a ``CropCache`` or the path of one.
+            a ``CropCache``, or a path as ``training_faces.load_cache`` takes it.
         fitted: Calibration pictures of the export that follows; where None and needed, training
             pictures are taken.
         tuning: Settings; None takes the defaults.
@@ -128,7 +165,7 @@ def fine_tune(
         RuntimeError: If the process fails; its last lines are quoted.
     """
     require("tensorflow_model_optimization", "tf_keras")
-    tuning = tuning or Tuning()
+    tuning = resolved(tuning, model, kind)
     if training is None:
         raise ValueError(
             f"Kind {kind!r} is fine-tuned and needs training data. Received: training=None"
@@ -138,7 +175,7 @@ def fine_tune(
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pictures = _write_data(folder, training, (width, height), model.num_landmarks)
+        pictures = _write_data(folder, training, model, (width, height))
         model.save(folder / "model.keras")
         job = {"kind": kind, **tuning.to_dict(kind)}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -149,14 +186,13 @@ def fine_tune(
     return tuned, fitted
 
 
-def _write_data(folder: Path, training: Any, size: tuple[int, int], n: int) -> Calibration:
+def _write_data(folder: Path, training: Any, model: Any, size: tuple[int, int]) -> Calibration:
     """Writes the data for the worker; returns its pictures as possible calibration."""
+    n = model.num_landmarks
     if isinstance(training, (str, Path)):
-        from tfalign.data.pipeline import CropCache
-
-        calibrating.refuse_test_split([str(training)])
-        training = CropCache.load(training)
+        training = training_faces.load_cache(training)
     if not isinstance(training, (tuple, list)):
+        training_faces.check_crops(training, model)
         fitted = calibrating.load(training, size)
         training.save(folder / "cache")
         return Calibration(fitted.images, "training data")
@@ -182,7 +218,8 @@ def _run(folder: Path, tuning: Tuning) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "mobile_export.worker", str(folder)],
         env=environment,
-        capture_output=True,
+        stdout=None if tuning.progress else subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )

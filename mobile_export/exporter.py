@@ -102,7 +102,7 @@ def export(
         truth: Annotated landmarks (N, n, 2) in [0, 1]² of ``images``; adds both models' errors.
         protocol: The protocol of these errors, e.g. ``"300w_inter_ocular"``.
         training: For the tuned kinds: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and
-            (N, n, 2) in [0, 1]², or a ``CropCache``.
+            (N, n, 2) in [0, 1]², a ``CropCache``, or a path of one or of TFRecord shards.
         tuning: A ``compression.Tuning`` with the fine-tuning's phases; None takes its defaults.
 
     Returns:
@@ -132,8 +132,9 @@ def export(
     with replacing(out) as folder:
         original = model
         if kind in TUNED:
-            from mobile_export.compression import fine_tune
+            from mobile_export.compression import fine_tune, resolved
 
+            tuning = resolved(tuning, model, kind)
             model, fitted = fine_tune(model, kind, training, fitted, tuning)
         content, decisions = _content(model, kind, fitted, input_dtype, tuning)
         graph = read_graph(content)
@@ -160,7 +161,7 @@ def export(
         data |= {
             "recipe": [decision.to_dict() for decision in decisions],
             "calibration": None if fitted is None else fitted.to_dict(),
-            "tuning": None if kind not in TUNED else _tuning(kind, tuning),
+            "tuning": tuning.to_dict(kind) if kind in TUNED else None,
             "parity": {**agreement.to_dict(), "pictures": source},
             "size": {"bytes": len(content), "gzip_bytes": len(gzip.compress(content, mtime=0))},
             "operators": operators.histogram(graph),
@@ -193,9 +194,7 @@ def load_model(path: str | Path) -> Any:
         FileNotFoundError: If there is no such file or preset.
         ValueError: If it is no ``.keras`` file or cannot be read.
     """
-    import keras
-
-    from tfalign.models import from_preset, shipped_presets
+    from tfalign.models import from_preset, saved, shipped_presets
 
     if str(path) in shipped_presets():
         return from_preset(str(path))
@@ -207,7 +206,7 @@ def load_model(path: str | Path) -> Any:
         )
     if path.suffix != ".keras":
         raise ValueError(f"A model is a .keras file. Received: model={str(path)!r}")
-    return keras.saving.load_model(path)
+    return saved.load_model(path)
 
 
 def _content(
@@ -238,9 +237,3 @@ def _pictures(
     if fitted is not None:
         return fitted.images[:32], "calibration"
     return noise_pictures(16, size), "noise"
-
-
-def _tuning(kind: str, tuning: Any) -> dict[str, Any]:
-    from mobile_export.compression import Tuning
-
-    return (tuning or Tuning()).to_dict(kind)

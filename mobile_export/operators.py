@@ -47,6 +47,7 @@ GPU_OPERATORS = frozenset(
         "DEQUANTIZE",
         "EXP",
         "FULLY_CONNECTED",
+        "LOGICAL_AND",
         "LOGISTIC",
         "MAX_POOL_2D",
         "MAXIMUM",
@@ -65,8 +66,9 @@ GPU_OPERATORS = frozenset(
         "TRANSPOSE_CONV",
     ]
 )
-"""Operators that LiteRT's guide to GPU delegates lists as supported (``MUL``, ``ADD`` and the like
-on float tensors). https://ai.google.dev/edge/litert/performance/gpu"""
+"""Operators that the GPU delegate's guide lists as supported, in float, without its LSTM; and the
+conversions DEQUANTIZE and QUANTIZE, which its section on quantized models does itself.
+https://ai.google.dev/edge/litert/performance/gpu (TensorFlow: lite/g3doc/performance/gpu.md)"""
 
 
 def gpu_compatibility(model: bytes) -> dict[str, Any]:

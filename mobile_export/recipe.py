@@ -13,8 +13,8 @@ follows from the graph alone, so one rule serves every architecture:
   from the int8 map, and only the few gathered cells are turned into float.
 * **dynamic** (int8 weights, float results): the dense layers that make coordinates from features,
   which are quantized on the fly with a scale of their own.
-* **float**: everything else: coordinates, fractions, indices, resampling grids, and the products
-  that take coordinates in.
+* **float**: everything else: coordinates, fractions, indices, resampling grids, fixed linear maps
+  (an integral image has no use for eight bits), and the products that take coordinates in.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 from mobile_export.converter import layer_of
 from mobile_export.flatbuffer import Graph, Operator
+from tfalign.layers.fixed_map import is_fixed_linear_map
 
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 PRODUCTS = frozenset({*CONVOLUTIONS, "FULLY_CONNECTED", "BATCH_MATMUL"})
@@ -148,8 +149,9 @@ def weights_only(graph: Graph, precision: str) -> list[Decision]:
 
 
 def _weighted(graph: Graph, op: Operator) -> bool:
-    """Whether one factor of the product is a stored weight."""
-    return len(op.inputs) > 1 and graph.tensors[op.inputs[1]].constant
+    """Whether one factor of the product is a learned weight; a fixed linear map is none."""
+    stored = len(op.inputs) > 1 and graph.tensors[op.inputs[1]].constant
+    return stored and not is_fixed_linear_map(graph.layer(op))
 
 
 def _hidden(graph: Graph, op: Operator) -> bool:

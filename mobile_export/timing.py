@@ -45,29 +45,64 @@ class Latency:
         return asdict(self)
 
 
-def latencies(files: Sequence[str | Path], threads: int, runs: int) -> list[Latency]:
-    """Times several files in turns, one run of each at a time.
+@dataclass(frozen=True)
+class Race:
+    """Times of several files, measured in turns.
+
+    Attributes:
+        clock: (runs, files) milliseconds by the clock.
+        cpu: (runs, files) milliseconds of processor time of all threads.
+    """
+
+    clock: np.ndarray
+    cpu: np.ndarray
+
+    def ratios(self, cpu: bool = False) -> np.ndarray:
+        """Returns (files, files): how much longer the row's file takes than the column's.
+
+        Each is the median, over the turns, of the ratio of two times that were measured one right
+        after the other: whatever slows the machine down for a while slows both.
+
+        Args:
+            cpu: Whether of the processor times instead of the clock's.
+        """
+        times = self.cpu if cpu else self.clock
+        return np.asarray(np.median(times[:, :, None] / times[:, None, :], axis=0))
+
+
+def race(files: Sequence[str | Path], threads: int, runs: int) -> Race:
+    """Times several files in turns, one run of each at a time, there and back in order.
 
     Args:
         files: Exported ``.tflite`` files.
         threads: Threads of the interpreter.
-        runs: Timed runs of each file.
+        runs: Turns: timed runs of each file.
     """
     models = [LiteModel(file, threads) for file in files]
     for model in models:
         model.set_image(noise_pictures(1, model.image_size)[0])
         for _ in range(WARM_UP):
             model.invoke()
-    times: list[list[tuple[float, float]]] = [[] for _ in models]
-    for _ in range(runs):
-        for model, found in zip(models, times, strict=True):
+    times = np.empty((2, runs, len(models)))
+    for run in range(runs):
+        order = range(len(models)) if run % 2 == 0 else reversed(range(len(models)))
+        for index in order:
             # A second run directly before the timed one brings this file's weights back into the
             # caches, as an app that runs one model finds them.
-            model.invoke()
-            found.append(_milliseconds(model.invoke))
+            models[index].invoke()
+            times[:, run, index] = _milliseconds(models[index].invoke)
+    return Race(*times)
+
+
+def latencies(files: Sequence[str | Path], times: Race) -> list[Latency]:
+    """Returns the median and the spread of each file's times.
+
+    Args:
+        files: The files of the race.
+        times: What ``race`` measured.
+    """
     results = []
-    for file, found in zip(files, times, strict=True):
-        clock, cpu = np.array(found).T
+    for file, clock, cpu in zip(files, times.clock.T, times.cpu.T, strict=True):
         median, low, high = (float(v) for v in np.percentile(clock, (50, 5, 95)))
         results.append(Latency(median, low, high, float(np.median(cpu)), arithmetic(file)))
     return results

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -39,6 +42,11 @@ class Data:
             count = len(self.cache)
         self.batch_size = min(int(job["batch_size"]), count)
         self.steps = count // self.batch_size
+
+    def pictures(self, batches: int) -> Iterator[Any]:
+        """Yields the pictures of the first few batches."""
+        for images, _ in itertools.islice(self.epoch(0), batches):
+            yield images
 
     def epoch(self, index: int) -> Iterator[tuple[Any, Any]]:
         """Yields the batches of one epoch, a function of (seed, index) alone."""
@@ -76,38 +84,82 @@ def run(
     """
     history, epoch = [], 0
     for phase in phases:
-        _freeze(model, twin, original, phase, how)
+        variables = _freeze(model, twin, original, phase, how)
+        _switch(model, phase)
         length = phase.length(data.steps)
-        optimizer = make_optimizer(phase.optimizer, phase.learning_rate, length * data.steps)
-        model.optimizer = optimizer  # the pruning callback asks for it
+        parts = _parts(phase, variables, length * data.steps)
+        model.optimizer = parts[0][0]  # the pruning callback asks for it
         callbacks = how.callbacks()
         for callback in callbacks:
             callback.set_model(model)
             callback.on_train_begin()
-        step = _step(model, twin, phase, optimizer)
+        step = _step(model, twin, phase, parts)
         for _ in range(length):
-            total = 0.0
+            losses_seen = []
             for images, landmarks in data.epoch(epoch):
                 for callback in callbacks:
                     callback.on_train_batch_begin(batch=-1)
-                total += float(step(images, landmarks))
+                losses_seen.append(step(images, landmarks))
             for callback in callbacks:
                 callback.on_epoch_end(batch=-1)
-            history.append(total / data.steps)
+            history.append(float(tf.reduce_mean(losses_seen)))
             epoch += 1
+            print(f"phase {phase.name}, epoch {epoch}: loss {history[-1]:.6f}", flush=True)
     return history
 
 
-def _freeze(model: Any, twin: Twin, original: Any, phase: Phase, how: Method) -> None:
-    """Lets only the phase's groups train; frozen batch normalisation keeps its statistics."""
+def _freeze(model: Any, twin: Twin, original: Any, phase: Phase, how: Method) -> list[Any]:
+    """Lets only the phase's groups train and returns their variables.
+
+    Batch normalisation keeps its statistics: a few epochs of small batches would unsettle what
+    training has settled. Its scales and shifts train.
+    """
     wanted = {id(layer) for group in phase.train for layer in original.groups[group]}
+    variables: dict[Any, Any] = {}
     for layer in model.layers:
         source = twin.originals.get(how.base_name(layer.name))
-        if source is not None:
-            layer.trainable = id(source) in wanted
+        if source is None:
+            continue
+        layer.trainable = True
+        # Asked before it is frozen, and kept here: the toolkit's wrappers list the weights of
+        # frozen layers among the trainable ones, too.
+        if id(source) in wanted:
+            variables |= {variable.ref(): variable for variable in layer.trainable_weights}
+        layer.trainable = id(source) in wanted and not isinstance(
+            source, keras.layers.BatchNormalization
+        )
+    return list(variables.values())
 
 
-def _step(model: Any, twin: Twin, phase: Phase, optimizer: Any) -> Any:
+def _switch(model: Any, phase: Phase) -> None:
+    """Makes a phase's settings on the twin, which knows only the rate of dropout."""
+    others = sorted(set(phase.switches) - {"dropout"})
+    if others:
+        raise ValueError(f"Fine-tuning knows the switch 'dropout' only. Received: {others}")
+    if "dropout" in phase.switches:
+        for layer in model.layers:
+            if isinstance(layer, tf_keras.layers.Dropout):
+                layer.rate = float(phase.switches["dropout"])
+
+
+def _parts(phase: Phase, variables: list[Any], steps: int) -> list[tuple[Any, list[Any]]]:
+    """Returns one optimizer for the variables of each rate factor, the largest part first."""
+    by_factor: dict[float, list[Any]] = {}
+    factors = phase.optimizer.rate_factors
+    for variable in variables:
+        factor = next((f for part, f in factors.items() if part in variable.name), 1.0)
+        by_factor.setdefault(factor, []).append(variable)
+    parts = [
+        (make_optimizer(phase.optimizer, scaled(phase.learning_rate, factor), steps), part)
+        for factor, part in by_factor.items()
+        if factor > 0.0
+    ]
+    if not parts:
+        raise ValueError(f"A phase must train something. Received: phase={phase.name!r}")
+    return sorted(parts, key=lambda part: -len(part[1]))
+
+
+def _step(model: Any, twin: Twin, phase: Phase, parts: list[tuple[Any, list[Any]]]) -> Any:
     terms = {
         name: (losses.get(term.loss, **term.arguments), term.weight)
         for name, term in phase.losses.items()
@@ -119,6 +171,7 @@ def _step(model: Any, twin: Twin, phase: Phase, optimizer: Any) -> Any:
         )
     decay = phase.optimizer.weight_decay if phase.optimizer.kind == "sgd" else 0.0
     exempt, clip = phase.optimizer.decay_exclude, phase.optimizer.clip_norm
+    variables = [variable for _, part in parts for variable in part]
 
     @tf.function
     def step(images: Any, landmarks: Any) -> Any:
@@ -129,21 +182,30 @@ def _step(model: Any, twin: Twin, phase: Phase, optimizer: Any) -> Any:
             loss = tf.add_n(
                 [weight * fn(landmarks, outputs[name]) for name, (fn, weight) in terms.items()]
             )
-        variables = model.trainable_variables
         gradients = tape.gradient(loss, variables)
-        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
         if decay:
-            pairs = [
-                (g if any(part in v.name for part in exempt) else g + decay * v, v)
-                for g, v in pairs
+            gradients = [
+                g if g is None or any(part in v.name for part in exempt) else g + decay * v
+                for g, v in zip(gradients, variables, strict=True)
             ]
         if clip is not None:
-            clipped, _ = tf.clip_by_global_norm([g for g, _ in pairs], clip)
-            pairs = [(g, v) for g, (_, v) in zip(clipped, pairs, strict=True)]
-        optimizer.apply_gradients(pairs)
+            gradients, _ = tf.clip_by_global_norm(gradients, clip)
+        found = {v.ref(): g for g, v in zip(gradients, variables, strict=True) if g is not None}
+        for optimizer, part in parts:
+            optimizer.apply_gradients([(found[v.ref()], v) for v in part if v.ref() in found])
         return loss
 
     return step
+
+
+def scaled(rate: LearningRateSpec, factor: float) -> LearningRateSpec:
+    """Returns a learning rate with every value multiplied by ``factor``."""
+    return dataclasses.replace(
+        rate,
+        base=rate.base * factor,
+        final=rate.final * factor,
+        values=tuple(value * factor for value in rate.values),
+    )
 
 
 def make_optimizer(spec: OptimizerSpec, rate: LearningRateSpec, steps: int) -> Any:

@@ -5,21 +5,20 @@ Only ``worker`` imports this file: it needs ``tf_keras`` as TensorFlow's Keras.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
-from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
-    LastValueQuantizer,
-)
 from tensorflow_model_optimization.python.core.sparsity.keras.prunable_layer import PrunableLayer
 
+from mobile_export.rounding import Rounding, ends_a_block, kernel_name, range_of
 from mobile_export.twin import Twin
 from mobile_export.twin_layers import Wrapped
 
 CUSTOM = {"Wrapped": Wrapped}
-MAPS = ("BatchNormalization", "ReLU", "Add", "Concatenate", "MaxPooling2D", "AveragePooling2D")
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 
 
 class Method:
@@ -34,6 +33,9 @@ class Method:
     def apply(self, model: Any, steps: int) -> Any:
         """Returns the model to train, for ``steps`` optimizer steps."""
         raise NotImplementedError(f"{type(self).__name__} must define `apply`.")
+
+    def prepare(self, model: Any, twin: Twin, batches: Iterable[Any]) -> None:
+        """Brings what the method adds to the model to its start, from a few batches of pictures."""
 
     def callbacks(self) -> list[Any]:
         """Returns callbacks that must see every step."""
@@ -51,8 +53,10 @@ class Method:
 class Quantized(Method):
     """Quantization-aware training: kernels and feature maps are rounded as int8 will round them.
 
-    Coordinates stay as they are: adding shapes and the outputs of dense layers without activation
-    function are not rounded; the kernels of the latter are.
+    Kernels get a scale for each output, as the exported file has them; maps are rounded where a
+    block ends (behind the activation, not between a convolution and its normalisation, which the
+    file merges). Coordinates stay as they are: adding shapes and the outputs of dense layers
+    without activation function are not rounded; the kernels of the latter are.
     """
 
     prefix = "quant_"
@@ -62,17 +66,33 @@ class Quantized(Method):
         annotate = tfmot.quantization.keras.quantize_annotate_layer
 
         def wrap(layer: Any) -> Any:
-            kind = type(layer).__name__
-            if kind == "Dense":
-                linear = tf_keras.activations.serialize(layer.activation) == "linear"
-                return annotate(layer, KernelOnly() if linear else None)
-            is_map = kind in MAPS and len(layer.output_shape) == 4
-            return annotate(layer) if kind in CONVOLUTIONS or is_map else layer
+            rounding = Rounding(kernel_name(layer), ends_a_block(layer))
+            return annotate(layer, rounding) if rounding.kernel or rounding.output else layer
 
         annotated = tf_keras.models.clone_model(model, clone_function=wrap)
         annotated.set_weights(model.get_weights())
-        with tfmot.quantization.keras.quantize_scope({**CUSTOM, "KernelOnly": KernelOnly}):
+        with tfmot.quantization.keras.quantize_scope({**CUSTOM, "Rounding": Rounding}):
             return tfmot.quantization.keras.quantize_apply(annotated)
+
+    def prepare(self, model: Any, twin: Twin, batches: Iterable[Any]) -> None:
+        """Sets the range of every rounded map to what the model reaches on these pictures.
+
+        The toolkit starts a range at -6 … 6 and moves it by a thousandth with each step, which a
+        short training would have to live with.
+        """
+        rounded = [layer for layer in model.layers if range_of(layer)]
+        outputs = [twin.model.get_layer(self.base_name(layer.name)).output for layer in rounded]
+        observe = tf_keras.Model(twin.model.input, outputs)
+        lows, highs = [], []
+        for pictures in batches:
+            values = observe(pictures, training=False)
+            lows.append([float(tf.reduce_min(value)) for value in values])
+            highs.append([float(tf.reduce_max(value)) for value in values])
+        for layer, low, high in zip(rounded, np.min(lows, 0), np.max(highs, 0), strict=True):
+            smallest, largest = range_of(layer)
+            # Zero stays inside, since padding must be one of the 256 values.
+            smallest.assign(min(0.0, low))
+            largest.assign(max(1e-3, high))
 
     def weights(self, model: Any, twin: Twin) -> dict[str, list[Any]]:
         names = {layer.name: layer for layer in model.layers}
@@ -80,49 +100,9 @@ class Quantized(Method):
         for name in twin.originals:
             layer = names.get(self.prefix + name) or names[name]
             trained = {_leaf(weight): weight.numpy() for weight in layer.weights}
-            # The quantizers' own variables have other names (`kernel_min`, `optimizer_step`).
+            # The quantizers' own variables have other names (`output_min`, `optimizer_step`).
             found[name] = [trained[_leaf(w)] for w in twin.model.get_layer(name).weights]
         return found
-
-
-class KernelOnly(tfmot.quantization.keras.QuantizeConfig):
-    """Rounds a dense layer's kernel per output and nothing else: the ``dynamic`` precision."""
-
-    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
-        return [(layer.kernel, PerOutput(num_bits=8, per_axis=True, symmetric=True))]
-
-    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
-        return []
-
-    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
-        layer.kernel = quantize_weights[0]
-
-    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-        return None
-
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
-        return []
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
-
-
-class PerOutput(LastValueQuantizer):
-    """A range of its own for each entry of the last axis, symmetric, −127 … 127."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(narrow_range=True, **kwargs)
-
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        return {
-            f"{end}_var": layer.add_weight(
-                f"{name}_{end}",
-                shape=[tensor_shape[-1]],
-                initializer=tf_keras.initializers.Constant(value),
-                trainable=False,
-            )
-            for end, value in (("min", -6.0), ("max", 6.0))
-        }
 
 
 class Pruned(Method):

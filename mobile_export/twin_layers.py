@@ -94,14 +94,15 @@ class Wrapped(tf_keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         args, kwargs = self._recorded.arguments(tensors)
         operation = self._recorded.operation
         if not hasattr(operation, "stateless_call"):
             return operation(*args, **kwargs)
-        if training is not None and "training" in inspect.signature(operation.call).parameters:
-            kwargs = {**kwargs, "training": training}
+        if "training" in inspect.signature(operation.call).parameters:
+            # Batch normalisation inside keeps its statistics, as outside, see ``tuning_loop``.
+            kwargs = {**kwargs, "training": False}
         outputs, _ = operation.stateless_call(
             self._values(operation.trainable_variables),
             self._values(operation.non_trainable_variables),

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+CALIBRATION_BATCHES = 6
+"""Batches from which quantization-aware training takes its first ranges."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Carries out the job in the folder ``argv[0]``."""
@@ -37,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     how = tuning_methods.method(job)
     steps = sum(phase.length(data.steps) for phase in phases) * data.steps
     wrapped = how.apply(pair.model, steps)
+    how.prepare(wrapped, pair, data.pictures(CALIBRATION_BATCHES))
     history = tuning_loop.run(wrapped, pair, model, phases, data, how)
     if not np.isfinite(history).all():
         raise ValueError(f"The loss is not finite; lower the learning rate. Received: {history}")
@@ -44,7 +48,6 @@ def main(argv: Sequence[str]) -> int:
         for variable, value in zip(twin.weights_of(pair.originals[name]), values, strict=True):
             variable.assign(value)
     model.save(folder / "tuned.keras")
-    print(json.dumps({"loss": history}))
     return 0
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tfalign.layers import LandmarkwiseDense
 
 EXTRAS = ("ai_edge_litert", "ai_edge_quantizer", "tf_keras", "tensorflow_model_optimization")
 
@@ -21,12 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
 
 
-def _like_trained(model: Any, pictures: np.ndarray, spread: float = 0.04) -> Any:
+def _like_trained(
+    model: Any, pictures: np.ndarray, heads: Mapping[str, float] | None = None
+) -> Any:
     """Gives a new model what training gives: settled statistics, outputs inside the picture.
 
     An untrained network's outputs lie anywhere, so that a distance in pixels says nothing. Here
-    batch normalisation takes the statistics of ``pictures``, and the first dense layer is scaled
-    so that the landmarks of different pictures differ by ``spread`` of the picture.
+    batch normalisation takes the statistics of ``pictures``, and each layer of ``heads`` is scaled
+    so that its outputs differ by so much of the picture from one picture to the next.
     """
     import keras
 
@@ -34,21 +38,39 @@ def _like_trained(model: Any, pictures: np.ndarray, spread: float = 0.04) -> Any
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    model.training_model(pictures.astype(np.float32), training=True)
+    images = pictures.astype(np.float32)
+    model.training_model(images, training=True)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
             layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
             layer.beta.assign(rng.normal(0.0, 0.1, layer.beta.shape))
-    head = model.get_layer("fc")
     model.set_mean_shape(rng.uniform(0.3, 0.7, (model.num_landmarks, 2)))
-    outputs = np.asarray(model.stage_shapes(pictures.astype(np.float32)))[:, 0]
-    head.kernel.assign(head.kernel * (spread / outputs.std(axis=0).mean()))
-    for name in ("local_1", "local_2"):
-        if name in {layer.name for layer in model.layers}:
-            local = model.get_layer(name)
-            local.bias.assign(rng.normal(0.0, 0.1, local.bias.shape))
+    for name, spread in ({"fc": 0.04} if heads is None else heads).items():
+        head = model.get_layer(name)
+        if not np.any(head.kernel):
+            head.kernel.assign(rng.normal(size=head.kernel.shape))
+        outputs = np.asarray(keras.Model(model.input, head.output)(images))
+        head.kernel.assign(head.kernel * (spread / outputs.std(axis=0).mean()))
+    for layer in model.layers:
+        if isinstance(layer, LandmarkwiseDense):
+            layer.bias.assign(rng.normal(0.0, 0.1, layer.bias.shape))
     return model
+
+
+def _pictures(count: int, size: tuple[int, int]) -> np.ndarray:
+    """Returns smooth pictures of different brightness, contrast and tint; size is (h, w).
+
+    Pictures of one distribution look alike to an untrained network; scaling up what is left of
+    their differences would scale up rounding errors as much.
+    """
+    from mobile_export.pictures import noise_pictures
+
+    rng = np.random.default_rng(3)
+    gain = rng.uniform(0.1, 0.5, (count, 1, 1, 3))
+    level = rng.uniform(0.0, 1.0, (count, 1, 1, 3))
+    smooth = noise_pictures(count, size[::-1], seed=3) / 255.0
+    return np.rint(255.0 * np.clip(level + gain * (smooth - 0.5), 0.0, 1.0)).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -58,19 +80,15 @@ def like_trained() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def make_pictures() -> Callable[[int, tuple[int, int]], np.ndarray]:
+    """The function that makes pictures: (count, (height, width)) → (count, h, w, 3) uint8."""
+    return _pictures
+
+
+@pytest.fixture(scope="session")
 def pictures() -> np.ndarray:
-    """Smooth pictures (24, 48, 48, 3) uint8 of different brightness, contrast and tint.
-
-    Pictures of one distribution look alike to an untrained network; scaling up what is left of
-    their differences would scale up rounding errors as much.
-    """
-    from mobile_export.pictures import noise_pictures
-
-    rng = np.random.default_rng(3)
-    gain = rng.uniform(0.1, 0.5, (24, 1, 1, 3))
-    level = rng.uniform(0.0, 1.0, (24, 1, 1, 3))
-    smooth = noise_pictures(24, (48, 48), seed=3) / 255.0
-    return np.rint(255.0 * np.clip(level + gain * (smooth - 0.5), 0.0, 1.0)).astype(np.uint8)
+    """Smooth pictures (24, 48, 48, 3) uint8 of different brightness, contrast and tint."""
+    return _pictures(24, (48, 48))
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobile_export import benchmark
+from mobile_export import benchmark, timing
 from mobile_export.flatbuffer import read_graph, read_object
 from mobile_export.single_operator import single_operator
+from mobile_export.timing import Race
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,39 @@ def test_report(files: list[Path]) -> None:
         }
         assert all(row["untimed"] == 0 for row in entry["operators"])
     assert first["latency"][0]["of_baseline"] == 1.0
+    assert second["latency"][1]["of_baseline"] == report["ratios"][2][1][0]
     text = benchmark.table(report)
     assert "CONV_2D" in text
     assert "of the int8 ceiling" in text
+
+
+def test_ratios_are_medians_of_pairs() -> None:
+    # The second file takes twice as long in every turn, while the machine's speed drifts fivefold:
+    # the ratio of the medians of separate runs would depend on when which of them ran.
+    speed = np.array([1.0, 2.0, 5.0, 3.0, 1.5])
+    times = Race(np.stack([speed, 2.0 * speed], axis=1), np.stack([speed, 3.0 * speed], axis=1))
+    np.testing.assert_allclose(times.ratios(), [[1.0, 0.5], [2.0, 1.0]])
+    np.testing.assert_allclose(times.ratios(cpu=True), [[1.0, 1 / 3], [3.0, 1.0]])
+
+
+def test_files_are_measured_in_turns(files: list[Path], monkeypatch: Any) -> None:
+    order: list[int] = []
+    made: list[Any] = []
+
+    class Recorded(timing.LiteModel):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+        def invoke(self) -> None:
+            order.append(made.index(self))
+            super().invoke()
+
+    monkeypatch.setattr(timing, "LiteModel", Recorded)
+    times = timing.race(files, 1, 2)
+    assert times.clock.shape == times.cpu.shape == (2, 2)
+    assert (times.clock > 0.0).all()
+    assert order[2 * timing.WARM_UP :] == [0, 0, 1, 1, 1, 1, 0, 0]  # each after a run unmeasured
 
 
 def test_program_writes_json(files: list[Path], tmp_path: Path, capsys: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mobile_export
-from mobile_export.compression import Tuning
+from mobile_export.compression import USUAL, Tuning, default_schedule
 from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 
 pytestmark = pytest.mark.slow
@@ -113,6 +113,18 @@ def test_failure_in_the_process_is_quoted(tiny: Any, data: Any, tmp_path: Any) -
 def test_settings_are_checked(settings: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         Tuning(**settings)
+
+
+@pytest.mark.parametrize("kind", USUAL)
+def test_default_schedule_takes_a_models_own_rate_factors(tiny: Any, kind: str) -> None:
+    from tfalign.training.schedules.greglref import RATE_FACTORS
+
+    (phase,) = default_schedule(tiny, kind).phases
+    assert phase.optimizer.rate_factors == RATE_FACTORS
+    assert (phase.epochs, phase.learning_rate.base) == USUAL[kind]
+    (shorter,) = default_schedule(None, kind, epochs=2, rate=1e-5).phases
+    assert shorter.optimizer.rate_factors == {}
+    assert (shorter.epochs, shorter.learning_rate.base) == (2, 1e-5)
 
 
 def test_landmarks_of_another_shape_are_refused(tiny: Any, data: Any, tmp_path: Any) -> None:

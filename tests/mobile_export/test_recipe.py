@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import mobile_export
 from mobile_export import recipe
 from mobile_export.flatbuffer import Graph, Operator, Tensor, read_graph
+from tfalign.layers.fixed_map import SCOPE
 
 FLOAT = "FLOAT32"
 
@@ -140,6 +142,20 @@ def test_stored_grid_that_a_transform_multiplies_stays_float() -> None:
         "FULLY_CONNECTED float",
         "BATCH_MATMUL float",
     ]
+
+
+def test_fixed_linear_map_stays_float_in_every_kind() -> None:
+    g = Sketch()
+    image = g.tensor((1, 64))
+    integral = g.op("FULLY_CONNECTED", [image, g.weight(64, 64)], (1, 64))
+    start = g.tensors[integral]
+    g.tensors[integral] = replace(start, name=f"model/maps/{SCOPE}/MatMul")
+    points = g.op("FULLY_CONNECTED", [integral, g.weight(6, 64)], (1, 6))
+    assert g.precisions([image], [points]) == ["FULLY_CONNECTED float", "FULLY_CONNECTED dynamic"]
+    graph = Graph(tuple(g.tensors), tuple(g.operators), (image,), (points,))
+    for precision in ("dynamic", "half"):
+        found = [decision.precision for decision in recipe.weights_only(graph, precision)]
+        assert found == ["float", precision]
 
 
 def test_features_sampled_at_coordinates_are_features() -> None:

@@ -8,16 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from contract.architectures import ARCHITECTURES
 from mobile_export import twin
-from tfalign import models
-
-ARCHITECTURES = {
-    "GRegNet": lambda: models.GRegNet(12, (32, 32, 3), width=0.125, crop="300w"),
-    "GRegLRef": lambda: models.GRegLRef(12, (32, 32, 3), width=0.125, crop="300w"),
-    "GRegLRef mobile": lambda: models.GRegLRef(
-        12, (32, 32, 3), width=0.5, trunk="mobile", crop="300w"
-    ),
-}
 
 
 def shaken(model: Any) -> Any:
@@ -35,7 +27,8 @@ def shaken(model: Any) -> Any:
 def test_twin_equals_the_original(name: str) -> None:
     keras.utils.set_random_seed(2)
     model = shaken(ARCHITECTURES[name]())
-    images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    size = ARCHITECTURES[name].size
+    images = np.random.default_rng(0).uniform(0, 255, (3, *size, 3)).astype(np.float32)
     pair = twin.build(model.training_model)
     found, expected = pair.outputs(images), model.training_model(images, training=False)
     assert set(found) == set(expected)
@@ -78,7 +71,7 @@ def test_gradients_reach_wrapped_layers() -> None:
     import tensorflow as tf
 
     pair = twin.build(ARCHITECTURES["GRegLRef"]().training_model)
-    images = tf.random.stateless_uniform((2, 32, 32, 3), (1, 2), 0, 255)
+    images = tf.random.stateless_uniform((2, 48, 48, 3), (1, 2), 0, 255)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(pair.outputs(images, training=True)["stages"] ** 2)
     variables = pair.model.trainable_variables

@@ -172,7 +172,7 @@ def test_training_outputs_carry_their_transforms(small, rng) -> None:
 
 
 def test_groups_share_the_weights_out(small) -> None:
-    assert {"reinit", "global_regression", "local", *PARTS} <= set(small.groups)
+    assert {"reinit", "global_regression", "local", "end_to_end", *PARTS} <= set(small.groups)
     names = ("reinit", "global_regression", "local")
     weights = [v for name in names for layer in small.groups[name] for v in layer.trainable_weights]
     assert sorted(v.path for v in weights) == sorted(v.path for v in small.trainable_weights)

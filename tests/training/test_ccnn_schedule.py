@@ -119,7 +119,7 @@ def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
     validation = training.Validation.from_cache(cache, "300w_inter_ocular")
     result = training.fit(
         made,
-        ccnn.cpu_budget(units=2, map_size=(16, 16), steps=600, rate=5e-3),
+        ccnn.cpu_budget(units=2, map_size=(16, 16), steps=900, rate=5e-3),
         training.CacheFeed(cache, 12, NONE, 0),
         validation,
         out=tmp_path,

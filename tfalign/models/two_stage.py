@@ -171,7 +171,7 @@ class TwoStage(LandmarkModel):
         self.regressor = regressor
         self.face_size = None if face_size is None else int(face_size)
         self.view_size = int(view_size)
-        self.view_width = None if view_width is None else float(view_width)
+        self.view_width = view_width if view_width is None else float(view_width)
         self.batch_norm = bool(batch_norm)
         self.dropout = float(dropout)
         self._set_canonical(canonical.checked_canonical(canonical_shape, num_landmarks))
@@ -187,6 +187,9 @@ class TwoStage(LandmarkModel):
         self.groups["local"] = [layer for part in self.parts for layer in self.groups[part]]
         taken = {id(layer) for name in ("reinit", "local") for layer in self.groups[name]}
         self.groups["global_regression"] = [x for x in self.layers if id(x) not in taken]
+        # θg from statistics of single batches would shake the whole face that the rest depends on.
+        settled = [x for x in self.groups["reinit"] if isinstance(x, layers.BatchNormalization)]
+        self.groups["end_to_end"] = [x for x in self.layers if x not in settled]
 
     def intermediate_results(self, images: Any) -> dict[str, Any]:
         """Returns what lies between image and landmarks, by name.

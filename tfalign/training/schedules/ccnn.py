@@ -18,7 +18,7 @@ maxima                 cells                         sub-cell (``soft``)
 A loss on P̂_k + ΔP̂_k is the loss of ΔP̂_k against the online target P − P̂_k (Equation 1): P̂_k, the
 place of a maximum, passes no gradient.
 
-The recipes' options for it are ``--model ccnn --image-size 128 --width 0.25``; the published
+The recipes' options for it are ``--model ccnn --image-size 128 --width 0.1875``; the published
 augmentation is ``--augment ccnn``. ``recipes/ccnn_ablation.py`` compares numbers of units.
 """
 

@@ -28,10 +28,7 @@ from tfalign.models import DeepReg
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules.budget import Budget
 
-SOURCE = (
-    "'Deep Regression for Face Alignment', arXiv 1409.5230, 2014, sections "
-    "3.1, 3.2 and 3.2.2"
-)
+SOURCE = "'Deep Regression for Face Alignment', arXiv 1409.5230, 2014, sections 3.1, 3.2 and 3.2.2"
 DROPOUT = 0.5
 # The paper gives no lengths: phases end when validation stops improving, at the latest here.
 LONGEST = 200

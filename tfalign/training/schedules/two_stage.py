@@ -14,7 +14,8 @@ what                     published (3.3)                 ours, `cpu_budget`
                          1,000 iterations)
   length                 20,000 iterations each          by default 20,000 in all
   batch                  128                             the recipe's ``--batch-size``
-  regressor's start      ImageNet                        random, with batch normalisation
+  regressor's start      ImageNet                        random, with batch normalisation, whose
+                                                         statistics for θg stay as they are in 4
 =======================  ==============================  ========================================
 
 A baseline is trained by one phase, the losses and rates those of step 2. The recipes' options are
@@ -183,6 +184,7 @@ def cpu_budget(
             learning_rate=cosine(rate / 5),
             optimizer=dataclasses.replace(optimizer, rate_factors=END_FACTORS),
             steps=lengths["end_to_end"],
+            train=("end_to_end",),
             switches=common["switches"],
         ),
     }

@@ -1,0 +1,154 @@
+"""Step 1 of TSR alone: learns to bring faces in wrong boxes to one place, size and angle.
+
+    python recipes/two_stage_reinit.py --out runs/reinit                # renders synthetic faces
+    python recipes/two_stage_reinit.py --data DIR --dataset 300w --out runs/reinit_300w \\
+        --init-weights runs/reinit/model.keras
+
+Trains the global re-initialization (θg supervised by θ*, Equation 3) on boxes that are wrong by up
+to ±30 % in size, ±30 % in place along each axis and ±30° in angle (--augment tsr_reinit), and
+measures on held-out faces how much of that is left: the spread of rotation, scale and centre in
+the crops, and in the faces warped by θg. OUT/ receives residuals.json, figure_3.png (crops above
+the warped faces, as the paper's Figure 3), history.csv and model.keras, from which
+train_300w.py --init-weights … --schedule regression goes on with steps 2 to 4. A killed run
+continues when the same command is given again.
+
+DIR is 300-W's folder, or WFLW's (--dataset wflw), whose 98 points are converted to 68.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfalign import training
+from tfalign.cli import train_300w, train_wflw
+from tfalign.data import augment, synthetic
+from tfalign.data.pipeline import CropCache, concatenate
+from tfalign.evaluation import reinitialization
+from tfalign.evaluation.plots import png_bytes
+from tfalign.layers import ShapeTransform
+from tfalign.training import command_line
+from tfalign.training.warm_start import warm_start
+
+MARGIN = 0.5
+"""Surroundings kept of each face, as a share of the nominal crop: boxes move far."""
+BATCH, SHOWN = 60, 10
+
+
+def options() -> argparse.ArgumentParser:
+    parser = command_line.parser(__doc__, model="two_stage", batch_size=32)
+    parser.set_defaults(schedule="reinit", augment="tsr_reinit", crop="tsr", width=0.25)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--dataset", choices=("wflw", "300w"), default="wflw", help="what DIR is")
+    parser.add_argument("--holdout", type=int, default=120, metavar="FACES")
+    parser.add_argument("--limit", type=int, metavar="FACES", help="train on the first ones only")
+    parser.add_argument(
+        "--synthetic-faces", type=int, nargs=2, default=(4000, 400), metavar=("TRAIN", "TEST")
+    )
+    return parser
+
+
+def read_faces(arguments: argparse.Namespace, writes: bool) -> Any:
+    """Returns what to train on and what to measure on; renders faces where none are given."""
+    data = arguments.data
+    if data is None:
+        data = arguments.out / "faces"
+        train, test = arguments.synthetic_faces
+        print(f"No --data: rendering {train} + {test} synthetic faces into {data}", flush=True)
+        if writes:
+            synthetic.write_wflw(data, train, test, seed=arguments.seed)
+    if arguments.dataset == "300w":
+        return train_300w.read_faces(data, arguments.holdout, None)
+    faces = train_wflw.read_faces(data, 0.04, "WFLW test")
+    tests = faces.test.records[: arguments.holdout]
+    small = type(faces.test)(faces.test.dataset, faces.test.scheme_name, tests, faces.test.report)
+    return dataclasses.replace(faces, held_out=small, test=small)
+
+
+def tight_cache(readers: Sequence[Any], model: Any, limit: int | None = None) -> CropCache:
+    """Crops by the landmarks' own boxes, whatever box the data set has, with 68 points."""
+
+    def samples(reader: Any) -> Any:
+        for sample in itertools.islice(reader, limit):
+            box = np.concatenate([sample.landmarks.min(axis=0), sample.landmarks.max(axis=0)])
+            yield dataclasses.replace(sample, box=box.astype(np.float32), box_source="landmarks")
+
+    caches = [
+        CropCache.build(samples(reader), model.crop, model.image_size, margin=MARGIN)
+        for reader in readers
+    ]
+    return concatenate([cache.convert(model.scheme) for cache in caches])
+
+
+def disturbed(cache: CropCache, count: int, config: Any, seed: int) -> tuple[Any, Any]:
+    """Returns the crops (count, h, w, 3) and landmarks (count, n, 2) of disturbed boxes."""
+    geometry_only = augment.AugmentConfig(
+        rotation=config.rotation, scale=config.scale, translation=config.translation
+    )
+    feed = training.CacheFeed(cache, min(count, BATCH), geometry_only, seed)
+    batches = [(np.asarray(images), np.asarray(points)) for images, points in feed.stream(0, 1)]
+    images, landmarks = (np.concatenate(part) for part in zip(*batches, strict=True))
+    return images, landmarks
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    arguments = command_line.parse(options(), argv)
+    distribution = command_line.prepare(arguments)
+    faces = read_faces(arguments, distribution.writes)
+    with distribution.scope():
+        model = command_line.make_model(arguments, num_landmarks=68, crop="tsr")
+    cache = tight_cache(faces.train, model, arguments.limit)
+    test = tight_cache([faces.test], model)
+    print(f"{len(cache)} faces to train on, {len(test)} to measure on", flush=True)
+    model.set_mean_shape(cache.unit_landmarks.mean(axis=0))
+    if arguments.init_weights:
+        print(warm_start(model, arguments.init_weights).table())
+    feed = training.CacheFeed(cache, arguments.batch_size, arguments.augment, arguments.seed)
+    result = training.fit(
+        model,
+        command_line.make_schedule(arguments, model, feed.steps_per_epoch),
+        feed,
+        out=arguments.out,
+        distribution=distribution,
+        execution=command_line.execution(arguments),
+        identity=command_line.identity(arguments),
+    )
+    model.save(arguments.out / "model.keras")
+
+    crops, landmarks = disturbed(test, len(test), feed.augment, seed=arguments.seed + 1)
+    parts = [model.intermediate_results(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
+    found = {
+        key: np.concatenate([np.asarray(part[key]) for part in parts])
+        for key in ("theta_global", "face")
+    }
+    warped = np.asarray(ShapeTransform()([landmarks, found["theta_global"]]))
+    before = reinitialization.spread(landmarks, model.canonical_shape)
+    after = reinitialization.spread(warped, model.canonical_shape)
+    summary = {
+        "faces": len(crops),
+        "before": before.to_dict(),
+        "after": after.to_dict(),
+        "share_left": {k: v / before.to_dict()[k] for k, v in after.to_dict().items()},
+        "seconds": result.seconds,
+    }
+    (arguments.out / "residuals.json").write_text(json.dumps(summary, indent=2) + "\n")
+    pictures = (found["face"][:SHOWN] + 1.0) * 127.5
+    figure = reinitialization.figure_3(crops[:SHOWN], pictures, warped[:SHOWN])
+    (arguments.out / "figure_3.png").write_bytes(png_bytes(figure))
+    print(
+        f"spread of {len(crops)} faces, crop → warped: rotation {before.rotation:.2f}° → "
+        f"{after.rotation:.2f}°, log scale {before.scale:.4f} → {after.scale:.4f}, centre "
+        f"{before.centre:.4f} → {after.centre:.4f} of the frame's side"
+    )
+    return summary
+
+
+if __name__ == "__main__":
+    main()
