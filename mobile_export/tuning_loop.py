@@ -138,8 +138,9 @@ def _switch(model: Any, phase: Phase) -> None:
         raise ValueError(f"Fine-tuning knows the switch 'dropout' only. Received: {others}")
     if "dropout" in phase.switches:
         for layer in model.layers:
-            if isinstance(layer, tf_keras.layers.Dropout):
-                layer.rate = float(phase.switches["dropout"])
+            inner = getattr(layer, "layer", layer)  # The toolkit wraps even what it leaves alone.
+            if isinstance(inner, tf_keras.layers.Dropout):
+                inner.rate = float(phase.switches["dropout"])
 
 
 def _parts(phase: Phase, variables: list[Any], steps: int) -> list[tuple[Any, list[Any]]]:

@@ -43,8 +43,10 @@ def _like_trained(
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
-            layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
-            layer.beta.assign(rng.normal(0.0, 0.1, layer.beta.shape))
+            if layer.scale:
+                layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
+            if layer.center:
+                layer.beta.assign(rng.normal(0.0, 0.1, layer.beta.shape))
     model.set_mean_shape(rng.uniform(0.3, 0.7, (model.num_landmarks, 2)))
     for name, spread in ({"fc": 0.04} if heads is None else heads).items():
         head = model.get_layer(name)

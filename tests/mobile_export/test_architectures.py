@@ -26,8 +26,11 @@ CASES = [(name, kind) for name, line in ARCHITECTURES.items() for kind in line.k
 def test_every_public_architecture_is_listed() -> None:
     classes = {getattr(models, name) for name in models.__all__}
     public = {x for x in classes if isinstance(x, type) and x is not models.LandmarkModel}
-    assert {line.make for line in ARCHITECTURES.values()} == public
-    assert all(set(PLAIN) <= set(line.kinds) for line in ARCHITECTURES.values())
+    # GRegNet is a function that makes a GRegLRef.
+    made = {line.make for line in ARCHITECTURES.values() if isinstance(line.make, type)}
+    assert made == public
+    lines = [line for line in ARCHITECTURES.values() if not line.peaks]
+    assert all(set(PLAIN) <= set(line.kinds) for line in lines)
 
 
 @pytest.fixture(scope="module")

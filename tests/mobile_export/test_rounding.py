@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import json
 import keras, numpy as np, tensorflow as tf
-from mobile_export import rounding, tuning_methods, twin
+from mobile_export import compression, rounding, tuning_loop, tuning_methods, twin
 from mobile_export.pictures import noise_pictures
 from tfalign.models import GRegLRef
 
@@ -36,7 +36,7 @@ for name, shape, axes in (
     found[name] = float(np.abs(rounded - by_hand(kernel, axes)).max() / np.abs(kernel).max())
 
 keras.utils.set_random_seed(0)
-model = GRegLRef(12, (32, 32, 3), width=0.5, trunk="mobile", crop="300w")
+model = GRegLRef(12, (32, 32, 3), width=0.5, trunk="mobile", crop="300w", dropout=0.5)
 images = noise_pictures(4, (32, 32)).astype("float32")
 pair, how = twin.build(model.training_model), tuning_methods.Quantized()
 wrapped = how.apply(pair.model, 1)
@@ -53,6 +53,9 @@ outputs = wrapped(images, training=False)
 outputs = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 exact = np.asarray(model.training_model(images)["stages"])
 found["moved"] = float(np.abs(outputs - exact).mean() / exact.std(axis=0).mean())
+tuning_loop._switch(wrapped, compression.default_schedule(model).phases[0])
+once, again = (wrapped(images, training=True) for _ in range(2))
+found["random"] = float(np.abs(np.asarray(once) - np.asarray(again)).max())
 print(json.dumps(found))
 """
 
@@ -84,6 +87,11 @@ def test_maps_are_rounded_in_the_range_that_the_model_reaches(found: Any) -> Non
     for low, high, smallest, largest in found["ranges"].values():
         assert low == pytest.approx(min(0.0, smallest), abs=1e-4)
         assert high == pytest.approx(largest, rel=1e-4)
+
+
+def test_dropout_can_be_turned_off_inside_the_toolkits_wrappers(found: Any) -> None:
+    # The ranges move by a thousandth from one call to the next; dropout moves everything.
+    assert found["random"] < 0.02
 
 
 def test_maps_end_blocks(found: Any) -> None:

@@ -197,7 +197,6 @@ def test_the_image_alone_moves_theta(small, rng) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_contract(rng, tmp_path, batch_norm) -> None:
-    canonical = mean_shape(rng)
     run_contract(
         TwoStage,
         pictures(rng),
@@ -205,7 +204,6 @@ def test_contract(rng, tmp_path, batch_norm) -> None:
             **SMALL,
             "batch_norm": batch_norm,
             "dropout": 0.25,
-            "canonical_shape": canonical.tolist(),
             "crop": "wflw",
             "name": "faces",
         },
@@ -215,6 +213,21 @@ def test_contract(rng, tmp_path, batch_norm) -> None:
         backend_tolerance=2e-4,
         gradient_tolerance=2e-2,
     )
+
+
+def test_canonical_shape_survives_the_configuration(rng) -> None:
+    shape = mean_shape(rng)
+    given = TwoStage(**SMALL, canonical_shape=shape.tolist())
+    copy = TwoStage.from_config(given.get_config())
+    np.testing.assert_array_equal(np.array(copy.canonical_shape, "f4"), shape)
+    for part in PARTS:
+        for one, other in zip(
+            copy.get_layer(f"theta_{part}").get_weights(),
+            given.get_layer(f"theta_{part}").get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
+            assert np.any(one)
 
 
 def test_other_variants(rng) -> None:
