@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from mobile_export.extras import require, require_tensorflow_backend
+from mobile_export.grouped import group_products
 from mobile_export.runtime import INPUT, OUTPUT
 
 INPUT_DTYPES = ("uint8", "float32")
@@ -55,7 +56,7 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
-            return bytes(converter.convert())
+            return group_products(bytes(converter.convert()))
         except Exception as error:
             names = {layer.name for layer in getattr(model, "layers", ())}
             offenders = unsupported(str(error), names)

@@ -211,6 +211,17 @@ def test_steps_as_cadence(together: int) -> None:
     assert len(history["proximal_objective"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("delay", "every", "after"), [(0, 2, [1, 3]), (3, 1, [3, 4]), (1, 2, [2, 4])]
+)
+def test_delay(delay: int, every: int, after: list[int]) -> None:
+    epochs: list[int] = []
+    batches = sparse()._draw(0)
+    data = {"data": lambda epoch: epochs.append(epoch) or batches}
+    train(sparse(delay=delay, every=every, steps=1, **data), made(), epochs=5)
+    assert epochs == after
+
+
 def test_state_continues() -> None:
     callback, model = sparse(every=2), made()
     train(callback, model)
@@ -242,6 +253,14 @@ def test_batches_limit_the_data() -> None:
     penalties = objective(model, callback) - float(np.mean((numpy(model(x)) - y) ** 2))
     part = float(np.mean((numpy(model(x[:24])) - y[:24]) ** 2))
     assert callback.objective == pytest.approx(part + penalties, rel=1e-5)
+
+
+def test_warns_of_variables_that_vanish() -> None:
+    callback = ProximalUpdate({"detectors/codes": 100.0}, steps=5, data=[data()])
+    with pytest.warns(UserWarning, match="Every entry of .*detectors/codes is zero"):
+        train(callback, model := made(), epochs=1)
+    assert not numpy(callback.variables[0]).any()
+    assert numpy(model.get_layer("detectors").basis).any()
 
 
 def test_sample_weights_and_several_outputs() -> None:

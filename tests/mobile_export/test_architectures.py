@@ -71,7 +71,7 @@ def test_landmarks_and_arithmetic_equal_the_keras_model(
 def test_tuning_reaches_the_file(name: str, kind: str, prepared: Any, tmp_path: Path) -> None:
     model, pictures = prepared(name)
     landmarks = np.random.default_rng(0).uniform(0.3, 0.7, (len(pictures), model.num_landmarks, 2))
-    tuning = Tuning(schedule=default_schedule(model, kind, epochs=1, rate=1e-3), batch_size=10)
+    tuning = Tuning(schedule=default_schedule(model, kind, epochs=1, rate=2e-4), batch_size=10)
     result = mobile_export.export(
         model, kind, out=tmp_path, images=pictures, training=(pictures, landmarks), tuning=tuning
     )

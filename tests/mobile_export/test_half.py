@@ -8,7 +8,8 @@ import numpy as np
 
 from mobile_export import recipe
 from mobile_export.flatbuffer import read_graph, read_object
-from mobile_export.half import ALIGNMENT, pack, store_half
+from mobile_export.half import store_half
+from mobile_export.packing import ALIGNMENT, pack
 from mobile_export.runtime import LiteModel
 
 

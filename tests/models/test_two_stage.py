@@ -149,8 +149,20 @@ def test_local_stage_starts_at_canonical_parts_and_the_first_networks_weights(sm
                 strict=True,
             ):
                 np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match="set_mean_shape"):
-        TwoStage(**SMALL).start_local()
+    for start in (TwoStage(**SMALL).start_local, TwoStage(**SMALL).start_global):
+        with pytest.raises(ValueError, match="set_mean_shape"):
+            start()
+
+
+def test_global_regression_starts_at_the_shape_of_re_initialized_faces(small, rng) -> None:
+    """With θ* as θg and an untrained regression, the coarse shape lies as the canonical one."""
+    model = TwoStage.from_config(small.get_config())
+    model.start_global()
+    dense = model.get_layer("face_landmarks")
+    dense.kernel.assign(dense.kernel * 0)
+    found = model.intermediate_results(pictures(rng))["coarse_in_face"]
+    expected = np.broadcast_to(np.array(model.canonical_shape), found.shape)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-6)
 
 
 def test_training_outputs_carry_their_transforms(small, rng) -> None:

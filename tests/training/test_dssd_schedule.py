@@ -34,7 +34,7 @@ def test_published_numbers() -> None:
 
 
 def test_penalties_reach_the_callback() -> None:
-    penalties = dssd.Penalties(basis=0.1, codes=0.2, ridge=0.3, every=4, steps=6, batches=7)
+    penalties = dssd.Penalties(0.1, 0.2, 0.3, every=4, steps=6, batches=7, delay=2)
     schedule = dssd.cpu_budget(4, ("detectors_1", "detectors_2"), 100, 1e-3, penalties)
     (update,) = schedule.phases[-1].callbacks
     assert update.arguments == {
@@ -48,7 +48,19 @@ def test_penalties_reach_the_callback() -> None:
         "every": 4,
         "steps": 6,
         "batches": 7,
+        "delay": 2,
     }
+
+
+def test_coarse_stages_learn_before_p_and_c_start() -> None:
+    schedule = dssd.cpu_budget(6, ("detectors",), 1000, coarse=2)
+    assert [phase.name for phase in schedule.phases] == ["initial", "coarse", "refinement"]
+    initial, coarse, refinement = schedule.phases
+    assert [phase.steps for phase in schedule.phases] == [300, 175, 525]
+    assert coarse.train == ("coarse",)
+    assert coarse.losses["stages"].arguments["stage_weights"] == [0, 1, 1, 0, 0, 0]
+    assert (initial.callbacks, coarse.callbacks, coarse.start) == ((), (), None)
+    assert (refinement.train, refinement.start) == (("coarse", "refinement"), "start_detectors")
 
 
 def test_sequential_learning_trains_each_stage_by_itself() -> None:
@@ -76,8 +88,23 @@ def test_schedules_survive_json_and_follow_the_budget(name: str, kind: str) -> N
     schedule = MODELS[name].schedules[kind](made, Budget(40, 4, rate=0.003))
     text = json.dumps(schedule.get_config())
     assert training.Schedule.from_config(json.loads(text)) == schedule
-    assert sum(phase.length(4) for phase in schedule.phases) <= 10
+    # Each phase rounds up to whole epochs.
+    assert sum(phase.length(4) for phase in schedule.phases) <= 10 + len(schedule.phases) - 1
     assert schedule.phases[-1].learning_rate.base == 0.003
+
+
+def test_published_alternations_follow_the_budget() -> None:
+    made = MODELS["dssd"].make(
+        width=0.05, trunk="", dropout=0.2, num_landmarks=68, input_shape=(112, 112, 3), crop="300w"
+    )
+    found = {}
+    for steps in (None, 4 * 2 * 40, 4 * 2 * 6):
+        phase = MODELS["dssd"].schedules["published"](made, Budget(steps, 4)).phases[-1]
+        (update,) = phase.callbacks
+        every, delay = update.arguments["every"], update.arguments["delay"]
+        found[phase.epochs] = (phase.epochs - delay) // every
+    # About 15, or one for each epoch but the first where there are fewer.
+    assert found == {150: 15, 40: 13, 6: 5}
 
 
 def test_refuses_a_share() -> None:
@@ -125,7 +152,7 @@ def run(model_class, schedule, feed, out, **arguments):
 @pytest.mark.slow
 def test_interrupted_alternation_ends_like_the_whole_one(feed, tmp_path) -> None:
     """P and C are updated every second epoch; the run breaks off between two updates."""
-    penalties = dssd.Penalties(basis=1e-3, codes=1e-4, every=2, steps=3, batches=2)
+    penalties = dssd.Penalties(1e-3, 1e-4, every=2, steps=3, batches=2, delay=0)
     schedule = dssd.cpu_budget(2, steps=14, penalties=penalties, initial_share=0.3)
     whole, result = run(DSSD, schedule, feed, tmp_path / "whole")
     # Two epochs of the initial shape, then five; this is the second of them.
@@ -147,7 +174,7 @@ def test_interrupted_alternation_ends_like_the_whole_one(feed, tmp_path) -> None
 @pytest.mark.slow
 def test_sequential_run_leaves_earlier_stages_alone(feed, tmp_path) -> None:
     detectors = ("detectors_1", "detectors_2")
-    schedule = dssd.sequential(1, 2, detectors, steps=8, penalties=dssd.Penalties(steps=2))
+    schedule = dssd.sequential(1, 2, detectors, steps=8, penalties=dssd.Penalties(steps=2, delay=0))
     arguments = {"stages": "R-DSSD*", "shared": False}
     model, _ = run(RDSSD, schedule, feed, tmp_path / "all", **arguments)
     first = training.Schedule("first", schedule.phases[:3])

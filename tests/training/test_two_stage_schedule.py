@@ -68,7 +68,9 @@ def test_published_numbers() -> None:
         assert phase.optimizer.weight_decay == 2e-4
     trained = [phase.train for phase in schedule.phases]
     assert trained == [("reinit",), ("reinit",), ("global_regression",), ("local",), ("all",)]
-    assert schedule.phases[3].start == "start_local"
+    assert [phase.start for phase in schedule.phases[2:]] == ["start_global", "start_local", None]
+    # VGG-S's own dropout, whatever the model was made with.
+    assert [phase.switches for phase in schedule.phases[2:]] == [{"dropout": 0.5}] * 3
     # θ is supervised until the end-to-end step, which has landmark losses only.
     assert set(schedule.phases[0].losses) == {"theta_global"}
     assert set(schedule.phases[3].losses) == {*PARTS, *(f"theta_{part}" for part in PARTS)}
@@ -80,6 +82,7 @@ def test_theta_losses_can_be_dropped() -> None:
     schedule = two_stage.published(made(), supervised=False)
     assert [phase.name for phase in schedule.phases] == ["global_regression", "local", "end_to_end"]
     assert schedule.phases[0].train == ("reinit", "global_regression")
+    assert schedule.phases[0].start is None
     assert not any("theta" in name for phase in schedule.phases for name in phase.losses)
 
 
@@ -96,8 +99,21 @@ def test_schedules_survive_json_and_follow_the_budget(name) -> None:
         has_local = any(phase.name == "local" for phase in schedule.phases)
         assert has_local == (name == "two_stage" and kind != "reinit"), kind
     if name == "two_stage":
+        free = MODELS[name].schedules["unsupervised"](model, Budget(100, 4))
+        assert not any("theta" in loss for phase in free.phases for loss in phase.losses)
         regression = MODELS[name].schedules["regression"](model, Budget(100, 4))
         assert [phase.name for phase in regression.phases] == list(two_stage.STEPS[1:])
+
+
+def test_slopes_and_biases_do_not_decay() -> None:
+    """Names in the schedule are names of the model's own variables."""
+    model = made()
+    spec = two_stage.cpu_budget(model).phases[0].optimizer
+    spared = {
+        v.name for v in model.trainable_variables if any(x in v.name for x in spec.decay_exclude)
+    }
+    assert spared == {"alpha", "beta", "bias", "gamma"}
+    assert {v.name for v in model.trainable_variables} - spared == {"kernel"}
 
 
 def test_what_needs_the_canonical_shape_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -44,7 +45,10 @@ class ProximalUpdate(keras.callbacks.Callback):
         ridge: Weight of the squared Frobenius norm, >= 0: a number for all variables, or by the
             parts of ``weights``, 0 for those left out.
         every: Epochs or steps between alternations, >= 1.
-        cadence: ``"epoch"`` or ``"step"``: what ``every`` counts.
+        cadence: ``"epoch"`` or ``"step"``: what ``every`` and ``delay`` count.
+        delay: Epochs or steps, >= 0, that pass before the first ``every`` begins. Where what
+            follows the variables starts near zero, the loss does not hold them yet and the norm
+            alone would take them to zero, for good if they are factors of one product.
         steps: FISTA steps for each variable and round, >= 1.
         rounds: How often an alternation goes through the variables, >= 1.
         batches: Number of batches of ``data`` that make up the loss; None takes all.
@@ -77,6 +81,7 @@ class ProximalUpdate(keras.callbacks.Callback):
         batches: int | None = None,
         initial_v: float = 1.0,
         backtracking: float = 2.0,
+        delay: int = 0,
         data: Iterable[Any] | Callable[[int], Iterable[Any]] | None = None,
     ) -> None:
         super().__init__()
@@ -91,12 +96,15 @@ class ProximalUpdate(keras.callbacks.Callback):
         }.items():
             if count < 1:
                 raise ValueError(f"`{name}` must be >= 1. Received: {name}={count}")
+        if delay < 0:
+            raise ValueError(f"`delay` must be >= 0. Received: delay={delay}")
         if initial_v <= 0.0 or backtracking <= 1.0:
             raise ValueError(
                 "`initial_v` must be > 0 and `backtracking` > 1. "
                 f"Received: initial_v={initial_v}, backtracking={backtracking}"
             )
         self.every, self.cadence, self.steps, self.rounds = every, cadence, steps, rounds
+        self.delay = delay
         self.batches, self.initial_v, self.backtracking = batches, initial_v, backtracking
         self._draw: Callable[[int], Iterable[Any]] | None = None
         if data is not None:
@@ -187,7 +195,7 @@ class ProximalUpdate(keras.callbacks.Callback):
         # Several steps may have run since the last call (`steps_per_execution`).
         before, self.count = self.count, self.count + batch - self._last_batch
         self._last_batch = batch
-        if self.count // self.every > before // self.every:
+        if self._turns(self.count) > self._turns(before):
             self.update()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -195,10 +203,14 @@ class ProximalUpdate(keras.callbacks.Callback):
         self._epoch = epoch
         if self.cadence == "epoch":
             self.count += 1
-            if self.count % self.every == 0:
+            if self._turns(self.count) > self._turns(self.count - 1):
                 self.update()
         if logs is not None:
             logs.update(self.report())
+
+    def _turns(self, count: int) -> int:
+        """Returns how many alternations there are in so many epochs or steps."""
+        return max(0, count - self.delay) // self.every
 
     def report(self) -> dict[str, float]:
         """Returns the objective after the last alternation and each variable's sparsity and V."""
@@ -229,6 +241,13 @@ class ProximalUpdate(keras.callbacks.Callback):
         for variable, point in zip(self.variables, points, strict=True):
             variable.assign(point)
         self.objective = self.trace[-1]
+        empty = [v.path for v, point in zip(self.variables, points, strict=True) if not point.any()]
+        if empty:
+            warnings.warn(
+                f"Every entry of {', '.join(empty)} is zero after the proximal update: the weight "
+                "of its norm is too large for what it does at this moment; see `delay`.",
+                stacklevel=2,
+            )
 
     def _solve(self, points: list[np.ndarray], place: int) -> None:
         """Minimises over one variable, in place."""

@@ -64,9 +64,9 @@ CROP_PRESETS: dict[str, CropConvention] = {
     "wflw": CropConvention((0.10, -0.123, 0.10, 0.077)),
     # GRegLRef, section 4.3: AFLW boxes as given.
     "aflw": CropConvention((0.0, 0.0, 0.0, 0.0)),
-    # TSR, section 4: the box extended by 0.2, read as a tenth of the extent on each side.
+    # TSR, section 3.3: the box extended by 0.2, read as a tenth of the extent on each side.
     "tsr": CropConvention((0.10, 0.10, 0.10, 0.10)),
-    # DSSD, section V: boxes enlarged by 30 %, read as 15 % on each side.
+    # DSSD, section IV-A: boxes enlarged by 30 %, read as 15 % on each side.
     "dssd": CropConvention((0.15, 0.15, 0.15, 0.15)),
 }
 

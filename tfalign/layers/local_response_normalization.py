@@ -28,15 +28,15 @@ class LocalResponseNormalization(keras.layers.Layer):
     Reference:
         Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
         Networks", NIPS 2012, section 3.3, whose values are the defaults here and in CNN-S
-        (Chatfield et al., "Return of the Devil in the Details", 2014), but for CNN-S's
-        alpha of 5e-4.
+        (Chatfield et al., "Return of the Devil in the Details", 2014). Caffe's 5e-4 is the same: it
+        divides alpha by ``size``.
 
     Raises:
         ValueError: If ``size`` is not odd and positive, or another argument is not positive.
     """
 
     def __init__(
-        self, size: int = 5, alpha: float = 5e-4, bias: float = 2.0, **kwargs: Any
+        self, size: int = 5, alpha: float = 1e-4, bias: float = 2.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         if size < 1 or size % 2 == 0:

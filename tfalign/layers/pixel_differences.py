@@ -25,8 +25,7 @@ class PixelDifferences(keras.layers.Layer):
     Args:
         pairs: Differences per landmark.
         radius: Largest distance of a pixel from its landmark, as a share of the image's sides.
-        seed: Decides the offsets, which are the same for each landmark of no other and for every
-            image.
+        seed: Decides the offsets: each landmark has its own, the same for every image.
         stop_position_gradient: Whether landmarks get no gradient.
 
     Call arguments:

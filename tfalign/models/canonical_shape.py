@@ -10,7 +10,8 @@ from tfalign import geometry, markup
 from tfalign.geometry.parametric import identity_parameters
 
 FACE_MARGIN = 0.1
-"""Surroundings of the landmarks on each side, as a share of their box: TSR's 0.2 in all."""
+"""Surroundings of the landmarks on each side, as a share of their box. Ours: TSR's θ* maps to the
+region that the shape bounds (section 3.1.1), whose border would cut chin and brows off."""
 PART_MARGIN = 0.4
 """The same for a part; the paper says "a few of contexts" (section 3.2.1), the number is ours."""
 

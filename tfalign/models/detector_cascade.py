@@ -217,9 +217,9 @@ class DetectorCascade(LandmarkModel):
         describes them now, to the error of the shape that the stage starts from gives a matrix W of
         all detectors; its singular value decomposition W = Z S Vᵀ gives P, the first G columns of
         Z, and C, the first G rows of S Vᵀ. With more latent tasks than features the further ones
-        keep their random values. Detectors of stages that are frozen (``layer.trainable``), such as
-        those that sequential learning has finished, stay as they are, and without sharable
-        detectors nothing is done.
+        keep their random columns of P and have zeros in C. Detectors of stages that are frozen
+        (``layer.trainable``), such as those that sequential learning has finished, stay as they
+        are, and without sharable detectors nothing is done.
 
         Args:
             feed: Source of batches, see ``tfalign.training.Feed``.

@@ -79,4 +79,7 @@ def svr_detectors(
     basis, codes = basis.copy(), codes.copy()
     basis[:, :count] = left[:, :count]
     codes[:count] = values[:count, None] * right[:count]
+    # Further columns of P are random; with zeros here the product is the approximation of W, and
+    # the first update of C may use them.
+    codes[count:] = 0.0
     return basis.astype(np.float32), codes.astype(np.float32)

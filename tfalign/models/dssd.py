@@ -83,7 +83,7 @@ class DSSD(DetectorCascade):
         sharable: bool = True,
         centers: int = 500,
         stop_position_gradient: bool = False,
-        crop: str | CropConvention | Mapping[str, Any] = "300w",
+        crop: str | CropConvention | Mapping[str, Any] = "dssd",
         scheme: str | markup.LandmarkScheme | None = None,
         weights: str | None = None,
         name: str = "dssd",

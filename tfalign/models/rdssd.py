@@ -95,7 +95,7 @@ class RDSSD(DetectorCascade):
         pairs: int = 10,
         radius: float = 0.15,
         stop_position_gradient: bool = False,
-        crop: str | CropConvention | Mapping[str, Any] = "300w",
+        crop: str | CropConvention | Mapping[str, Any] = "dssd",
         scheme: str | markup.LandmarkScheme | None = None,
         weights: str | None = None,
         name: str = "rdssd",

@@ -218,6 +218,24 @@ class TwoStage(LandmarkModel):
             weights = canonical.similarity_weights(shape[list(self.scheme.parts[part])])
             self.get_layer(f"theta_{part}").set_weights(weights)
 
+    def start_global(self, feed: Any = None) -> None:
+        """Starts the global regression at the shape that re-initialized faces have.
+
+        ``set_mean_shape`` starts it at the mean shape of the crops, which is right while θg is the
+        identity; after step 1 of the training Fg shows the canonical shape.
+
+        Args:
+            feed: Ignored; a training phase gives it.
+
+        Raises:
+            ValueError: If there is no canonical shape yet.
+        """
+        del feed
+        if self.canonical_shape is None:
+            raise ValueError("`set_mean_shape` must be called first: it makes the canonical shape.")
+        shape = np.array(self.canonical_shape, np.float32)
+        self.get_layer("face_landmarks").bias.assign(shape.reshape(-1))
+
     def start_local(self, feed: Any = None) -> None:
         """Starts the local stage, as step 3 of the training does (section 3.3).
 

@@ -38,7 +38,12 @@ _DEEPREG = {
 _DSSD = {"published": dssd.published_for, "cpu": dssd.cpu_budget_for}
 _GREGLREF = {"published": greglref.published_for, "cpu": greglref.cpu_budget_for}
 _TSR = {"published": two_stage.published_for, "cpu": two_stage.cpu_budget_for}
-_TWO_STAGE = {**_TSR, "reinit": two_stage.reinit_for, "regression": two_stage.regression_for}
+_TWO_STAGE = {
+    **_TSR,
+    "unsupervised": two_stage.unsupervised_for,
+    "reinit": two_stage.reinit_for,
+    "regression": two_stage.regression_for,
+}
 
 MODELS: dict[str, Trainable] = {
     "ccnn": Trainable(ccnn.make, _CCNN),

@@ -18,6 +18,9 @@ class Penalties:
         every: Epochs between two updates of P and C.
         steps: Steps of each update, for P and for C.
         batches: Training batches that make the smooth part of the objective.
+        delay: Epochs in which H and Q learn alone. Q starts near zero; until it passes P's and C's
+            work on, only β and γ act on them. Updated from the first epoch, R-DSSD's P and C became
+            zero in every entry within three epochs, and where both are zero neither has a gradient.
 
     Reading:
         The paper found β, γ and μ by cross-validation and prints none. These were chosen among five
@@ -30,6 +33,7 @@ class Penalties:
     every: int = 1
     steps: int = 10
     batches: int = 4
+    delay: int = 3
 
 
 def proximal_update(detectors: tuple[str, ...], penalties: Penalties) -> tuple[CallbackSpec, ...]:
@@ -51,5 +55,6 @@ def proximal_update(detectors: tuple[str, ...], penalties: Penalties) -> tuple[C
         "every": penalties.every,
         "steps": penalties.steps,
         "batches": penalties.batches,
+        "delay": penalties.delay,
     }
     return (CallbackSpec("ProximalUpdate", arguments),)

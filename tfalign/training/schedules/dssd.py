@@ -12,12 +12,14 @@ H and Q                back-propagation                   the same
   weight decay         1e-4                               1e-4
 P, then C              accelerated proximal gradient      the same
   penalties            cross-validated, not printed       see `Penalties`
-  alternation          15 iterations                      every few epochs
+  alternation          15 iterations                      every epoch, from the fourth on
+coarse stages          with the refinement                by themselves first, then with it
 =====================  =================================  ====================================
 
-Three ways to learn a cascade (Table VI): `recurrent` has one set of parameters for all refinement
-stages and trains all stages together; `joint` does so with parameters of their own for each
-(``RDSSD(shared=False)``); `sequential` trains each such stage by itself, one after another.
+Three ways to learn a cascade (Table VI): recurrent learning has one set of parameters for all
+refinement stages and trains all stages together (`cpu_budget`); joint learning does so with
+parameters of their own for each (`cpu_budget` of ``RDSSD(shared=False)``); `sequential` trains each
+such stage by itself, one after another.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ EPOCHS_PER_ITERATION = 10
 STEPS = 3_000
 RATE = 2e-3
 INITIAL_SHARE = 0.3
+COARSE_SHARE = 0.25
 # Ours, for Adam, which moves every weight by about the rate: these layers sum many inputs into
 # hundredths of the image.
 RATE_FACTORS = {"structure_2": 0.1, "coarse_": 0.02, "regression": 0.2}
@@ -61,7 +64,7 @@ def published(
         training is a phase of its own here. One of the 15 iterations is `EPOCHS_PER_ITERATION`
         epochs of back-propagation and one update of P and C.
     """
-    penalties = penalties or Penalties(every=EPOCHS_PER_ITERATION, steps=50, batches=32)
+    penalties = penalties or Penalties(every=EPOCHS_PER_ITERATION, steps=50, batches=32, delay=0)
     optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=1e-4)
     whole = Phase(
         name="alternation",
@@ -92,8 +95,11 @@ def cpu_budget(
     rate: float = RATE,
     penalties: Penalties | None = None,
     initial_share: float = INITIAL_SHARE,
+    coarse: int = 0,
 ) -> Schedule:
     """Returns our schedule for a number of steps: joint or recurrent learning, as the model is.
+
+    Coarse stages train by themselves before P and C start, from the shapes that those will see.
 
     Args:
         stages: Shapes of the model, the initial one included.
@@ -103,19 +109,22 @@ def cpu_budget(
         penalties: β, γ, μ and how P and C are updated; None takes ours.
         initial_share: Share of the steps that trains the initial shape; 0 leaves that phase out,
             for a model that brings one.
+        coarse: Coarse stages of the model; `COARSE_SHARE` of the steps left trains them alone.
 
     Raises:
         ValueError: If ``initial_share`` is not in [0, 1).
     """
+    penalties = penalties or Penalties()
     first = round(steps * _share(initial_share))
-    weights = [0.0] + [1.0] * (stages - 1)
+    second = round((steps - first) * COARSE_SHARE) if coarse else 0
     phases = _initial(stages, first, rate)
-    phases += (
-        _phase(
-            "refinement", ("coarse", "refinement"), weights, steps - first, rate, detectors,
-            penalties or Penalties(),
-        ),
-    )  # fmt: skip
+    if second:
+        weights = [float(1 <= stage <= coarse) for stage in range(stages)]
+        phases += (_phase("coarse", ("coarse",), weights, second, rate, (), penalties),)
+    weights = [0.0] + [1.0] * (stages - 1)
+    rest = steps - first - second
+    both = ("coarse", "refinement")
+    phases += (_phase("refinement", both, weights, rest, rate, detectors, penalties),)
     return Schedule("dssd_cpu_budget", phases, "ours, for CPU budgets; alternation as published")
 
 
@@ -244,20 +253,30 @@ def make_recurrent_star(**arguments: Any) -> DSSD | RDSSD:
     return make(**{"stages": "R-DSSD*", **arguments})
 
 
+def coarse_of(model: Any) -> int:
+    """Returns the number of a model's coarse stages."""
+    return sum(name.startswith("coarse_") for name in model.groups)
+
+
 def detectors_of(model: Any) -> tuple[str, ...]:
     """Returns the names of a model's layers of sharable detectors."""
     return tuple(layer.name for layer in model.detectors)
 
 
 def published_for(model: Any, budget: Budget) -> Schedule:
-    """Returns the published schedule for a model; a budget divides its steps between the phases."""
-    schedule = published(model.num_stages, detectors_of(model))
+    """Returns the published schedule for a model; a budget divides its steps between the phases.
+
+    The alternations stay about 15; in fewer epochs there is one for each, but for the first.
+    """
+    published_epochs = ITERATIONS * EPOCHS_PER_ITERATION
+    epochs = published_epochs if budget.steps is None else max(1, budget.epochs // 2)
+    every = max(1, round(epochs / ITERATIONS))
+    delay = int(every == 1 and epochs > 1)
+    penalties = Penalties(every=every, steps=50, batches=32, delay=delay)
+    schedule = published(model.num_stages, detectors_of(model), penalties)
     if budget.steps is None and budget.rate is None:
         return schedule
-    phases = schedule.phases
-    if budget.steps is not None:
-        epochs = max(1, budget.epochs // len(phases))
-        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in phases)
+    phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in schedule.phases)
     if budget.rate is not None:
         rate = LearningRateSpec(budget.rate)
         phases = tuple(dataclasses.replace(phase, learning_rate=rate) for phase in phases)
@@ -266,9 +285,16 @@ def published_for(model: Any, budget: Budget) -> Schedule:
 
 def cpu_budget_for(model: Any, budget: Budget) -> Schedule:
     """Returns our schedule for a model and a budget."""
+    steps = STEPS if budget.steps is None else budget.steps
+    # Of a short run, half of the epochs are left for updates.
+    epochs = round(steps * (1.0 - INITIAL_SHARE)) // budget.steps_per_epoch
+    penalties = Penalties()
+    penalties = dataclasses.replace(penalties, delay=min(penalties.delay, epochs // 2))
     return cpu_budget(
         model.num_stages,
         detectors_of(model),
-        steps=STEPS if budget.steps is None else budget.steps,
+        steps=steps,
         rate=RATE if budget.rate is None else budget.rate,
+        penalties=penalties,
+        coarse=coarse_of(model),
     )

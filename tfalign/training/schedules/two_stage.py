@@ -64,16 +64,21 @@ def published(model: Any, supervised: bool = True) -> Schedule:
 
     Reading: "iterations of 20k" is read as 20,000 for each step. The decay's power is not given; 1
     is ours. "All the transformation parameters loss layers are removed" in step 4, so local
-    transforms have such losses in step 3; θl* is the least-squares similarity.
+    transforms have such losses in step 3; θl* is the least-squares similarity. The paper starts
+    VGG-S from ImageNet's weights; here it starts from random ones, for none ship. Its dropout of
+    0.5 is the network's own.
     """
     optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=2e-4)
+    switches = {"dropout": 0.5} if model.groups["dropout"] else {}
 
     def decaying(base: float) -> LearningRateSpec:
         return LearningRateSpec(base, kind="polynomial")
 
     if isinstance(model, DirectRegression):
         face = _face(model, squared=True)
-        phase = Phase("regression", face, decaying(0.01), optimizer, steps=ITERATIONS)
+        phase = Phase(
+            "regression", face, decaying(0.01), optimizer, steps=ITERATIONS, switches=switches
+        )
         return Schedule("tsr_baseline_published", (phase,), SOURCE)
     theta, face, local = _theta(model), _face(model, True), _local(model, True)
     phases = [
@@ -88,7 +93,16 @@ def published(model: Any, supervised: bool = True) -> Schedule:
     ] if supervised else []  # fmt: skip
     trained = ("global_regression",) if supervised else ("reinit", "global_regression")
     phases.append(
-        Phase("global_regression", face, decaying(0.01), optimizer, steps=ITERATIONS, train=trained)
+        Phase(
+            "global_regression",
+            face,
+            decaying(0.01),
+            optimizer,
+            steps=ITERATIONS,
+            train=trained,
+            start="start_global" if supervised else None,
+            switches=switches,
+        )
     )
     if local:
         both = {**local, **(_local_theta(model) if supervised else {})}
@@ -101,10 +115,18 @@ def published(model: Any, supervised: bool = True) -> Schedule:
                 steps=ITERATIONS,
                 train=("local",),
                 start="start_local",
+                switches=switches,
             )
         )
     phases.append(
-        Phase("end_to_end", {**face, **local}, decaying(0.001), optimizer, steps=ITERATIONS)
+        Phase(
+            "end_to_end",
+            {**face, **local},
+            decaying(0.001),
+            optimizer,
+            steps=ITERATIONS,
+            switches=switches,
+        )
     )
     name = "tsr_published" if supervised else "tsr_published_unsupervised"
     return Schedule(name, tuple(phases), SOURCE)
@@ -133,7 +155,7 @@ def cpu_budget(
     optimizer = OptimizerSpec(
         kind="adamw",
         weight_decay=1e-4,
-        decay_exclude=("bias", "gamma", "beta", "prelu"),
+        decay_exclude=("bias", "gamma", "beta", "alpha"),
         clip_norm=1.0,
         rate_factors=RATE_FACTORS,
     )
@@ -168,6 +190,7 @@ def cpu_budget(
             _face(model, False),
             steps=lengths["global_regression"],
             train=("global_regression",),
+            start="start_global",
             **common,
         ),
         "local": lambda: Phase(
@@ -244,9 +267,9 @@ def _canonical(model: Any) -> list[list[float]]:
     return shape
 
 
-def published_for(model: Any, budget: Budget) -> Schedule:
+def published_for(model: Any, budget: Budget, supervised: bool = True) -> Schedule:
     """Returns the published schedule, its lengths and rates scaled to a budget."""
-    schedule = published(model)
+    schedule = published(model, supervised)
     if budget.steps is None and budget.rate is None:
         return schedule
     whole = sum(phase.steps or 0 for phase in schedule.phases)
@@ -263,6 +286,11 @@ def published_for(model: Any, budget: Budget) -> Schedule:
         for phase in schedule.phases
     )
     return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+
+
+def unsupervised_for(model: Any, budget: Budget) -> Schedule:
+    """Returns the published schedule without losses on θ, see `published`."""
+    return published_for(model, budget, supervised=False)
 
 
 def cpu_budget_for(model: Any, budget: Budget, only: tuple[str, ...] = STEPS) -> Schedule:

@@ -13,7 +13,7 @@ def make(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     **arguments: Any,
 ) -> TwoStage:
-    """Makes Proposed of the recipes' options, with batch normalisation.
+    """Makes Proposed of the recipes' options, with batch normalisation unless told otherwise.
 
     Args:
         width: Multiplier on the global regression's channels; the small networks have
@@ -28,8 +28,7 @@ def make(
         view_size=min(60, min(input_shape[:2]) // 2),
         regressor="resnet18" if trunk == "resnet18" else "vgg_s",
         input_shape=input_shape,
-        batch_norm=True,
-        **arguments,
+        **{"batch_norm": True, **arguments},
     )
 
 
@@ -41,13 +40,15 @@ def make_global(**arguments: Any) -> TwoStage:
 def make_baseline1(width: float = 1.0, trunk: str = "", **arguments: Any) -> DirectRegression:
     """Makes Baseline1 of the recipes' options, as wide as Proposed's small networks.
 
+    The paper's reads 60×60 pixels: ``--image-size 60``.
+
     Args:
         width: As for `make`.
         trunk: Ignored.
         **arguments: Of ``TSRBaseline1``.
     """
     del trunk
-    return TSRBaseline1(width=min(1.0, 4.0 * width), batch_norm=True, **arguments)
+    return TSRBaseline1(width=min(1.0, 4.0 * width), **{"batch_norm": True, **arguments})
 
 
 def make_baseline2(width: float = 1.0, trunk: str = "", **arguments: Any) -> DirectRegression:
@@ -59,4 +60,4 @@ def make_baseline2(width: float = 1.0, trunk: str = "", **arguments: Any) -> Dir
         **arguments: Of ``TSRBaseline2``.
     """
     del trunk
-    return TSRBaseline2(width=width, batch_norm=True, **arguments)
+    return TSRBaseline2(width=width, **{"batch_norm": True, **arguments})
