@@ -74,16 +74,33 @@ def check(folder, demo, picture):
     return golden_px, np.linalg.norm(difference, axis=-1).max(), metadata["kind"]
 
 
+def read_demo():
+    """Returns the content of demo.json and the demo picture (H, W, 3), RGB."""
+    demo = json.loads((HERE / "demo.json").read_text(encoding="utf-8"))
+    picture = cv2.imread(str(HERE / demo["picture"]))
+    if picture is None:
+        raise ValueError(f"{HERE / demo['picture']} is missing or no picture")
+    return demo, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
 def main():
     """Checks every model of the folder; returns 0 if all agree."""
     if not (HERE / "demo.json").is_file():
         print("No models yet: python -m mobile_export.assets --calibration DIR", file=sys.stderr)
         return 1
-    demo = json.loads((HERE / "demo.json").read_text(encoding="utf-8"))
-    picture = cv2.cvtColor(cv2.imread(str(HERE / demo["picture"])), cv2.COLOR_BGR2RGB)
+    try:
+        demo, picture = read_demo()
+    except (KeyError, OSError, ValueError) as error:
+        print(f"error: the demo's files are damaged: {error}", file=sys.stderr)
+        return 1
     failed = 0
     for name in sorted(demo["landmarks"]):
-        golden_px, demo_px, kind = check(HERE / name, demo, picture)
+        try:
+            golden_px, demo_px, kind = check(HERE / name, demo, picture)
+        except (KeyError, OSError, ValueError) as error:  # a missing, changed or foreign file
+            print(f"{name}: FAILED; {error}")
+            failed += 1
+            continue
         passed = golden_px <= GOLDEN_PX[kind] and demo_px <= DEMO_PX
         failed += not passed
         verdict = "passed" if passed else "FAILED"

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help="a crop cache (.npz), a folder of TFRecord shards or, with --dataset, its folder",
     )
     faces.add_argument("--dataset", help="name of the data set in the folder, e.g. 300w")
-    faces.add_argument("--split", nargs="+", metavar="SPLIT", help="its splits to train on")
+    faces.add_argument("--split", nargs="+", metavar="SPLIT", help="its training splits")
     faces.add_argument(
         "--without-last",
         type=int,

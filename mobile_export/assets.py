@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_export import calibration as calibrating
 from mobile_export.exporter import export, load_model
 from mobile_export.folder import replacing
 from mobile_export.runtime import LiteModel
@@ -29,7 +30,7 @@ DEMO_SEED, DEMO_INDEX, DEMO_SIZE = 2019, 0, 256
 
 
 def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[str, Any]:
-    """Writes the folder's models, scheme and demo files.
+    """Writes the folder's models, scheme and demo files, all together or none of them.
 
     Args:
         models: Folder name → model of ``tfalign.models``.
@@ -41,26 +42,39 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
         The content of ``demo.json``.
 
     Raises:
-        ValueError: If there is no model, or as ``export`` says.
+        FileNotFoundError: If calibration pictures do not exist.
+        ValueError: If there is no model, the mapping's names are not the models', or as ``export``
+            says.
     """
     if not models:
         raise ValueError(
             "No weights ship with the package; name a .keras file. Received: models={}"
         )
-    out = Path(out)
+    if not isinstance(calibration, Mapping):
+        calibration = dict.fromkeys(models, calibration)
+    if set(calibration) != set(models):
+        raise ValueError(
+            f"`calibration` must name the models {sorted(models)}, each once. Received: "
+            f"calibration of {sorted(calibration)}"
+        )
+    # Before the first export, which takes minutes.
+    fitted = {
+        name: calibrating.load(calibration[name], model.image_size)
+        for name, model in models.items()
+    }
     picture, box = demo_picture()
     landmarks: dict[str, Any] = {}
-    for name, model in models.items():
-        pictures = calibration[name] if isinstance(calibration, Mapping) else calibration
-        for kind in KINDS:
-            fitted = pictures if kind == "int8" else None
-            result = export(model, kind, fitted, out / name / kind)
-            points = locate(LiteModel(result.path), model.crop, picture, box)
-            landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
-        with replacing(out / name) as folder:
-            _write_json(folder / "scheme.json", describe_scheme(model.scheme, model.num_landmarks))
-    demo = {"picture": "demo.png", "box": [float(v) for v in box], "landmarks": landmarks}
+    # One folder for all: models that demo.json was not made with would fail the app's own check.
     with replacing(out) as folder:
+        for name, model in models.items():
+            for kind in KINDS:
+                pictures = fitted[name] if kind == "int8" else None
+                result = export(model, kind, pictures, folder / name / kind)
+                points = locate(LiteModel(result.path), model.crop, picture, box)
+                landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
+            scheme = describe_scheme(model.scheme, model.num_landmarks)
+            _write_json(folder / name / "scheme.json", scheme)
+        demo = {"picture": "demo.png", "box": [float(v) for v in box], "landmarks": landmarks}
         import cv2
 
         cv2.imwrite(str(folder / "demo.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -112,6 +126,43 @@ def describe_scheme(scheme: Any, num_points: int) -> dict[str, Any]:
     }
 
 
+def _models(specs: Sequence[str]) -> dict[str, Any]:
+    """Returns the models of the command line by the names of their folders."""
+    from tfalign.models import shipped_presets
+
+    named: dict[str, str] = {}
+    for spec in specs:
+        name = spec if spec in shipped_presets() else Path(spec).stem
+        if name in named:
+            raise ValueError(
+                f"Each model needs a folder of its own, named after its file. Received: "
+                f"{named[name]} and {spec}, both {name!r}"
+            )
+        named[name] = spec
+    return {name: load_model(spec) for name, spec in named.items()}
+
+
+def _calibrations(items: Sequence[str], models: Mapping[str, Any]) -> dict[str, str]:
+    """Returns each model's calibration from what ``--calibration`` was given."""
+    common = [item for item in items if "=" not in item]
+    pairs = [item.split("=", 1) for item in items if "=" in item]
+    named = dict(pairs)
+    without = [name for name in models if name not in named and not common]
+    if (
+        len(common) > 1
+        or len(named) < len(pairs)
+        or not set(named) <= set(models)
+        or without
+        or (common and set(named) == set(models))
+    ):
+        raise ValueError(
+            "--calibration takes one path for all models, and MODEL=PATH at most once for each of "
+            f"{', '.join(models)}; every model needs one and each must be used. Received: "
+            f"{' '.join(items)}"
+        )
+    return {name: named.get(name, *common) for name in models}
+
+
 def _write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -131,19 +182,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--calibration",
         required=True,
         action="append",
-        help="training crops for int8: a folder or a crop cache; PRESET=PATH for one model alone",
+        help="training crops for int8: a folder or a crop cache; MODEL=PATH for one model alone",
     )
     arguments.add_argument("--out", default="android_demo_assets")
     options = arguments.parse_args(argv)
     try:
-        presets = shipped_presets()
-        models = {
-            name if name in presets else Path(name).stem: load_model(name)
-            for name in options.models or presets
-        }
-        named = dict(item.split("=", 1) for item in options.calibration if "=" in item)
-        common = [item for item in options.calibration if "=" not in item]
-        fitted = {name: named.get(name, *common[:1]) for name in models}
+        models = _models(options.models or shipped_presets())
+        fitted = _calibrations(options.calibration, models)
         demo = write(models, fitted, options.out)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -116,9 +116,11 @@ def table(report: dict[str, object]) -> str:
             total = sum(row["ms"] for row in found)
             lines.append(f"  operators run alone, one thread, sum {total:.3f} ms:")
             for row in found:
-                share = 100 * row["ms"] / total
+                share = 100 * row["ms"] / total if total else 0.0
                 name = f"{row['operator']:<22}{row['count']:>4}"
-                lines.append(f"    {name}{row['ms']:>10.3f} ms{share:>6.1f} %")
+                # Their time is in no row and not in the sum: 0 ms would read as free of charge.
+                missing = f"  ({row['untimed']} not timed)" if row["untimed"] else ""
+                lines.append(f"    {name}{row['ms']:>10.3f} ms{share:>6.1f} %{missing}")
     if len(report["files"]) > 2:  # type: ignore[arg-type]
         for key, what in (("ratios", "time by the clock"), ("cpu_ratios", "processor time")):
             for n, rows in report[key].items():  # type: ignore[attr-defined]
@@ -145,12 +147,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = measure(
             options.files, options.threads, options.runs, operators=not options.no_operators
         )
+        # First what took minutes: the file may turn out not to be writable.
+        print(table(report), flush=True)
         if options.json:
             Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(table(report))
     return 0
 
 

@@ -18,6 +18,8 @@ import numpy as np
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 LIMIT = 200
 """Default number of pictures; each costs one run of the float model that keeps every tensor."""
+ASPECT_TOLERANCE = 0.10
+"""How far a face crop's width per height may be from the input's: rounding, or a cut border."""
 
 _SUBSETS = frozenset(
     [
@@ -38,6 +40,16 @@ _SUBSETS = frozenset(
         "blur",
     ]
 )
+
+
+_CONTENTS = frozenset(
+    [
+        *("color", "colour", "gray", "grey", "rgb"),
+        *("faces", "frames", "photos", "pictures", "samples"),
+        *("annotations", "bboxes", "keypoints", "points"),
+    ]
+)
+_FILES = frozenset(["txt", "npz", "csv", "mat", "tfrecord"])
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,8 @@ def load(source: Any, image_size: tuple[int, int], limit: int = LIMIT) -> Calibr
 
     Raises:
         FileNotFoundError: If a path does not exist or a folder holds no picture.
-        ValueError: If a name reads as a test split, a picture cannot be read, or an array has
-            the wrong shape or values.
+        ValueError: If a name reads as a test split, a picture cannot be read, most pictures of a
+            folder are not shaped as the model's input, or an array has the wrong shape or values.
     """
     if isinstance(source, Calibration):
         return Calibration(_thin(_checked(source.images, image_size), limit), source.source)
@@ -110,8 +122,12 @@ def refuse_test_split(names: Iterable[str]) -> None:
     """Refuses paths and sample names of which a component reads as a test split.
 
     A component reads so if one of its words is ``testset``, ``testing`` or ``ibug`` (the
-    challenging test set of 300-W), or ``test`` alone, last, or followed by the name of a subset;
-    unless ``train`` is among its words (WFLW keeps both lists in one folder).
+    challenging test set of 300-W), or ``test`` (``test1``, ``test68``) alone, last, or followed by
+    the name of a subset or by nothing but numbers, colours and the like; unless ``train`` is among
+    its words (WFLW keeps both lists in one folder). So do the folders of 300-W's private test set.
+
+    Names are a net below a data set's own lists of splits, where those are known
+    (``training_faces.load``), and not instead of them.
 
     Raises:
         ValueError: On the first such name.
@@ -131,13 +147,18 @@ def is_test_split(component: str) -> bool:
     words = [word for word in re.split(r"[^a-z0-9]+", component.lower()) if word]
     if {"train", "trainset", "training"} & set(words):
         return False
-    if {"testset", "testing", "testdata", "ibug"} & set(words):
+    if {"testset", "testing", "testdata", "testnames", "ibug"} & set(words):
+        return True
+    if words in (["01", "indoor"], ["02", "outdoor"]):
         return True
     for at, word in enumerate(words):
-        if word == "test":
+        if re.fullmatch(r"test\d*", word):
             rest = words[at + 1 :]
             # A file's suffix may follow: `list_98pt_test.txt`. `test_model.py` is no split.
-            if not rest or rest[0] in _SUBSETS | {"txt", "npz", "csv", "mat", "tfrecord"}:
+            if not rest or rest[0] in _SUBSETS | _FILES:
+                return True
+            # `COFW_test_color.mat`, `wflw_test_98`; not `test_98_percent` or `test_faces_overlap`.
+            if all(more.isdigit() or more in _CONTENTS | _FILES for more in rest):
                 return True
     return False
 
@@ -154,14 +175,27 @@ def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibra
             f"Received: calibration={str(path)!r}"
         )
     refuse_test_split(str(file.relative_to(path)) for file in files)
-    images = []
+    images: list[np.ndarray] = []
+    squeezed: list[str] = []
     for file in _thin(files, limit):
         # It looks at the header before it decodes, so that a small file cannot ask for gigabytes.
         try:
             picture = read_image(file)
         except ValueError as error:
             raise ValueError(f"A calibration picture cannot be read: {error}") from error
+        height, width = picture.shape[:2]
+        stretch = (width / height) / (image_size[0] / image_size[1])
+        if max(stretch, 1 / stretch) > 1 + ASPECT_TOLERANCE:
+            squeezed.append(f"{file.name} ({width} × {height})")
         images.append(cv2.resize(picture, image_size, interpolation=cv2.INTER_AREA))
+    # Photographs that were never cropped: the ranges would be those of small, squeezed faces.
+    if 2 * len(squeezed) > len(images):
+        raise ValueError(
+            "A calibration folder holds face crops, cut out by the model's own box convention, so "
+            f"they are shaped as its input, {image_size[0]} × {image_size[1]}, up to "
+            f"{ASPECT_TOLERANCE:.0%}. Received: calibration={str(path)!r}, where {len(squeezed)} "
+            f"of {len(images)} pictures are not, e.g. {squeezed[0]}"
+        )
     return Calibration(np.stack(images), str(path.name))
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobile_export import calibration as calibrating
-from mobile_export import training_faces
+from mobile_export import training_faces, worker
 from mobile_export.calibration import Calibration
 from mobile_export.converter import picture_shape
 from mobile_export.extras import require
@@ -159,10 +159,10 @@ def fine_tune(
         The tuned model and the calibration to export it with.
 
     Raises:
-        ValueError: If there is no training data, its names read as a test split, or a setting is
-            not available.
+        ValueError: If there is no training data, its names read as a test split, a setting is
+            not available, or the loss leaves the finite numbers.
         ImportError: If the optional packages are missing.
-        RuntimeError: If the process fails; its last lines are quoted.
+        RuntimeError: If the process fails otherwise; its last lines are quoted.
     """
     require("tensorflow_model_optimization", "tf_keras")
     tuning = resolved(tuning, model, kind)
@@ -225,6 +225,10 @@ def _run(folder: Path, tuning: Tuning) -> None:
     )
     if process.returncode != 0 or not (folder / "tuned.keras").is_file():
         tail = "\n".join(process.stderr.strip().splitlines()[-12:])
-        raise RuntimeError(
+        failure = RuntimeError(
             f"Fine-tuning failed with exit status {process.returncode}. Its last lines:\n{tail}"
         )
+        if process.returncode == worker.REFUSED and (folder / worker.MESSAGE).is_file():
+            # The failure stays as its cause, with the place in the worker.
+            raise ValueError((folder / worker.MESSAGE).read_text(encoding="utf-8")) from failure
+        raise failure

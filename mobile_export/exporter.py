@@ -24,6 +24,7 @@ TUNED = ("int8_qat", "pruned", "clustered")
 KINDS = PLAIN + TUNED
 """Everything that ``export`` writes; the tuned kinds train on before they are converted."""
 CALIBRATED = ("int8", "int8_full")
+INPUT_DTYPES = ("uint8", "float32")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def export(
         images: Pictures (N, H, W, 3) on which the file is compared with the Keras model. By
             default the calibration pictures (at most 32), or smooth noise where there are none.
         truth: Annotated landmarks (N, n, 2) in [0, 1]² of ``images``; adds both models' errors.
-        protocol: The protocol of these errors, e.g. ``"300w_inter_ocular"``.
+        protocol: The protocol of these errors, e.g. ``"300w_inter_ocular"``; given with ``truth``.
         training: For the tuned kinds: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and
             (N, n, 2) in [0, 1]², a ``CropCache``, or a path of one or of TFRecord shards.
         tuning: A ``compression.Tuning`` with the fine-tuning's phases; None takes its defaults.
@@ -121,6 +122,8 @@ def export(
     require_tensorflow_backend()
     model = load_model(model) if isinstance(model, (str, Path)) else model
     height, width, _ = converter.picture_shape(model)
+    # Before anything slow: a fine-tuning takes minutes.
+    _check_arguments(model, input_dtype, images, truth, protocol)
     fitted = None
     if calibration is not None:
         fitted = calibrating.load(calibration, (width, height))
@@ -207,6 +210,46 @@ def load_model(path: str | Path) -> Any:
     if path.suffix != ".keras":
         raise ValueError(f"A model is a .keras file. Received: model={str(path)!r}")
     return saved.load_model(path)
+
+
+def _check_arguments(
+    model: Any,
+    input_dtype: str,
+    images: np.ndarray | None,
+    truth: np.ndarray | None,
+    protocol: str | None,
+) -> None:
+    """Raises ``ValueError`` for what ``export`` cannot take, as far as it is cheap to find out."""
+    if input_dtype not in INPUT_DTYPES:
+        raise ValueError(
+            f"`input_dtype` must be one of {INPUT_DTYPES}. Received: input_dtype={input_dtype!r}"
+        )
+    height, width, _ = converter.picture_shape(model)
+    n = int(model.output_shape[1])
+    if images is not None:
+        shape = np.shape(images)
+        if len(shape) != 4 or shape[1:] != (height, width, 3) or not shape[0]:
+            raise ValueError(
+                f"`images` must be (N, {height}, {width}, 3), N > 0. Received: shape={shape}"
+            )
+    if (truth is None) != (protocol is None) or (truth is not None and images is None):
+        given = {"images": images, "truth": truth, "protocol": protocol}
+        raise ValueError(
+            "Errors are measured on `images` with their `truth` by a `protocol`, e.g. "
+            "'300w_inter_ocular': give all three. Received: "
+            f"{', '.join(name for name, value in given.items() if value is not None)} only"
+        )
+    if images is not None and truth is not None and protocol is not None:
+        from tfalign.evaluation import score
+
+        if np.shape(truth) != (len(images), n, 2):
+            raise ValueError(
+                f"`truth` must be ({len(images)}, {n}, 2) in [0, 1]². Received: "
+                f"shape={np.shape(truth)}"
+            )
+        # Scored against itself, the truth meets whatever the protocol asks of it later.
+        pixels = np.asarray(truth) * np.array([width, height])
+        score(pixels, pixels, protocol=protocol)
 
 
 def _content(

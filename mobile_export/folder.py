@@ -14,8 +14,9 @@ from pathlib import Path
 def replacing(out: str | Path) -> Iterator[Path]:
     """Gives a temporary folder whose files move into ``out`` if, and only if, nothing fails.
 
-    The temporary folder lies beside the target, so that each move is one rename. Files of ``out``
-    that were not written anew stay.
+    The temporary folder lies inside the target, so that each move is one rename. Files in folders
+    below it move into the same folders of ``out``. Files of ``out`` that were not written anew
+    stay.
 
     Args:
         out: The target folder; made if needed.
@@ -38,7 +39,9 @@ def replacing(out: str | Path) -> Iterator[Path]:
         ) from error
     try:
         yield scratch
-        for file in sorted(scratch.iterdir()):
-            os.replace(file, target / file.name)
+        for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
+            place = target / file.relative_to(scratch)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, place)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -95,8 +94,3 @@ def replay(model: str | Path | LiteModel, golden: str | Path, kind: str) -> Repl
     distance = np.linalg.norm((found - stored["landmarks"]) * np.array(lite.image_size), axis=-1)
     tolerance = TOLERANCE_PX.get(kind, QUANTIZED_TOLERANCE_PX)
     return Replay(float(distance.max()), tolerance)
-
-
-def pictures(images: Any, count: int = 4) -> np.ndarray:
-    """Returns the first ``count`` of pictures (N, H, W, 3) as uint8."""
-    return np.clip(np.rint(np.asarray(images[:count])), 0, 255).astype(np.uint8)

@@ -34,7 +34,7 @@ def export_and_measure(
         As ``export`` and ``tfalign.evaluation.evaluate_model``.
     """
     from tfalign.evaluation import evaluate_model
-    from tfalign.evaluation.output import write_file
+    from tfalign.files import write_whole
 
     arrays: dict[str, Any] = {}
     figures: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def export_and_measure(
         }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    write_file(out / PREDICTIONS, buffer.getvalue())
+    write_whole(out / PREDICTIONS, buffer.getvalue())
     return figures
 
 

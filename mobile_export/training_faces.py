@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,21 @@ def load(
             the folder of a data set in its official layout.
         model: The model that will be tuned; its ``crop`` and ``image_size`` cut faces out.
         dataset: Name of a data set that ``recipes/evaluate.py`` reads, e.g. ``"300w"``.
-        splits: Splits of it to read; None reads all that are there.
+        splits: Splits of it to read, needed with ``dataset``: its training splits, or names for
+            groups of them, see ``tfalign.data.readers``.
         without_last: Faces to leave out: the last so many by name, which an evaluation with
             ``--last`` measures on, and every other face of their photographs.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If a name reads as a test split, the faces were cropped for another model, or
-            an option does not fit the source.
+        ValueError: If a split is not among the data set's training splits or is not given, a name
+            reads as a test split, the faces were cropped for another model, or an option does not
+            fit the source.
     """
     path = Path(source)
     refuse_test_split([str(source), *(splits or ())])
     if dataset is not None:
+        _check_splits(dataset, splits)
         return _from_dataset(path, model, dataset, splits, without_last)
     if splits or without_last:
         raise ValueError(
@@ -89,6 +93,28 @@ def check_crops(cache: Any, model: Any) -> None:
         )
 
 
+def _check_splits(dataset: str, splits: Sequence[str] | None) -> None:
+    """Refuses splits that are not training splits of the data set.
+
+    The names of faces do not tell: most sets name a face by its image, whatever the split.
+    """
+    from tfalign.evaluation.command_line import DATASETS
+
+    if dataset not in DATASETS:
+        raise ValueError(
+            f"`dataset` must be one of {sorted(DATASETS)}. Received: dataset={dataset!r}"
+        )
+    # A reader's module describes its set.
+    description = sys.modules[DATASETS[dataset].read.__module__].describe()
+    groups = [name for name in description.aliases if not description.test_splits([name])]
+    if not splits or description.test_splits(splits):
+        raise ValueError(
+            f"Name the splits of {dataset} to train on, among its training splits "
+            f"{', '.join([*description.training, *groups])}; a score measured on any other "
+            f"afterwards would be too good. Received: splits={splits}"
+        )
+
+
 def _from_dataset(
     path: Path, model: Any, dataset: str, splits: Sequence[str] | None, without_last: int
 ) -> Any:
@@ -96,10 +122,6 @@ def _from_dataset(
     from tfalign.evaluation.command_line import DATASETS
     from tfalign.training.recipe import without_relatives
 
-    if dataset not in DATASETS:
-        raise ValueError(
-            f"`dataset` must be one of {sorted(DATASETS)}. Received: dataset={dataset!r}"
-        )
     if not path.is_dir():
         raise FileNotFoundError(f"There is no such folder. Received: training={str(path)!r}")
     reader = DATASETS[dataset].read(path, splits)

@@ -2,6 +2,9 @@
 
 Reads ``model.keras``, ``job.json`` and the data from the folder and writes ``tuned.keras``. Started
 by ``compression.fine_tune`` with ``TF_USE_LEGACY_KERAS=1``.
+
+A ``ValueError``, which a user can mend, ends the process with the status ``REFUSED`` and leaves its
+message in ``refused.txt``, so that the starting process can raise it again.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +20,8 @@ import numpy as np
 
 CALIBRATION_BATCHES = 6
 """Batches from which quantization-aware training takes its first ranges."""
+REFUSED, MESSAGE = 3, "refused.txt"
+"""Exit status after a ``ValueError``, and the file of its message."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,6 +29,17 @@ def main(argv: Sequence[str]) -> int:
     if os.environ.get("TF_USE_LEGACY_KERAS") != "1" or len(argv) != 1:
         print("usage: TF_USE_LEGACY_KERAS=1 python -m mobile_export.worker FOLDER", file=sys.stderr)
         return 2
+    folder = Path(argv[0])
+    try:
+        _tune(folder)
+    except ValueError as error:
+        traceback.print_exc()
+        (folder / MESSAGE).write_text(str(error), encoding="utf-8")
+        return REFUSED
+    return 0
+
+
+def _tune(folder: Path) -> None:
     import keras
     import tf_keras
 
@@ -30,7 +47,6 @@ def main(argv: Sequence[str]) -> int:
     from mobile_export import tuning_loop, tuning_methods, twin
     from tfalign.training import Schedule
 
-    folder = Path(argv[0])
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     tf_keras.utils.set_random_seed(job["seed"])
     model = keras.saving.load_model(folder / "model.keras")
@@ -48,7 +64,6 @@ def main(argv: Sequence[str]) -> int:
         for variable, value in zip(twin.weights_of(pair.originals[name]), values, strict=True):
             variable.assign(value)
     model.save(folder / "tuned.keras")
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python recipes/ccnn_ablation.py --data DIR --synthetic FACES --out runs/ccnn
 
 DIR and the held-out test faces are those of train_300w.py. FACES is a directory in WFLW's layout,
-as train_wflw.py without --data renders it. The model with the most units is trained on them first;
-then one model for each number of units is trained on the photographs from there, all with the same
-schedule, seed and number of steps. K = 0 is the base network alone, whose result is the maxima of
-its heatmaps H0.
+as train_wflw.py without --data renders it. One model for each number of units is trained on them
+first and on the photographs from there, all with the same schedules, seed and numbers of steps.
+K = 0 is the base network alone, whose result is the maxima of its heatmaps H0. --filters paper
+takes the paper's wide filters instead of the depthwise-separable ones.
 
 Every stage of every model is measured, on the synthetic test faces or on the held-out photographs:
 P0, then the maxima P_k and the refined P_k + dP_k of unit k. OUT receives table.csv (NLE by both
@@ -109,6 +109,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trunk", choices=("mobile", "resnet18"), default="mobile", help="resnet18: as published"
     )
+    parser.add_argument(
+        "--filters", choices=("separable", "paper"), help="of the units (default: the trunk's)"
+    )
     parser.add_argument("--synthetic-steps", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=1400, help="on the photographs")
     parser.add_argument("--rate", type=float, default=schedules.RATE)
@@ -160,12 +163,14 @@ def make(arguments: argparse.Namespace, units: int) -> Any:
     """Makes a model of K units, from the run's seed."""
     keras.utils.set_random_seed(arguments.seed)
     side = arguments.image_size
+    chosen = {} if arguments.filters is None else {"filters": arguments.filters}
     return schedules.make(
         width=arguments.width,
         trunk=arguments.trunk,
         num_landmarks=68,
         input_shape=(side, side, 3),
         units=units,
+        **chosen,
     )
 
 
@@ -202,16 +207,15 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     data = caches(arguments)
     rows: list[Row] = []
     start = None
-    if SYNTHETIC in data:
-        model = make(arguments, max(arguments.units))
-        rows += train(arguments, model, arguments.synthetic_steps, SYNTHETIC, data[SYNTHETIC])
-        start = f"{len(data[SYNTHETIC][0])} synthetic faces, {arguments.synthetic_steps} steps"
     for units in arguments.only or arguments.units:
         model = make(arguments, units)
-        if start is not None:
-            source = arguments.out / f"{SYNTHETIC}_{max(arguments.units)}" / "model.keras"
-            training.warm_start(model, source)
+        if SYNTHETIC in data:
+            rows += train(arguments, model, arguments.synthetic_steps, SYNTHETIC, data[SYNTHETIC])
+            start = f"{len(data[SYNTHETIC][0])} synthetic faces, {arguments.synthetic_steps} steps"
+            trained, model = model, make(arguments, units)
+            model.set_weights(trained.get_weights())
         rows += train(arguments, model, arguments.steps, PHOTOGRAPHS, data[PHOTOGRAPHS], start)
+    rows.sort(key=lambda row: row.faces != SYNTHETIC)
     if arguments.only is None:
         write(arguments.out, rows)
     return rows

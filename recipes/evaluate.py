@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfalign.cli.evaluate import options, run
+from tfalign.cli.program import run_recipe
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -23,7 +24,4 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_recipe(main))

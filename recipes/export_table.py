@@ -9,14 +9,18 @@ measured on are left out of them, with all other faces of their photographs. All
 measured on the same faces and timed in turns, one thread, so that the columns compare.
 
 The result is OUT/table.md and OUT/table.json. A kind that is already in OUT is not exported again
-when the same command is repeated; another command needs another folder.
+when the same command is repeated, e.g. after a killed run; another command, or another version of
+the exporter, needs another folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import mobile_export
@@ -26,7 +30,11 @@ from mobile_export.exporter import KINDS, TUNED, load_model
 from mobile_export.timing import latencies, race
 from tfalign import macc
 from tfalign.evaluation import command_line, evaluate_model, output
+from tfalign.files import write_whole
+from tfalign.version import __version__
 
+FILES = ("model.tflite", "metadata.json", "golden.npz")
+"""What an export leaves; a run that is killed while it moves them may have moved some."""
 MADE_FROM = ("epochs", "rate", "tuning_batch", "augment", "seed", "sparsity", "clusters", "base")
 
 
@@ -59,17 +67,19 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         {
             **command_line.model_identity(arguments.model),
             **{name: getattr(arguments, name) for name in ("kinds", "train_split", "training")},
-            **{name: getattr(arguments, name) for name in MADE_FROM},
+            **{name: getattr(arguments, name) for name in (*MADE_FROM, "threshold")},
+            "exporter": {"tfalign": __version__, "sources": sources_digest()},
+            "versions": metadata.versions(),
             "protocol": protocol,
             "data_fingerprint": reader.fingerprint(),
         },
     )
     model = load_model(arguments.model)
-    keras_row = {"kind": "Keras", **_errors(model, reader, protocol)}
+    keras_row = {"kind": "Keras", **_errors(model, reader, protocol, arguments)}
     rows, without = [keras_row | {"macc": macc.count(model).macc}], {}
     faces = None
     for kind in arguments.kinds:
-        if not (arguments.out / kind / "metadata.json").is_file():
+        if not all((arguments.out / kind / file).is_file() for file in FILES):
             faces = _training_faces(arguments, model) if faces is None else faces
             try:
                 _export(model, kind, faces, arguments)
@@ -81,6 +91,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 continue
         rows.append(_row(kind, arguments, reader, protocol))
         print(f"{kind}: NME {100 * rows[-1]['nme']:.3f} %", flush=True)
+    if not rows[1:]:
+        reasons = "; ".join(without.values())
+        raise ValueError(f"At least one of --kinds must apply to the model. Received: {reasons}")
     files = [arguments.out / row["kind"] / "model.tflite" for row in rows[1:]]
     times = race(files, 1, arguments.runs)
     for row, latency, ratio in zip(
@@ -89,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         row |= {"milliseconds": latency.median, "of_first": float(ratio)}
     result = {
         "protocol": protocol,
+        "threshold": arguments.threshold,
         "faces": len(reader),
         "runs": arguments.runs,
         "rows": rows,
@@ -97,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     }
     text = table(result)
     output.write_json(arguments.out / "table.json", result)
-    output.write_file(arguments.out / "table.md", text + "\n")
+    write_whole(arguments.out / "table.md", text + "\n")
     print(text)
     return result
 
@@ -120,6 +134,14 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def sources_digest() -> str:
+    """Returns the SHA-256 of the exporter's sources: files of two versions share no table."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(mobile_export.__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def _training_faces(arguments: argparse.Namespace, model: Any) -> Any:
     if arguments.training is not None:
         return training_faces.load(arguments.training, model)
@@ -137,9 +159,14 @@ def _export(model: Any, kind: str, faces: Any, arguments: argparse.Namespace) ->
         faces,
         arguments.out / kind,
         training=faces if tuned else None,
-        tuning=make_tuning(arguments, model, kind) if tuned else None,
+        tuning=_tuning(arguments, model, kind) if tuned else None,
     )
     print(result.table(), flush=True)
+
+
+def _tuning(arguments: argparse.Namespace, model: Any, kind: str) -> Any:
+    tuning = make_tuning(arguments, model, kind)
+    return dataclasses.replace(tuning, progress=not arguments.quiet)
 
 
 def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: str) -> dict[str, Any]:
@@ -147,14 +174,24 @@ def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: str) -
     size = metadata.read(folder)["size"]
     return {
         "kind": kind,
-        **_errors(folder / "model.tflite", reader, protocol),
+        **_errors(folder / "model.tflite", reader, protocol, arguments),
         **size,
         "macc": macc.count_tflite(folder / "model.tflite").macc,
     }
 
 
-def _errors(model: Any, reader: Any, protocol: str) -> dict[str, Any]:
-    found = evaluate_model(model, reader, protocol, worst=0, progress=False)
+def _errors(
+    model: Any, reader: Any, protocol: str, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    found = evaluate_model(
+        model,
+        reader,
+        protocol,
+        threshold=arguments.threshold,
+        batch_size=arguments.batch_size,
+        worst=0,
+        progress=not arguments.quiet,
+    )
     return {"nme": found.nme, "failure_rate": found.failure_rate, "auc": found.auc}
 
 

@@ -14,13 +14,17 @@ Each row is a run of its own in OUT/ROW, exported as float32 and int8 (calibrate
 faces). A killed program continues where it stopped when the command is given again; finished rows
 are not repeated; several processes may work on one OUT and take different rows. Each ends by
 writing OUT/table.csv, results.json, ced.png and report.html over the rows that are finished, with
-the latencies of all of them measured in turns, on one thread.
+the latencies of all of them measured in turns, on one thread. A row that fails is told, the others
+are trained all the same, and the exit code is 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +34,7 @@ import keras
 
 from mobile_export.measured import export_and_measure
 from tfalign.cli import train_300w, train_wflw
+from tfalign.cli.program import one_line, run_recipe
 from tfalign.data import readers, synthetic
 from tfalign.evaluation import output
 from tfalign.training import command_line
@@ -217,7 +222,18 @@ def make_row(name: str, arguments: argparse.Namespace, faces: Faces, before: Fac
         folder / "model.keras", folder / "calibration.npz", faces.test, PROTOCOL, folder
     )
     # Last: this file means that the row is finished.
-    output.write_json(folder / "measured.json", {"trained": trained, "exported": exported})
+    measured = {
+        "trained": trained,
+        "exported": exported,
+        "schedule_sha256": schedule_digest(folder),
+    }
+    output.write_json(folder / "measured.json", measured)
+
+
+def schedule_digest(folder: Path) -> str:
+    """Returns the SHA-256 of the schedule that a run followed: which one is not in ``settings``."""
+    schedule = json.loads((folder / "run.json").read_text(encoding="utf-8"))["schedule"]
+    return hashlib.sha256(json.dumps(schedule, sort_keys=True).encode()).hexdigest()
 
 
 def settings(arguments: argparse.Namespace, faces: Faces) -> dict[str, Any]:
@@ -246,7 +262,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Runs the program.
 
     Returns:
-        The content of ``results.json``, or {} if no row is finished.
+        The content of ``results.json``, or {} if no row is finished; and under ``"errors"`` the
+        rows that failed, if any did.
 
     Raises:
         ValueError: If OUT holds rows of other settings.
@@ -256,26 +273,31 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     common = settings(arguments, faces)
     output.claim_folder(arguments.out, common)
     before = None
+    failed: list[str] = []
     for name in arguments.only:
         with claimed(arguments.out / name) as free:
             if not free:
                 print(f"{name}: another process works on it", flush=True)
                 continue
-            claim_row(name, arguments.out, common)
-            if finished(arguments.out / name):
-                continue
-            print(f"{name}:", flush=True)
-            if arguments.start_from_synthetic and before is None:
-                source = arguments.start_from_synthetic
-                before = read_synthetic(source, arguments.out, arguments.seed)
-            make_row(name, arguments, faces, before)
+            try:
+                claim_row(name, arguments.out, common)
+                if finished(arguments.out / name):
+                    continue
+                print(f"{name}:", flush=True)
+                if arguments.start_from_synthetic and before is None:
+                    source = arguments.start_from_synthetic
+                    before = read_synthetic(source, arguments.out, arguments.seed)
+                make_row(name, arguments, faces, before)
+            except (ValueError, FloatingPointError) as error:
+                # A training that diverged, say. The other rows do not depend on it.
+                traceback.print_exc()
+                failed.append(f"{name}: {one_line(error)}")
     done = [name for name in ROWS if finished(arguments.out / name)]
     for name in done:  # also those that were not asked for: the table is over all
         claim_row(name, arguments.out, common)
-    if not done:
-        return {}
-    return write(ROWS, arguments, faces, common)
+    content = write(ROWS, arguments, faces, common) if done else {}
+    return {**content, "errors": failed} if failed else content
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_recipe(main))

@@ -110,6 +110,12 @@ def write(
         "Latency: median processor time of one image, one thread, LiteRT with XNNPACK; the clock's "
         "is in results.json.",
     ]
+    # A row's run.json refuses to continue by another schedule; versions may differ between rows.
+    versions = [read(folder)["trained"]["versions"] for folder in folders.values()]
+    if any(found_with != versions[0] for found_with in versions):
+        notes.append(
+            "The rows were trained with different versions of the packages; results.json has them."
+        )
     if missing := [name for name in rows if name not in folders]:
         notes.append(f"Not finished yet: {', '.join(missing)}.")
     content = {

@@ -8,9 +8,11 @@ which an installed tfalign runs as ``tfalign train 300w``. ``--help`` explains t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tfalign.cli.program import run_recipe
 from tfalign.cli.train_300w import options, read_faces, run
 from tfalign.training import command_line
 
@@ -22,4 +24,4 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_recipe(main))

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 # Before any test imports them: the images are small, so more threads only add overhead and, on a
-# shared machine, noise. A value set by the user wins.
+# shared machine, noise; beside other workers of pytest-xdist one is best. A user's value wins.
+_threads = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-    os.environ.setdefault(_variable, "2")
+    os.environ.setdefault(_variable, _threads)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -15,19 +15,20 @@ import pytest
 # What each room may know of the others (its own inside is free). Written from the ground up.
 BELOW: dict[str, set[str]] = {
     "version": set(),
+    "files": set(),
     "geometry": set(),
     "markup": set(),
     "layers": {"geometry"},
-    "models": {"layers", "geometry", "markup"},
+    "models": {"layers", "geometry", "markup", "files"},
     "losses": {"geometry", "markup"},
     "metrics": {"geometry", "markup"},
     "callbacks": {"geometry", "markup", "metrics"},
     "macc": {"layers", "models", "version"},
-    "data": {"geometry", "markup"},
-    "inference": {"geometry", "markup", "models", "data"},
+    "data": {"geometry", "markup", "files"},
+    "inference": {"geometry", "markup", "models", "data", "files"},
     # Evaluation runs models, and does so through the same predictor as inference: a second way
     # from image to landmarks would be a second place to get the crop wrong.
-    "evaluation": {"geometry", "markup", "metrics", "models", "data", "inference"},
+    "evaluation": {"geometry", "markup", "metrics", "models", "data", "inference", "files"},
 }
 BELOW["training"] = {*BELOW}
 BELOW["cli"] = {*BELOW, "mobile_export"}

@@ -49,7 +49,7 @@ def test_one_face(align, face, tmp_path):
     drawn = read_image(tmp_path / "out" / "photo_aligned.jpg").astype(float)
     assert drawn.shape == face.shape
     assert 1 < np.abs(drawn - face).mean() < 40
-    assert "n_points: 68" in (tmp_path / "out" / "photo_0.pts").read_text()
+    assert "n_points: 68" in (tmp_path / "out" / "photo.pts").read_text()
 
 
 def test_the_shipped_model_sits_on_the_face(tfalign, face, tmp_path):
@@ -78,6 +78,67 @@ def test_several_faces_and_none(align, face, tmp_path):
     assert found == stored(tmp_path / "out")
     assert f"{tmp_path / 'b.png'}: no face found" in outcome.err
     assert (tmp_path / "out" / "b_aligned.jpg").is_file()
+
+
+def test_pts_are_named_as_the_library_names_them(align, face, tmp_path):
+    from tfalign.data.readers.w300 import parse_pts
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, image in ((one, face), (two, np.concatenate([face, face], axis=1))):
+        folder.mkdir()
+        write_rgb(folder / "a.png", image)
+    (one / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    words = [one / "a.png", one / "broken.png", two / "a.png", "--no-overlay", "--pts"]
+    align(*words, "--box", 60, 60, 190, 190, "--box", 20, 30, 120, 140, "--out", out)
+    # Both pictures are a.png: the second one's files are a-2's, as its overlay would be.
+    names = ["a_1.pts", "a_2.pts", "a-2_1.pts", "a-2_2.pts"]
+    assert sorted(path.name for path in out.glob("*.pts")) == sorted(names)
+    for name, found in zip(names, stored(out)["faces"], strict=True):
+        points = parse_pts(out / name) - 0.5
+        np.testing.assert_allclose(points, found["landmarks"], atol=1e-3)
+
+
+def test_low_quality_is_told_and_the_option_reaches_clips(
+    tfalign, small_model, face, clip, tmp_path
+):
+    """The untrained model is too coarse for every limit but 0."""
+    photo = write_rgb(tmp_path / "photo.png", face)
+    words = ["align", "--model", small_model, "--quiet", "--no-overlay", "--out", tmp_path / "out"]
+    hint = "detection left out for low quality (--min-quality)"
+    assert tfalign(*words, photo).out == f"{photo}: no face found; 1 {hint}\n"
+    low = tfalign(*words, clip, "--max-frames", 3)
+    assert low.code == 0
+    assert "3 frames, 0 faces tracked; " in low.out
+    assert "left out for low quality (--min-quality)" in low.out
+    # Its shapes have no area, so nothing can be followed; quality is no longer the reason.
+    all_of_them = tfalign(*words, clip, "--max-frames", 3, "--min-quality", 0)
+    assert all_of_them.out == f"{clip}: 3 frames, 0 faces tracked\n"
+    assert tfalign(*words, photo, "--min-quality", 1.5).code == 2
+
+
+def test_above_the_usual_limit(align, tmp_path):
+    large = flat_png(tmp_path / "large.png", 8200, 8200)
+    small = write_rgb(tmp_path / "small.png", np.full((30, 30, 3), 90, np.uint8))
+    assert align(large, "--out", tmp_path / "o").code == 2
+    outcome = align(large, small, "--max-pixels", 10**8, "--out", tmp_path / "out")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert len(stored(tmp_path / "out")["images"]) == 2
+    assert (tmp_path / "out" / "large_aligned.jpg").is_file()
+
+
+def test_a_picture_too_long_for_its_overlay_keeps_its_numbers(align, tmp_path):
+    long = flat_png(tmp_path / "long.png", 66_000, 20)
+    small = write_rgb(tmp_path / "small.png", np.full((30, 30, 3), 90, np.uint8))
+    outcome = align(long, small, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert is_one_line(outcome.err)
+    assert "long_aligned.jpg cannot be written" in outcome.err
+    assert [entry["source"] for entry in stored(tmp_path / "out")["images"]] == [
+        str(long),
+        str(small),
+    ]
+    assert (tmp_path / "out" / "small_aligned.jpg").is_file()
 
 
 def test_no_face_anywhere_is_no_error(align, tmp_path):
@@ -270,6 +331,19 @@ def test_clip(align, clip, tmp_path):
         "clip_aligned.mp4", "clip_aligned.json", "clip_aligned.csv",
     }  # fmt: skip
     assert json.loads((out / "clip_aligned.json").read_text())["faces"] == entry["faces"]
+
+
+def test_a_clip_that_is_cut_off_is_told(align, clip, tmp_path):
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) // 3])
+    outcome = align(clip, "--out", tmp_path / "out", "--json")
+    assert outcome.code == 2
+    assert is_one_line(outcome.err)
+    assert "clip.avi is damaged or cut off: " in outcome.err
+    assert "of 12 announced frames" in outcome.err
+    # What could be read is there.
+    assert 0 < len(outcome.json["clips"][0]["images"]) < 9
+    assert (tmp_path / "out" / "clip_aligned.mp4").is_file()
 
 
 def test_interrupted_clip_keeps_its_numbers(align, clip, tmp_path, monkeypatch):

@@ -65,6 +65,10 @@ def test_demo(
     assert again.code == 0
     assert exported == []
     assert [row["nme"] for row in again.json["rows"]] == [row["nme"] for row in result["rows"]]
+    # What another version exported of the same weights is not taken for this one's.
+    monkeypatch.setattr(demo, "__version__", "0.0.0")
+    assert tfalign("demo", "--out", out, *WORDS).code == 0
+    assert [arguments[1] for arguments in exported] == ["float32", "int8"]
     other = tfalign("demo", "--out", out, *WORDS, "--seed", "1")
     assert other.code == 2
     assert "other synthetic faces" in other.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import types
@@ -137,6 +139,29 @@ def test_interrupt(command, capsys):
     assert "kept" in capsys.readouterr().err
 
 
+def test_interrupt_that_compiled_code_has_turned_into_another_error(command, capsys):
+    def run(arguments):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise AttributeError("no attribute '_type_spec'") from None
+
+    # pytest may itself have been started with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command(run)
+        assert main(["work"]) == 130
+        assert capsys.readouterr().err.strip() == "interrupted: what was finished is kept"
+        with pytest.raises(AttributeError):
+            main(["work", "--traceback"])
+        # An interrupt of an earlier command excuses nothing in a later one.
+        command(raising(AttributeError("a bug")))
+        with pytest.raises(AttributeError):
+            main(["work"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("result", "code"),
     [({}, 0), ({"passed": True}, 0), ({"passed": False}, 1), ({"errors": ["a: bad", "b"]}, 2)],
@@ -146,6 +171,41 @@ def test_results_decide_the_exit_code(command, tfalign, result, code):
     outcome = tfalign("work")
     assert outcome.code == code
     assert outcome.err == "".join(f"error: {e}\n" for e in result.get("errors", []))
+
+
+def test_recipes_end_as_commands_do(capsys):
+    def ends(error=None, **result):
+        def recipe():
+            if error is not None:
+                raise error
+            return result
+
+        return program.run_recipe(recipe)
+
+    assert [ends(), ends(passed=False), ends(errors=["a: bad"])] == [0, 1, 2]
+    assert capsys.readouterr().err == "error: a: bad\n"
+    assert ends(PermissionError(13, "Permission denied", "/x")) == 2
+    assert capsys.readouterr().err == "error: Permission denied: /x\n"
+    assert ends(KeyboardInterrupt()) == 130
+    assert "kept" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="a bug"):
+        ends(RuntimeError("a bug"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train_wflw", "train_300w", "reproduce"])
+def test_recipes_tell_mistakes_in_one_line(repository, tmp_path, name):
+    """A file where the output folder must be made; for reproduce.py, an empty data folder."""
+    (tmp_path / "text").write_text("")
+    words = ["--data", tmp_path, "--out", tmp_path / "text" / "below"]
+    done = subprocess.run(
+        [sys.executable, repository / "recipes" / f"{name}.py", *words],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
 
 
 def test_json_stands_alone_on_standard_output(command, tfalign):

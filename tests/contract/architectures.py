@@ -71,8 +71,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "RDSSD": Architecture(
         models.RDSSD, (48, 48), _PATCHES, {"coarse_1": 0.02, "coarse_2": 0.01, "structure_2": 0.05}
     ),
-    # Rounded weights move the maxima of untrained maps by cells: "dynamic" and "int8" are measured
-    # on trained ones.
+    # Rounded weights move the maxima of untrained maps by cells: "dynamic" and "int8" are tested on
+    # one that is fitted to a few pictures, in tests/mobile_export/test_ccnn.py.
     "CCNN": Architecture(
         models.CCNN,
         (48, 48),

@@ -33,6 +33,7 @@ class OtherBackend:
         environment["KERAS_BACKEND"] = backend
         environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parent)])
         environment["JAX_PLATFORMS"] = "cpu"
+        environment.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "contract.other_backend"],
             stdin=subprocess.PIPE,

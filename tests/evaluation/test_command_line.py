@@ -1,8 +1,12 @@
 import json
+import types
 
+import cv2
+import numpy as np
 import pytest
 
 from tfalign.data import readers
+from tfalign.data.readers import Reader
 from tfalign.evaluation import PROTOCOLS, command_line
 
 
@@ -69,14 +73,107 @@ def test_model_identity(tmp_path):
     assert command_line.model_identity("300w") == {"model": "300w", "sha256": None}
 
 
+def record(folder, held_out=10):
+    data = {"train_fingerprints": ["abc", "xyz"], "test_fingerprint": "def", "held_out": held_out}
+    (folder / "result.json").write_text(json.dumps({"faces": 10, "data": data}))
+    return str(folder / "model.keras")
+
+
 def test_faces_seen_in_training_are_told(tmp_path):
-    model = str(tmp_path / "model.keras")
-    assert command_line.training_notes(model, "abc") == ()
-    data = {"train_fingerprint": "abc", "validation_fingerprint": "def"}
-    (tmp_path / "result.json").write_text(json.dumps({"data": data}))
-    assert "trained on" in command_line.training_notes(model, "abc")[0]
+    assert command_line.training_notes(str(tmp_path / "model.keras"), "abc") == ()
+    model = record(tmp_path)
+    for fingerprint in ("abc", "xyz"):
+        assert "trained on" in command_line.training_notes(model, fingerprint)[0]
     assert "hold-out" in command_line.training_notes(model, "def")[0]
     assert command_line.training_notes(model, "ghi") == ()
+    # It watched 7 faces and measured on 10: those were others.
+    assert command_line.training_notes(record(tmp_path, held_out=7), "def") == ()
+
+
+def test_presets_have_no_record_in_the_current_folder(tmp_path, monkeypatch):
+    record(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert command_line.training_notes("300w", "abc") == ()
+    assert command_line.training_notes("model.keras", "abc")
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe", b"[]", b"3", b'{"data": 5}', b'{"data": {}}', b'{"faces": 1}']
+)
+def test_a_foreign_record_is_told_and_stops_nothing(tmp_path, content):
+    (tmp_path / "result.json").write_bytes(content)
+    (note,) = command_line.training_notes(str(tmp_path / "model.keras"), "abc")
+    assert "result.json was not written by" in note
+
+
+@pytest.mark.slow
+def test_training_writes_what_is_looked_for(tmp_path):
+    """The record of a real run, of two steps: its faces are recognised by their readers."""
+    from tfalign.cli import train_300w
+
+    rng = np.random.default_rng(3)
+    for folder, faces in (("helen/trainset", 4), ("helen/testset", 3)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for index in range(faces):
+            path = tmp_path / "data" / folder / f"{index}_1.png"
+            cv2.imwrite(str(path), rng.integers(0, 256, (90, 110, 3)).astype(np.uint8))
+            points = rng.uniform((30, 20), (80, 70), (68, 2))
+            points[36], points[45] = (40, 40), (70, 40)
+            lines = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
+            path.with_suffix(".pts").write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+    words = f"--data {tmp_path / 'data'} --out {tmp_path / 'out'} --model gregnet --width 0.125"
+    words += " --image-size 32 --batch-size 4 --steps 2"
+    train_300w.run(train_300w.options().parse_args(words.split()))
+    model = str(tmp_path / "out" / "model.keras")
+
+    def notes(split):
+        reader = readers.w300.read(tmp_path / "data", split)
+        return command_line.training_notes(model, reader.fingerprint())
+
+    assert "trained on" in notes("helen/trainset")[0]
+    # Without other faces to watch, the official test faces are watched.
+    assert "hold-out" in notes("helen/testset")[0]
+    assert notes(["helen/trainset", "helen/testset"]) == ()  # another reader, as documented
+
+
+def fail(out, settings, error, part=None):
+    """Claims a folder for work that fails, after it has left a file or before."""
+    with command_line.claimed_folder(out, settings):
+        assert json.loads((out / "settings.json").read_text()) == settings
+        if part is not None:
+            (out / "models").mkdir()
+            (out / "models" / part).write_text("{}")
+        raise error
+
+
+def test_a_folder_where_nothing_came_of_it_is_given_back(tmp_path):
+    out = tmp_path / "out"
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            fail(out, {"crop": "300w"}, error)
+        assert not (out / "settings.json").exists()
+    with pytest.raises(ValueError, match="late"):
+        fail(out, {"crop": "wflw"}, ValueError("late"), part="a.json")
+    # What was finished belongs to its settings, whatever fails afterwards.
+    with pytest.raises(ValueError, match="differs in crop"):
+        fail(out, {"crop": "300w"}, AssertionError)
+    with pytest.raises(KeyboardInterrupt):
+        fail(out, {"crop": "wflw"}, KeyboardInterrupt)
+    assert json.loads((out / "settings.json").read_text()) == {"crop": "wflw"}
+
+
+def test_boxes_are_asked_for_before_measuring():
+    def faces(*sources):
+        records = [
+            types.SimpleNamespace(name=f"face_{index}", box_source=source)
+            for index, source in enumerate(sources)
+        ]
+        return Reader("some", "ibug68", records, None)
+
+    command_line.check_boxes(faces("file", "landmarks"), ["landmarks", "detector", "dlib"])
+    command_line.check_boxes(faces("file", "file"), ["file"])
+    with pytest.raises(ValueError, match=r"gives no box for 'face_1' \(1 of 2 .*detector, file"):
+        command_line.check_boxes(faces("file", "landmarks"), ["detector", "file"])
 
 
 def test_missing_folder(tmp_path):

@@ -8,22 +8,6 @@ import pytest
 from tfalign.evaluation import evaluate_model, output
 
 
-def test_write_file_replaces_whole_files(tmp_path, monkeypatch):
-    path = tmp_path / "a.txt"
-    output.write_file(path, "one")
-    output.write_file(path, b"two")
-    assert path.read_text() == "two"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-    def killed(self, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pathlib.Path.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        output.write_file(path, "three")
-    assert path.read_text() == "two"
-
-
 def test_json_refuses_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         output.write_json(tmp_path / "a.json", {"nme": float("nan")})

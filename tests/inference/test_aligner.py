@@ -64,6 +64,35 @@ def test_one_face_found_twice_is_one(aligner):
     assert len(aligner.align(image, [BOXES[0], BOXES[0] + 5, BOXES[1]])) == 3
 
 
+def test_boxes_in_the_place_of_a_detector(backend):
+    image = picture((120, 200), BOXES)
+    aligner = Aligner(backend, detector=BOXES)
+    faces = aligner.align([image, image])
+    assert [face.image for face in faces] == [0, 0, 1, 1]
+    for face, box in zip(faces, np.concatenate([BOXES, BOXES]), strict=True):
+        np.testing.assert_array_equal(face.box, box)
+        np.testing.assert_allclose(face.landmarks, shape_in_box(box), atol=0.4)
+    # As with any detector, what is no face is left out.
+    assert len(aligner.align(np.full((120, 200, 3), 90, np.uint8))) == 0
+    # What a caller does to the boxes does nothing to the detector.
+    aligner.detect(image)[:] = 0
+    np.testing.assert_array_equal(aligner.detect(image), BOXES)
+    assert len(Aligner(backend, BOXES[:1].tolist()).align(image)) == 1
+    assert len(Aligner(backend, np.zeros((0, 4))).align(image)) == 0
+
+
+def test_detections_left_out_are_counted_by_image(backend):
+    image, flat = picture((120, 200), BOXES), np.full((120, 200, 3), 90, np.uint8)
+    aligner = Aligner(backend, BOXES, batch_size=3)
+    faces = aligner.align([image, flat, image[:, :100]])
+    assert faces.left_out == (0, 2, 1)
+    assert [group.left_out for group in faces.by_image()] == [(0,), (2,), (1,)]
+    # Boxes that are given are answered, whatever comes of it.
+    assert aligner.align(flat, BOXES).left_out == (0,)
+    aligner.min_quality = 0.0
+    assert aligner.align(flat).left_out == (0,)
+
+
 def test_several_images_of_all_kinds(aligner, tmp_path):
     image = picture((120, 200), BOXES)
     path = tmp_path / "two.png"
@@ -190,6 +219,9 @@ def test_errors(backend, aligner, tmp_path):
     image = picture((120, 200), BOXES)
     with pytest.raises(ValueError, match="detector='dlib'"):
         Aligner(backend, "dlib")
+    for wrong in (5, {}, BOXES[0], BOXES[:, :3], BOXES[:, ::-1], [["a"] * 4]):
+        with pytest.raises(ValueError, match="`detector` must be 'haar', a callable"):
+            Aligner(backend, wrong)
     with pytest.raises(ValueError, match="passes=0"):
         Aligner(backend, passes=0)
     with pytest.raises(ValueError, match="min_quality=2"):

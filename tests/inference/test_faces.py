@@ -35,6 +35,15 @@ def test_sequence(faces):
     assert groups[2].to_dict()["images"] == [{"image": 2, "source": None}]
 
 
+def test_one_entry_of_every_image(faces):
+    assert faces.left_out == (0, 0, 0)
+    counted = Faces(list(faces), faces.sources, 68, left_out=[1, 0, 2])
+    assert counted[1:].left_out == (1, 0, 2)
+    assert [group.left_out for group in counted.by_image()] == [(1,), (0,), (2,)]
+    with pytest.raises(ValueError, match="2 entries for 3 images"):
+        Faces(list(faces), faces.sources, 68, left_out=[1, 0])
+
+
 def test_table_and_csv(faces, tmp_path):
     table = faces.to_frame()
     assert table["image"].tolist() == [0, 2, 2]
@@ -83,6 +92,13 @@ def test_names_stay_in_the_folder_and_differ():
         assert not set(stem) & set("/\\\n ")
         assert stem[0] != "."
         assert len(stem) <= 103
+
+
+def test_pts_under_names_of_their_own(faces, tmp_path):
+    paths = faces.write_pts(tmp_path, ["x", "y", "z"])
+    assert [path.name for path in paths] == ["x.pts", "z_1.pts", "z_2.pts"]
+    with pytest.raises(ValueError, match="2 entries for 3 images"):
+        faces.write_pts(tmp_path, ["x", "y"])
 
 
 def test_two_images_of_one_name_keep_their_pts(rng, tmp_path):

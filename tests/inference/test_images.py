@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tfalign.inference import find_images, read_image, write_image
-from tfalign.inference.images import as_rgb, decode_image, write_whole
+from tfalign.inference.images import as_rgb, decode_image
 
 
 @pytest.fixture
@@ -186,6 +186,19 @@ def test_folders(tmp_path, photo):
         find_images(tmp_path / "a.jpg")
 
 
+def test_pictures_of_any_size_are_written_if_their_format_holds_them(tmp_path):
+    # More pixels than are read without asking.
+    wide = np.broadcast_to(np.uint8(90), (8200, 8200, 3))
+    with pytest.raises(ValueError, match="between 1 and"):
+        as_rgb(wide)
+    path = write_image(tmp_path / "large.jpg", wide)
+    assert read_image(path, max_pixels=wide.size // 3).shape == wide.shape
+    # JPEG counts a side in 16 bits.
+    with pytest.raises(ValueError, match=r"long\.jpg cannot be written"):
+        write_image(tmp_path / "long.jpg", np.zeros((1, 66_000, 3), np.uint8))
+    assert [p.name for p in tmp_path.iterdir()] == ["large.jpg"]
+
+
 def test_pictures_are_written_whole_or_not_at_all(tmp_path, photo, monkeypatch):
     path = write_image(tmp_path / "a.png", photo)
     np.testing.assert_array_equal(read_image(path), photo)
@@ -195,5 +208,5 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path, photo, monkeypatch):
         write_image(tmp_path / "none" / "a.png", photo)
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(OSError, match="folder"):
-        write_whole(tmp_path / "folder.png", b"x")
+        write_image(tmp_path / "folder.png", photo)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "folder.png"]

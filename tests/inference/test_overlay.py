@@ -3,7 +3,7 @@ import pytest
 from inference.eyes import shape_in_box
 
 from tfalign import markup
-from tfalign.inference import Face, draw_faces
+from tfalign.inference import MAX_PIXELS, Face, draw_faces
 
 BOX = np.array([30.0, 20, 90, 80])
 
@@ -53,6 +53,17 @@ def test_points_that_cannot_be_drawn_are_left_out(value):
     landmarks[3] = value
     picture = draw_faces(np.zeros((120, 140, 3), np.uint8), [face(landmarks)], labels=True)
     assert picture.shape == (120, 140, 3)
+
+
+def test_any_size_is_drawn_on():
+    # More pixels than are read without asking; the points are drawn at the far end all the same.
+    wide = np.broadcast_to(np.uint8(90), (40, MAX_PIXELS // 40 + 1, 3))
+    far = face(
+        shape_in_box(BOX - [0, 20, 0, 20] + [wide.shape[1] - 100, 0, wide.shape[1] - 100, 0])
+    )
+    picture = draw_faces(wide, [far], boxes=False, edges=False)
+    assert (picture[:, :-100] == 90).all()
+    assert (picture[:, -100:] != 90).any()
 
 
 def test_no_face_and_one_pixel():

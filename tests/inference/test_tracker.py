@@ -35,6 +35,18 @@ def test_faces_are_followed_without_the_detector(aligner):
     assert tracker.update(picture(SHAPE, START), 0.0)[0].track == 0
 
 
+def test_detections_of_little_quality_are_counted(aligner):
+    aligner.detector = detector_of(START, [])
+    tracker = aligner.track()
+    tracker.update(picture(SHAPE, START[:1]), 0.0)  # the other box shows no face
+    assert tracker.left_out == 1
+    for number in (1, 2):
+        tracker.update(picture(SHAPE, []), number / 25)
+    assert tracker.left_out == 1 + 2 + 2
+    tracker.reset()
+    assert tracker.left_out == 0
+
+
 def test_lost_faces_are_looked_for_at_once(aligner):
     calls = []
     aligner.detector = detector_of(START, calls)

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from inference.eyes import picture, shape_in_box
@@ -80,6 +82,47 @@ def test_ends(finding, film):
     assert stopped.frames == 2
     with pytest.raises(ValueError, match="max_frames=0"):
         align_video(film, finding, max_frames=0)
+
+
+def test_films_that_are_cut_off_are_told(finding, film, tmp_path):
+    whole = align_video(film, finding, progress=False)
+    assert (whole.frames, whole.announced, whole.missing) == (8, 8, 0)
+    cut = tmp_path / "cut.avi"
+    # The header announces 8 frames; the pictures of the last ones are gone.
+    content = film.read_bytes()
+    chunks = [found.start() for found in re.finditer(b"00dc", content)]
+    cut.write_bytes(content[: chunks[4]])
+    short = align_video(cut, finding, tmp_path / "out.avi", progress=False)
+    assert short.frames in (3, 4)
+    assert (short.announced, short.missing) == (8, 8 - short.frames)
+    assert short.out.is_file()
+    # Who stops early has not met the end.
+    for early in ({"max_frames": 1}, {"on_frame": lambda number, *_: False}):
+        stopped = align_video(film, finding, progress=False, **early)
+        assert (stopped.frames, stopped.announced, stopped.missing) == (1, 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("announced", "read", "missing"),
+    # Inexact announcements of a few frames, of one in ten; then what is neither.
+    [(None, 5, 0), (8, 8, 0), (8, 9, 0), (8, 6, 0), (1000, 900, 0), (8, 5, 3), (1000, 899, 101)],
+)
+def test_announced_frames_are_counted_generously(
+    finding, film, tmp_path, monkeypatch, announced, read, missing
+):
+    class Other(VideoReader):
+        def __init__(self, source, max_pixels):
+            super().__init__(film, max_pixels)
+            self.count = announced
+
+        def __iter__(self):
+            blank = np.full((*SHAPE, 3), 90, np.uint8)
+            return ((number, number / 25, blank) for number in range(read))
+
+    finding.detector = lambda image: np.zeros((0, 4))
+    monkeypatch.setattr(video_module, "VideoReader", Other)
+    result = align_video(film, finding, progress=False)
+    assert (result.frames, result.announced, result.missing) == (read, announced, missing)
 
 
 def test_without_a_face(aligner, film, tmp_path):

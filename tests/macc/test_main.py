@@ -42,6 +42,16 @@ def test_keras_and_tflite_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert plain["operators"]["GATHER"] == 2
 
 
+def test_counts_are_printed_where_their_file_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "absent" / "counts.json"
+    assert main(["greglref", *SMALL, "--no-tflite", "--totals", "--json", str(output)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(macc.count(small()))
+    assert str(output) in printed.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -86,6 +86,37 @@ def test_program_writes_json(files: list[Path], tmp_path: Path, capsys: Any) -> 
     assert "median" in capsys.readouterr().out
 
 
+def test_program_prints_what_it_measured_before_it_fails_to_write(
+    files: list[Path], tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "absent" / "report.json"
+    status = benchmark.main([str(files[0]), "--runs", "2", "--no-operators", "--json", str(out)])
+    assert status == 1
+    printed = capsys.readouterr()
+    assert "median" in printed.out
+    assert str(out) in printed.err
+
+
+def test_operators_that_cannot_run_alone_are_told(files: list[Path], monkeypatch: Any) -> None:
+    graph, tree = read_graph(files[0]), read_object(files[0])
+    refused = {
+        single_operator(tree, graph, op) for op in graph.operators if op.kind == "FULLY_CONNECTED"
+    }
+    run = timing._runner
+
+    def runner(content: bytes) -> Any:
+        if content in refused:
+            raise RuntimeError("not alone")
+        return run(content)
+
+    monkeypatch.setattr(timing, "_runner", runner)
+    lines = benchmark.table(benchmark.measure(files[:1], runs=1)).splitlines()
+    dense = [line for line in lines if "FULLY_CONNECTED" in line]
+    count = sum(op.kind == "FULLY_CONNECTED" for op in graph.operators)
+    assert dense == [line for line in lines if line.endswith(f"({count} not timed)")]
+    assert len(dense) == 1
+
+
 def test_program_names_a_missing_file(capsys: Any) -> None:
     assert benchmark.main(["absent.tflite"]) == 1
     assert "absent.tflite" in capsys.readouterr().err

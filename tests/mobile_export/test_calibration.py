@@ -16,7 +16,10 @@ SIZE = (16, 12)
 @pytest.mark.parametrize(
     "name",
     ["test", "testset", "ibug", "list_98pt_test", "list_98pt_test.txt", "list_98pt_test_blur.txt"]
-    + ["300W-test", "Test", "test_set", "wflw_test.npz", "helen-testset", "test_images"],
+    + ["300W-test", "Test", "test_set", "wflw_test.npz", "helen-testset", "test_images"]
+    + ["COFW_test_color", "COFW_test_color.mat", "wflw_test_98", "test1", "test68", "cofw-test68"]
+    + ["test_frames_keypoints.csv", "kbvt_lfpw_v1_test.csv", "cofw68_test_bboxes.mat", "test_gray"]
+    + ["testnames.txt", "test_annotations", "01_Indoor", "02_Outdoor"],
 )
 def test_names_of_test_splits(name: str) -> None:
     assert is_test_split(name)
@@ -27,7 +30,9 @@ def test_names_of_test_splits(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["train", "trainset", "list_98pt_rect_attr_train_test", "ibug68", "latest", "contest", "afw"]
-    + ["test_export0", "helen", "attested"],
+    + ["test_export0", "helen", "attested", "test_98points", "COFW_train_color", "indoor"]
+    + ["test_faces_overlap", "test_300w_crops0"]
+    + ["pytest-12", "test1_export", "kbvt_lfpw_v1_train.csv", "trainnames.txt"],
 )
 def test_names_that_are_no_test_splits(name: str) -> None:
     assert not is_test_split(name)
@@ -65,6 +70,21 @@ def test_wrong_sources_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="cannot be read"):
         load(tmp_path / "broken", SIZE)
+
+
+def test_folder_of_photographs_is_refused(tmp_path: Path) -> None:
+    def write(name: str, width: int, height: int) -> None:
+        picture = np.full((height, width, 3), 90, np.uint8)
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+
+    write("a", 160, 120)  # larger than the input, but of its shape
+    write("b", 170, 120)  # 6 % wider
+    write("photograph", 120, 160)
+    assert len(load(tmp_path, SIZE).images) == 3  # most are crops
+    write("photograph_2", 160, 100)
+    write("photograph_3", 300, 160)
+    with pytest.raises(ValueError, match=r"3 of 5 pictures are not, e\.g\. photograph\.png"):
+        load(tmp_path, SIZE)
 
 
 def test_arrays_are_checked() -> None:

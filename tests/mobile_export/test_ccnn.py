@@ -29,6 +29,69 @@ def test_float32_agrees_with_keras(rng, tmp_path, soft: bool, filters: str) -> N
     assert macc.count_tflite(result.path).macc == macc.count(model).macc
 
 
+def _blobs(rng, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pictures (count, size, size, 3) uint8 of one spot of each colour, and the spots."""
+    colours = np.float32([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1]])
+    landmarks = rng.uniform(0.15, 0.85, (count, len(colours), 2)).astype(np.float32)
+    axis = (np.arange(size) + 0.5) / size
+    images = 0.3 + rng.normal(0.0, 0.03, (count, size, size, 3))
+    for k, colour in enumerate(colours):
+        x, y = landmarks[:, k, 0, None, None], landmarks[:, k, 1, None, None]
+        distance = (axis[None, None, :] - x) ** 2 + (axis[None, :, None] - y) ** 2
+        share = np.exp(-distance / (2 * 0.05**2))[..., None]
+        images = images * (1 - share) + share * colour
+    return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8), landmarks
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[CCNN, np.ndarray]:
+    """A CCNN whose maps have learned peaks, as training gives them, and its eight pictures.
+
+    The maps of an untrained network are nearly flat: rounding chooses their maxima.
+    """
+    import tensorflow as tf
+
+    images, landmarks = _blobs(np.random.default_rng(0), 8, 48)
+    keras.utils.set_random_seed(0)
+    model = CCNN(5, (48, 48, 3), units=1, width=0.125, dropout=0.0)
+    training = model.training_model
+    for layer in training.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.8  # its statistics must settle within these few steps
+    inputs, maps = images.astype(np.float32), gaussian_heatmaps(landmarks, (12, 12), 1.3)
+    optimizer = keras.optimizers.Adam(3e-3)
+
+    @tf.function
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            found = training(inputs, training=True)
+            loss = tf.reduce_mean((found["refined_1"] - landmarks) ** 2)
+            for k in (0, 1):
+                loss += tf.reduce_mean((found[f"heatmap_{k}"] - maps) ** 2)
+        variables = training.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    for _ in range(160):
+        step()
+    error = np.linalg.norm((np.asarray(model(inputs, training=False)) - landmarks) * 48, axis=-1)
+    assert error.mean() < 1.0  # of cells of 4 pixels: the peaks are where the spots are
+    return model, images
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dynamic", "int8"])
+def test_rounded_weights_keep_the_peaks_of_a_fitted_model(fitted, tmp_path, kind: str) -> None:
+    model, images = fitted
+    calibration = images if kind == "int8" else None
+    result = mobile_export.export(model, kind, calibration, tmp_path / "out", images=images)
+    found = mobile_export.LiteModel(result.path)(images)
+    expected = np.asarray(model(images.astype(np.float32), training=False))
+    distance = np.linalg.norm((found - expected) * 48, axis=-1)
+    assert np.median(distance) <= 0.1
+    assert distance.mean() <= 0.5  # where two cells are alike, a peak may move by one, 4 pixels
+    assert macc.count_tflite(result.path).macc == macc.count(model).macc
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_maxima_on_the_border_are_found_by_the_runtime_too(tmp_path, soft: bool) -> None:
     import tensorflow as tf

@@ -96,9 +96,42 @@ def test_clustering(tiny: Any, data: Any, tmp_path: Any) -> None:
 def test_failure_in_the_process_is_quoted(tiny: Any, data: Any, tmp_path: Any) -> None:
     phase = Phase("tune", {"heatmaps": LossTerm("l2")}, LearningRateSpec(1e-3), epochs=1)
     wrong = Tuning(schedule=Schedule("wrong", (phase,)), batch_size=8)
-    with pytest.raises(RuntimeError, match="losses must be among the outputs"):
+    # A mistake that a user can mend, found in the process, arrives as what it is.
+    with pytest.raises(ValueError, match="^A phase's losses must be among the outputs") as caught:
         mobile_export.export(tiny, "pruned", out=tmp_path, training=data, tuning=wrong)
+    assert isinstance(caught.value.__cause__, RuntimeError)  # with the worker's own traceback
+    assert "tuning_loop.py" in str(caught.value.__cause__)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_in_the_process_stays_a_fault(
+    tiny: Any, data: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    from mobile_export import compression
+
+    monkeypatch.setattr(compression.sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="exit status 1"):
+        mobile_export.export(tiny, "pruned", out=tmp_path, training=data, tuning=tuning())
+
+
+def test_command_tells_of_a_loss_that_is_not_finite_in_one_line(
+    tiny: Any, data: Any, tmp_path: Any, monkeypatch: Any, capfd: Any
+) -> None:
+    from mobile_export import __main__ as program
+    from tfalign.cli import main
+
+    tiny.save(tmp_path / "model.keras")
+    monkeypatch.setattr(program.training_faces, "load", lambda *_: data)
+    out = tmp_path / "out"
+    code = main(
+        ["export", str(tmp_path / "model.keras"), "--kind", "pruned", "--training", "faces.npz"]
+        + ["--rate", "1e30", "--epochs", "1", "--tuning-batch", "4", "--out", str(out)]
+    )
+    error = capfd.readouterr().err
+    assert code == 2
+    assert error.startswith("error: The loss is not finite; lower the learning rate.")
+    assert error.count("\n") == 1
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize(

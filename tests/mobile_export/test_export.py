@@ -159,15 +159,51 @@ def test_errors_of_both_are_reported_where_truth_is_given(model: Any, tmp_path: 
         compare(truth, truth, images, truth)
 
 
-def test_failed_export_leaves_no_file(model: Any, pictures: Any, tmp_path: Path) -> None:
+def test_failed_export_leaves_no_file(
+    model: Any, pictures: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
     with pytest.raises(ValueError, match=r"values from 0 to"):
         mobile_export.export(model, "int8", pictures / 255.0, tmp_path / "a")
-    with pytest.raises(ValueError, match="`images`|shape|picture"):
-        mobile_export.export(
-            model, "float32", out=tmp_path / "b", images=np.zeros((1, 9, 9, 3), np.uint8)
-        )
     assert not (tmp_path / "a").exists()
+
+    def fails(*_: Any) -> None:
+        raise ValueError("no graph today")
+
+    monkeypatch.setattr(mobile_export.exporter.converter, "convert", fails)
+    with pytest.raises(ValueError, match="no graph today"):
+        mobile_export.export(model, "float32", out=tmp_path / "b")
     assert list((tmp_path / "b").iterdir()) == []
+
+
+TRUTH = np.random.default_rng(0).uniform(0.2, 0.8, (2, 12, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ({"input_dtype": "int8"}, "`input_dtype` must be one of"),
+        ({"images": np.zeros((1, 9, 9, 3), np.uint8)}, r"`images` must be \(N, 48, 48, 3\)"),
+        ({"images": np.zeros((0, 48, 48, 3), np.uint8)}, "N > 0"),
+        ({"truth": TRUTH}, "give all three. Received: images, truth only"),
+        ({"protocol": "300w_inter_ocular"}, "give all three. Received: images, protocol only"),
+        ({"images": None, "truth": TRUTH, "protocol": "300w_inter_ocular"}, "give all three"),
+        ({"truth": TRUTH[:1], "protocol": "300w_inter_ocular"}, r"`truth` must be \(2, 12, 2\)"),
+        ({"truth": TRUTH, "protocol": "300w"}, "`protocol` must be one of"),
+        ({"truth": TRUTH, "protocol": "300w_inter_ocular"}, "68"),
+    ],
+)
+def test_mistakes_are_found_before_anything_slow(
+    model: Any, tmp_path: Path, monkeypatch: Any, arguments: Any, rule: str
+) -> None:
+    def slow(*_: Any) -> None:
+        raise AssertionError("the model is tuned or converted before its arguments are checked")
+
+    monkeypatch.setattr("mobile_export.compression.fine_tune", slow)
+    monkeypatch.setattr(mobile_export.exporter.converter, "convert", slow)
+    settings = {"images": np.zeros((2, 48, 48, 3), np.uint8), **arguments}
+    with pytest.raises(ValueError, match=rule):
+        mobile_export.export(model, "pruned", out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
 
 
 def test_folder_without_permission_is_named(model: Any, tmp_path: Path) -> None:

@@ -117,7 +117,82 @@ def test_assets_replay_with_the_check_that_apps_copy(
     assert run.returncode == 1
     assert "small/int8: FAILED" in run.stdout
 
+    # A changed file is told in a line, and the other model is checked all the same.
+    with (out / "small" / "float16" / "model.tflite").open("ab") as file:
+        file.write(b"!")
+    run = subprocess.run(
+        [sys.executable, str(out / "check.py")], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert "small/float16: FAILED" in run.stdout
+    assert "is not the file that metadata.json describes" in run.stdout
+    assert "small/int8: FAILED; golden outputs within" in run.stdout
+    (out / "demo.json").write_text("{")
+    run = subprocess.run(
+        [sys.executable, str(out / "check.py")], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: the demo's files are damaged")
+    assert run.stderr.count("\n") == 1
+
 
 def test_assets_need_a_model(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No weights ship"):
         assets.write({}, None, tmp_path)
+
+
+def test_assets_that_fail_leave_the_old_ones(
+    model: Any, pictures: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "small" / "float16").mkdir(parents=True)
+    old = tmp_path / "small" / "float16" / "model.tflite"
+    old.write_bytes(b"old")
+    export = assets.export
+    kinds = []
+
+    def fails_at_int8(model: Any, kind: str, *arguments: Any) -> Any:
+        kinds.append(kind)
+        if kind == "int8":
+            raise ValueError("no integers today")
+        return export(model, kind, *arguments)
+
+    monkeypatch.setattr(assets, "export", fails_at_int8)
+    with pytest.raises(ValueError, match="no integers"):
+        assets.write({"small": model}, pictures[:8], tmp_path)
+    assert kinds == ["float16", "int8"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [old]
+    assert old.read_bytes() == b"old"
+    # Calibration is read before the first export.
+    with pytest.raises(FileNotFoundError, match="folder of face crops"):
+        assets.write({"small": model}, tmp_path / "absent", tmp_path)
+    with pytest.raises(ValueError, match="must name the models"):
+        assets.write({"small": model}, {"other": pictures}, tmp_path)
+    assert kinds == ["float16", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("models", "calibration", "message"),
+    [
+        (["a/small.keras", "b/small.keras"], ["faces"], "a folder of its own"),
+        (["300w", "b/300w.keras"], ["faces"], "a folder of its own"),
+        (["a/small.keras"], ["faces", "more"], "one path for all models"),
+        (["a/small.keras"], ["faces", "smal=more"], "at most once for each of small"),
+        (["a/small.keras"], ["small=faces", "small=more"], "at most once"),
+        (["a/small.keras", "a/other.keras"], ["small=faces"], "every model needs one"),
+        (["a/small.keras"], ["small=faces", "more"], "each must be used"),
+    ],
+)
+def test_assets_program_drops_nothing_silently(
+    models: list[str], calibration: list[str], message: str, tmp_path: Path, capsys: Any,
+    monkeypatch: Any,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(assets, "load_model", lambda name: name)
+    arguments = [*models, "--out", str(tmp_path / "out")]
+    for item in calibration:
+        arguments += ["--calibration", item]
+    assert assets.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

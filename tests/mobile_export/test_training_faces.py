@@ -13,6 +13,7 @@ from mobile_export import __main__ as program
 from mobile_export import metadata, training_faces
 from tfalign.data import readers
 from tfalign.data.pipeline import CropCache
+from tfalign.evaluation.command_line import DATASETS
 
 NAMES = ("afw/1", "helen/trainset/10_1", "helen/trainset/10_2", "helen/trainset/9_1")
 
@@ -82,15 +83,67 @@ def test_test_splits_are_refused(cache: Any, data: Path, small: Any, tmp_path: P
         training_faces.load(tmp_path / "faces.npz", small)
 
 
+# By hand, from the releases: what a model may be tuned on, and what papers measure on.
+SPLITS = {
+    "300w": (
+        ["train", "afw", "helen/trainset", "lfpw/trainset"],
+        ["common", "challenging", "full", "private", "01_Indoor", "02_Outdoor", "ibug"],
+    ),
+    "wflw": (["train"], ["test", "test/blur", "test/pose"]),
+    "cofw": (["train"], ["test", "test68"]),
+    "aflw19": (["train"], ["test", "full", "frontal", "test/frontal"]),
+    "lfpw29": (["train"], ["test"]),
+    "helen194": (["train"], ["test", "all"]),
+    "ytf": (["train", "training"], ["test"]),
+}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_only_training_splits_are_taken(dataset: str, tmp_path: Path) -> None:
+    training, test = SPLITS[dataset]
+    for split in training:  # past the check, to a folder that is not there
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            training_faces.load(tmp_path / "absent", None, dataset, [split])
+    for splits in [None, [], *([split] for split in test), *([training[0], s] for s in test)]:
+        with pytest.raises(ValueError, match="to train on|names a test split"):
+            training_faces.load(tmp_path / "absent", None, dataset, splits)
+    with pytest.raises(ValueError, match=f"among its training splits .*{training[0]}"):
+        training_faces.load(tmp_path / "absent", None, dataset)
+
+
+def test_faces_whose_names_tell_no_split(tmp_path: Path) -> None:
+    # WFLW names a face by its image, so nothing in a name keeps test faces out.
+    from types import SimpleNamespace
+
+    from tfalign import geometry
+
+    rng = np.random.default_rng(0)
+    for split, name in (("train", "0--Parade/a.png"), ("test", "0--Parade/b.png")):
+        path = tmp_path / "WFLW_images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 256, (40, 40, 3)).astype(np.uint8))
+        numbers = [*rng.uniform(10, 30, 2 * 98).round(3), 10, 10, 30, 30, *[0] * 6]
+        table = tmp_path / readers.wflw.FILES[split]
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text(f"{' '.join(map(str, numbers))} {name}\n")
+    model = SimpleNamespace(
+        crop=geometry.crop_convention("wflw"), image_size=(16, 16), num_landmarks=98
+    )
+    found = training_faces.load(tmp_path, model, "wflw", ["train"])
+    assert [str(name) for name in found.names] == ["0--Parade/a.png"]
+    with pytest.raises(ValueError, match="among its training splits train;"):
+        training_faces.load(tmp_path, model, "wflw")
+
+
 def test_wrong_sources_are_named(cache: Any, data: Path, small: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="with the data set's name"):
         training_faces.load(data, small)
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        training_faces.load(tmp_path / "absent", small, "300w")
+        training_faces.load(tmp_path / "absent", small, "300w", ["afw"])
     with pytest.raises(ValueError, match="`dataset` must be one of"):
         training_faces.load(data, small, "imagenet")
     with pytest.raises(ValueError, match="`without_last` must leave some of the 4 faces"):
-        training_faces.load(data, small, "300w", without_last=4)
+        training_faces.load(data, small, "300w", ["afw", "helen/trainset"], without_last=4)
     cache.save(tmp_path / "faces")
     with pytest.raises(ValueError, match="whose name must be given"):
         training_faces.load(tmp_path / "faces.npz", small, splits=["afw"])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -72,7 +73,7 @@ def test_metrics_are_those_of_the_written_predictions(recipe, models, data, tmp_
     assert len(metrics["settings"]["sha256"]) == 64
     assert (out / "report.html").stat().st_size > 10_000
     assert "NME" in capsys.readouterr().out
-    assert not list(out.glob("*.partial"))
+    assert not list(out.glob(".*.tmp"))
 
 
 def test_98_points_on_68_point_data_with_a_detector_and_a_baseline(recipe, models, data, tmp_path):
@@ -116,6 +117,50 @@ def test_what_users_do_wrong(recipe, models, data, tmp_path):
     with pytest.raises(FileNotFoundError):
         recipe.main([*arguments(good, data, out), "--split", "ibug"])
     assert not out.joinpath("metrics.json").exists()
+    # None of these has taken the folder: the corrected command may have it.
+    assert not out.joinpath("settings.json").exists()
+
+
+def test_a_failed_first_try_leaves_the_folder_free(recipe, models, data, tmp_path):
+    out, good = tmp_path / "out", tmp_path / "plain.keras"
+    # Not of this package, so it does not store how crops are cut.
+    plain = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(136, kernel_initializer="zeros"),
+            keras.layers.Reshape((68, 2)),
+        ]
+    )
+    plain.save(good)
+    with pytest.raises(ValueError, match="crop"):
+        recipe.main(arguments(good, data, out))
+    words = arguments(good, data, out, "--crop", "300w", "--scheme", "ibug68")
+    image = data / "helen" / "testset" / "face_2.png"
+    before = image.read_bytes()
+    image.write_bytes(b"no image")  # is found while measuring
+    with pytest.raises(ValueError, match=r"face_2\.png"):
+        recipe.main(words)
+    image.write_bytes(before)
+    assert recipe.main(words)["faces"] == 5
+    with pytest.raises(ValueError, match=r"differs in .*last: None there, 2 now"):
+        recipe.main([*words, "--last", "2"])
+
+
+def test_what_the_model_was_trained_on_is_told(recipe, models, data, tmp_path):
+    from tfalign.data.readers import w300
+
+    model = tmp_path / "model.keras"
+    model.write_bytes((models / "68.keras").read_bytes())
+    seen = w300.read(data, ["helen/testset"]).fingerprint()
+    stored = {"train_fingerprints": [seen], "test_fingerprint": "", "held_out": 0}
+    (tmp_path / "result.json").write_text(json.dumps({"faces": 5, "data": stored}))
+    found = recipe.main(arguments(model, data, tmp_path / "a"))
+    assert "These are faces that the model was trained on." in found["notes"]
+    (tmp_path / "result.json").write_text("another program's")
+    found = recipe.main(arguments(model, data, tmp_path / "b"))
+    assert found["faces"] == 5
+    assert any("is not known" in note for note in found["notes"])
 
 
 def test_an_unreadable_face_stops_or_is_left_out(recipe, models, data, tmp_path):
@@ -147,5 +192,6 @@ def test_program_tells_errors_in_one_line(repository, tmp_path):
         check=False,
         env={**os.environ, "PYTHONPATH": str(repository)},
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: A model file must exist.")

@@ -68,6 +68,64 @@ def test_table(recipe, data, tmp_path, monkeypatch, capsys) -> None:
     assert recipe.main(command)["rows"][1]["nme"] == first["nme"]
     with pytest.raises(ValueError, match="which differs in kinds"):
         recipe.main(arguments(data, path, tmp_path / "out", "float32"))
+    with monkeypatch.context() as other:
+        other.setattr(recipe, "sources_digest", lambda: "another version")
+        with pytest.raises(ValueError, match="which differs in exporter"):
+            recipe.main(command)
+    # A run that was killed while it moved the files of a kind makes that kind again.
+    (tmp_path / "out/float16/model.tflite").unlink()
+    made = []
+    monkeypatch.setattr(recipe, "_export", lambda _, kind, *rest: made.append(kind))
+    with pytest.raises(FileNotFoundError):
+        recipe.main(command)
+    assert made == ["float16"]
+
+
+@pytest.mark.slow
+def test_options_reach_the_measurement(recipe, data, tmp_path, monkeypatch, capfd) -> None:
+    path = tmp_path / "model.keras"
+    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w").save(path)
+    command = [*arguments(data, path, tmp_path / "out", "float32"), "--batch-size", "1"]
+    calls = []
+    evaluate = recipe.evaluate_model
+    monkeypatch.setattr(
+        recipe, "evaluate_model", lambda *a, **k: calls.append(k) or evaluate(*a, **k)
+    )
+    assert recipe.main([*command, "--threshold", "0.25"])["threshold"] == 0.25
+    assert [(call["threshold"], call["batch_size"], call["progress"]) for call in calls] == [
+        (0.25, 1, False),
+        (0.25, 1, False),
+    ]
+    with pytest.raises(ValueError, match="which differs in threshold"):
+        recipe.main([*command, "--threshold", "0.5"])
+
+
+def test_a_kind_that_does_not_apply_is_told_alone(recipe, data, tmp_path, monkeypatch) -> None:
+    path = tmp_path / "model.keras"
+    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w").save(path)
+
+    def refuses(*_) -> None:
+        raise ValueError("int8_full is for models without coordinates inside")
+
+    monkeypatch.setattr(recipe, "_export", refuses)
+    with pytest.raises(ValueError, match="one of --kinds must apply.*coordinates inside"):
+        recipe.main(arguments(data, path, tmp_path / "out", "int8_full"))
+
+
+def test_the_digest_follows_the_exporters_sources(recipe, tmp_path, monkeypatch) -> None:
+    import shutil
+    from pathlib import Path
+
+    import mobile_export
+
+    here = Path(mobile_export.__file__).parent
+    shutil.copytree(here, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    first = recipe.sources_digest()
+    monkeypatch.setattr(mobile_export, "__file__", str(tmp_path / "copy" / "__init__.py"))
+    assert recipe.sources_digest() == first
+    with (tmp_path / "copy" / "quantize.py").open("a") as file:
+        file.write("# a change\n")
+    assert recipe.sources_digest() != first
 
 
 def test_faces_to_train_on_must_be_named(recipe, data, tmp_path) -> None:

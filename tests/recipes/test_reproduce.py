@@ -114,6 +114,10 @@ def check_results(out: Path, content: dict) -> None:
         # The exported file is the trained model, and both show 26 faces, three batches an epoch.
         assert row["float32"]["nme"] == pytest.approx(row["trained"]["nme"], rel=1e-3)
         assert row["exported"]["float32"]["macc"] == row["macc"]
+        # The digest is of the schedule that the run has kept.
+        schedule = json.loads((out / name / "run.json").read_text())["schedule"]
+        text = json.dumps(schedule, sort_keys=True).encode()
+        assert row["schedule_sha256"] == hashlib.sha256(text).hexdigest()
         epochs = 2 if name == "gregnet" else 3  # greglref's two phases are rounded up each
         assert int(table[name]["presentations"]) == 24 * epochs
     assert float(table["greglref"]["paper NME %"]) == 3.12
@@ -157,6 +161,30 @@ def test_rows_are_of_about_one_size(program: ModuleType) -> None:
             assert counted < 10e6
         else:
             assert 45e6 < counted < 75e6, (name, counted)
+
+
+def test_a_row_that_fails_leaves_the_others_alone(
+    tiny: ModuleType, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    def make_row(name, arguments, faces, before):
+        if name == "gregnet":
+            raise FloatingPointError("the loss is not finite")
+        (arguments.out / name / "measured.json").write_text("{}")
+
+    monkeypatch.setattr(tiny, "make_row", make_row)
+    monkeypatch.setattr(tiny, "write", lambda *others: {"rows": {}})
+    words = command(faces, tmp_path / "out")
+    content = tiny.main(words)
+    assert content == {"rows": {}, "errors": ["gregnet: the loss is not finite"]}
+    assert (tmp_path / "out/greglref/measured.json").is_file()
+    assert "Traceback" in capfd.readouterr().err  # for who looks into the log
+    assert tiny.run_recipe(lambda: tiny.main(words)) == 2
+    assert "error: gregnet: the loss is not finite" in capfd.readouterr().err
+    # A user's mistake is of no row.
+    assert tiny.run_recipe(lambda: tiny.main([*words, "--seed", "1"])) == 2
+    err = capfd.readouterr().err
+    assert "Traceback" not in err
+    assert err.startswith("error: `out` must be a new folder")
 
 
 @pytest.mark.slow

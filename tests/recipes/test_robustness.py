@@ -1,11 +1,13 @@
 import importlib.util
 import json
+import sys
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from tfalign.cli import robustness as program
 from tfalign.models import GRegNet
 
 
@@ -80,6 +82,47 @@ def test_models_side_by_side_and_continued(recipe, data, models, tmp_path, monke
     assert (out / "robustness.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="differs in seed"):
         recipe.main([*arguments(data, out, first), "--seed", "1"])
+
+
+def test_what_a_table_needs_is_looked_for_before_the_sweep(
+    recipe, data, models, tmp_path, monkeypatch
+):
+    out, model = tmp_path / "out", f"one={models / 'a.keras'}"
+    words = arguments(data, out, model)
+    sweeps = []
+    monkeypatch.setattr(program, "box_sweep", lambda *a, **o: sweeps.append(a))
+    monkeypatch.setitem(sys.modules, "dlib", None)  # as if it were not installed
+    with pytest.raises(ImportError, match="dlib"):
+        recipe.main([*words, "--sources", "dlib"])
+    with pytest.raises(ValueError, match="gives no box for"):
+        recipe.main([*words, "--sources", "landmarks", "file"])
+    with pytest.raises(ValueError, match="gives no box for"):
+        recipe.main([*words, "--box", "file"])
+    with pytest.raises(ValueError, match="presets"):
+        recipe.main(arguments(data, out, model, "two=no_preset"))
+    assert sweeps == []
+    assert not (out / "settings.json").exists()
+
+
+def test_a_late_error_keeps_the_sweep(recipe, data, models, tmp_path, monkeypatch):
+    out, model = tmp_path / "out", f"one={models / 'a.keras'}"
+    compare = program.box_comparison
+
+    def failing(*others, **options):
+        raise ValueError("late")
+
+    monkeypatch.setattr(program, "box_comparison", failing)
+    with pytest.raises(ValueError, match="late"):
+        recipe.main(arguments(data, out, model))
+    assert not (out / "robustness.csv").exists()
+    monkeypatch.setattr(program, "box_comparison", compare)
+    monkeypatch.setattr(program, "box_sweep", failing)  # is not asked again
+    recipe.main(arguments(data, out, model))
+    continued = pd.read_csv(out / "robustness.csv")
+    monkeypatch.undo()
+    recipe.main(arguments(data, tmp_path / "whole", model))
+    pd.testing.assert_frame_equal(continued, pd.read_csv(tmp_path / "whole" / "robustness.csv"))
+    assert len(list((out / "models").iterdir())) == 1
 
 
 def test_row_names_must_differ(recipe, data, models, tmp_path):

@@ -35,7 +35,7 @@ def test_published_numbers() -> None:
 
 def test_penalties_reach_the_callback() -> None:
     penalties = dssd.Penalties(0.1, 0.2, 0.3, every=4, steps=6, batches=7, delay=2)
-    schedule = dssd.cpu_budget(4, ("detectors_1", "detectors_2"), 100, 1e-3, penalties)
+    schedule = dssd.cpu_budget(4, ("detectors_1", "detectors_2"), 100, 1e-3, penalties, coarse=1)
     (update,) = schedule.phases[-1].callbacks
     assert update.arguments == {
         "weights": {
@@ -50,6 +50,14 @@ def test_penalties_reach_the_callback() -> None:
         "batches": 7,
         "delay": 2,
     }
+
+
+def test_penalties_count_as_often_as_stages_share_detectors() -> None:
+    penalties = dssd.Penalties(0.1, 0.2, 0.3)
+    schedule = dssd.cpu_budget(6, ("detectors",), 100, 1e-3, penalties, coarse=2)
+    arguments = schedule.phases[-1].callbacks[0].arguments
+    assert arguments["weights"] == pytest.approx({"detectors/basis": 0.3, "detectors/codes": 0.6})
+    assert arguments["ridge"] == pytest.approx({"detectors/basis": 0.9})
 
 
 def test_coarse_stages_learn_before_p_and_c_start() -> None:

@@ -6,9 +6,11 @@
     tfalign align photo.jpg --box 120 80 260 250 --json    # a box of your own; JSON on the terminal
 
 OUT receives NAME_aligned.jpg for each photograph, and landmarks.json and landmarks.csv for all of
-them; for each clip NAME_aligned.mp4, .json and .csv. Coordinates are pixels of the upright
-picture, pixel centres at i + 0.5. No face is no error. A picture that cannot be read is told and
-left out, and the exit code is 2. After Ctrl-C, what was found so far is written.
+them; for each clip NAME_aligned.mp4, .json and .csv. With --pts a photograph's face is NAME.pts,
+several are NAME_1.pts, NAME_2.pts, … Coordinates are pixels of the upright picture, pixel centres
+at i + 0.5. No face is no error. A picture that cannot be read is told and left out, a clip that
+ends early is told, and the exit code is 2. After Ctrl-C, the numbers found so far are written; the
+film of a clip is not.
 
 The model is a preset that ships with the package, a .keras file, or a .tflite file with the
 metadata.json of its export beside it.
@@ -70,9 +72,10 @@ def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
     parser.add_argument(
         "--min-quality",
         type=float,
-        default=0.2,
         metavar="SHARE",
-        help="detections of less quality are taken for no face (default: 0.2)",
+        help="detections of less quality are taken for no face, and a face that is followed "
+        "through a clip is lost (default: 0.2 in photographs, 0.5 in clips; the quality of a "
+        "coarser model is lower)",
     )
     parser.add_argument("--pts", action="store_true", help="also write a .pts file for each face")
     parser.add_argument("--no-overlay", action="store_true", help="numbers only, no pictures")
@@ -101,7 +104,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.model,
         detector=None if arguments.box else "haar",
         passes=arguments.passes,
-        min_quality=arguments.min_quality,
+        **_min_quality(arguments),
         max_pixels=arguments.max_pixels,
     )
     # Names under OUT are made of the inputs' stems alone, so that no input leads out of it.
@@ -115,7 +118,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for path, stem in named:
         if _is_clip(path):
             try:
-                result["clips"].append(_align_clip(path, stem, aligner, arguments))
+                result["clips"].append(_align_clip(path, stem, aligner, arguments, errors))
             except (ValueError, OSError) as error:
                 errors.append(one_line(error))
     return result
@@ -136,6 +139,12 @@ def _expanded(inputs: Sequence[Path]) -> list[Path]:
     return paths
 
 
+def _min_quality(arguments: argparse.Namespace) -> dict[str, float]:
+    """Returns the option as a keyword; nothing, for each function's own value, if not given."""
+    given = arguments.min_quality
+    return {} if given is None else {"min_quality": given}
+
+
 def _is_clip(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
@@ -148,8 +157,7 @@ def _align_photographs(
 ) -> dict[str, Any]:
     """Aligns photographs; what cannot be read goes to ``errors``."""
     out: Path = arguments.out
-    found: list[Face] = []
-    sources: list[str] = []
+    done: list[tuple[str, str, list[Face]]] = []  # one entry each, which Ctrl-C cannot split
     try:
         for path, stem in tqdm(named, unit="image", disable=arguments.quiet or len(named) < 2):
             try:
@@ -157,33 +165,45 @@ def _align_photographs(
             except (ValueError, OSError) as error:
                 errors.append(one_line(error))
                 continue
-            faces = [
-                replace(face, image=len(sources), source=str(path))
-                for face in aligner.align(image, boxes=arguments.box)
-            ]
+            aligned = aligner.align(image, boxes=arguments.box)
+            faces = [replace(face, image=len(done), source=str(path)) for face in aligned]
             if not arguments.no_overlay:
-                write_image(out / f"{stem}_aligned.jpg", draw_faces(image, faces))
-            if arguments.pts:
-                for number, face in enumerate(faces):
-                    face.write_pts(out / f"{stem}_{number}.pts")
-            found += faces
-            sources.append(str(path))
-            tqdm.write(f"{path}: {_counted(len(faces))}", file=sys.stdout)
+                try:
+                    write_image(out / f"{stem}_aligned.jpg", draw_faces(image, faces))
+                except ValueError as error:  # too large for JPEG: the numbers are kept
+                    errors.append(one_line(error))
+            done.append((str(path), stem, faces))
+            counts = f"{_counted(len(faces))}{_left_out(sum(aligned.left_out))}"
+            tqdm.write(f"{path}: {counts}", file=sys.stdout)
     finally:
         # After Ctrl-C, too.
-        everything = Faces(found, sources, aligner.num_landmarks)
-        if sources:
+        found = [face for _, _, faces in done for face in faces]
+        everything = Faces(found, [source for source, _, _ in done], aligner.num_landmarks)
+        if done:
             everything.write_json(out / "landmarks.json")
             everything.write_csv(out / "landmarks.csv")
+            if arguments.pts:
+                everything.write_pts(out, [stem for _, stem, _ in done])
     return everything.to_dict()
 
 
 def _align_clip(
-    path: Path, stem: str, aligner: Aligner, arguments: argparse.Namespace
+    path: Path,
+    stem: str,
+    aligner: Aligner,
+    arguments: argparse.Namespace,
+    errors: list[str],
 ) -> dict[str, Any]:
-    """Aligns a clip; after Ctrl-C the numbers of the frames so far are written, too."""
+    """Aligns a clip; after Ctrl-C the numbers of the frames so far are written, too.
+
+    Frames that the file announces and does not have go to ``errors``.
+    """
     out: Path = arguments.out
-    tracker = aligner.track(detect_every=arguments.detect_every, smooth=not arguments.no_smooth)
+    tracker = aligner.track(
+        detect_every=arguments.detect_every,
+        smooth=not arguments.no_smooth,
+        **_min_quality(arguments),
+    )
     found: list[Face] = []
     frames = 0
 
@@ -206,8 +226,21 @@ def _align_clip(
         if frames:
             everything.write_json(out / f"{stem}_aligned.json")
             everything.write_csv(out / f"{stem}_aligned.csv")
-    print(f"{path}: {frames} frames, {len({face.track for face in found})} faces tracked")
+    tracks = len({face.track for face in found})
+    print(f"{path}: {frames} frames, {tracks} faces tracked{_left_out(tracker.left_out)}")
+    if result.missing:
+        errors.append(
+            f"{path} is damaged or cut off: {frames} of {result.announced} announced frames could "
+            "be read"
+        )
     return {"source": str(path), "fps": result.fps, **everything.to_dict()}
+
+
+def _left_out(detections: int) -> str:
+    if not detections:
+        return ""
+    plural = "" if detections == 1 else "s"
+    return f"; {detections} detection{plural} left out for low quality (--min-quality)"
 
 
 def _counted(faces: int) -> str:

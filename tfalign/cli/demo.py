@@ -33,7 +33,9 @@ from tfalign.cli import train_wflw
 from tfalign.cli.demo_report import Row, demo_report, demo_table, overlay, paper_row
 from tfalign.data import readers
 from tfalign.evaluation import evaluate_model, output, plots
+from tfalign.files import write_whole
 from tfalign.models.saved import load_model
+from tfalign.version import __version__
 
 KINDS = ("float32", "int8")
 _EXPORTED = "exported.json"
@@ -94,7 +96,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     rows += paper_row(arguments.model)
 
     picture = plots.image_bytes(overlay(faces, evaluations["int8"]), ".jpg")
-    output.write_file(out / "faces.jpg", picture)
+    write_whole(out / "faces.jpg", picture)
     result = {
         "passed": passed,
         "faces": summary["split"],
@@ -105,7 +107,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "picture": str(out / "faces.jpg"),
     }
     page = demo_report(rows, evaluations, picture, (out / "history.png").read_bytes(), result)
-    output.write_file(out / "demo.html", page)
+    write_whole(out / "demo.html", page)
     output.write_json(out / "demo.json", result)
     print(f"\n{demo_table(rows)}\n")
     print(f"measured on {summary['split']} ({len(faces)}); latency: one thread, median")
@@ -124,17 +126,22 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _exported(model: Any, kind: str, out: Path) -> Any:
-    """Exports one kind, or keeps what an earlier call exported of the same weights; checks it."""
+    """Exports one kind, or keeps what an earlier call exported of the same run; checks it."""
     folder = out / kind
     record = folder / _EXPORTED
-    weights = _fingerprint(model)
+    # Another version may export the same weights otherwise; the schedule tells how they came about.
+    wanted = {
+        "weights": _fingerprint(model),
+        "schedule": json.loads((out / "run.json").read_text(encoding="utf-8"))["schedule"],
+        "tfalign": __version__,
+    }
     known = record.is_file() and json.loads(record.read_text(encoding="utf-8"))
-    if known != {"weights": weights}:
+    if known != wanted:
         # Of training faces; their file names in the cache say so, and an export checks them.
         calibration = out / "calibration.npz" if kind != "float32" else None
         print(f"exporting {kind}", flush=True)
         export(model, kind, calibration, folder)
-        output.write_json(record, {"weights": weights})
+        output.write_json(record, wanted)
     return check(folder)
 
 

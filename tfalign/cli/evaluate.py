@@ -19,9 +19,11 @@ The same command may be repeated; another one needs another folder.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tfalign.data.readers import Reader
 from tfalign.evaluation import (
     command_line,
     evaluate_model,
@@ -29,7 +31,7 @@ from tfalign.evaluation import (
     output,
     shapes_in_crops,
 )
-from tfalign.inference.predictor import load_predictor
+from tfalign.inference.predictor import Predictor, load_predictor
 
 
 def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
@@ -81,10 +83,25 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "mean_shape": arguments.mean_shape,
         "data_fingerprint": fingerprint,
     }
-    output.claim_folder(arguments.out, settings)
+    # What can be wrong with a command is found out before it claims its folder.
+    command_line.check_boxes(reader, [arguments.box])
+    notes = command_line.training_notes(arguments.model, fingerprint)
     predictor = load_predictor(
         arguments.model, arguments.crop, arguments.scheme, arguments.batch_size
     )
+    with command_line.claimed_folder(arguments.out, settings):
+        return _measure(arguments, predictor, reader, protocol, settings, notes)
+
+
+def _measure(
+    arguments: argparse.Namespace,
+    predictor: Predictor,
+    reader: Reader,
+    protocol: str,
+    settings: Mapping[str, Any],
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """Measures and writes everything into the claimed folder."""
     common: dict[str, Any] = {
         "threshold": arguments.threshold,
         "box": arguments.box,
@@ -109,7 +126,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         worst=arguments.worst,
         **common,
     )
-    notes = command_line.training_notes(arguments.model, fingerprint)
     if len(evaluation.names) < len(reader):
         notes += (reader.report.table(),)
     evaluation = replace(evaluation, remarks=notes)

@@ -7,9 +7,12 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, NoReturn
 
 from tfalign.version import __version__
@@ -80,22 +83,61 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     # TensorFlow's notes on processors and drivers help nobody here. A user's value wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    show_traceback = "--traceback" in words
+    return _guarded(lambda: _command(words), show_traceback="--traceback" in words)
+
+
+def run_recipe(recipe: Callable[[], Mapping[str, Any]]) -> int:
+    """Runs a recipe's ``main`` as ``main`` here runs a command.
+
+    Args:
+        recipe: Does the work and returns its result as plain data, see ``tfalign.cli``.
+
+    Returns:
+        The exit code, see ``tfalign --help``.
+    """
+    return _guarded(lambda: _exit_code(recipe()), show_traceback=False)
+
+
+def _guarded(work: Callable[[], int], show_traceback: bool) -> int:
+    """Returns the work's exit code, or the one of the mistake or Ctrl-C that ended it."""
+    with _noticed_interrupts() as interrupts:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            pass
+        except Exception as error:
+            # TensorFlow's compiled code may turn Ctrl-C into any other error, for instance that an
+            # attribute is missing which Python was about to look up.
+            if show_traceback or not (interrupts or isinstance(error, _MISTAKES)):
+                raise
+            if not interrupts:
+                print(f"error: {one_line(error)}", file=sys.stderr)
+                return WRONG
+    print("\ninterrupted: what was finished is kept", file=sys.stderr)
+    return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _noticed_interrupts() -> Iterator[list[int]]:
+    """Lists the signals of Ctrl-C that come while the block runs; they still interrupt it."""
+    noticed: list[int] = []
+    usual = signal.getsignal(signal.SIGINT)
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        noticed.append(number)
+        signal.default_int_handler(number, frame)
+
+    # Another handler, or that the signal is ignored, is somebody's choice; threads may not choose.
+    ours = usual is signal.default_int_handler and (
+        threading.current_thread() is threading.main_thread()
+    )
+    if ours:
+        signal.signal(signal.SIGINT, notice)
     try:
-        name = _command_name(words)
-        if name is None:
-            group = {key: value for key, value in COMMANDS.items() if key.startswith(words[0])}
-            print(_overview(group), end="")
-            return DONE
-        return _run(name, words[len(name.split()) :])
-    except _MISTAKES as error:
-        if show_traceback:
-            raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        print("\ninterrupted: what was finished is kept", file=sys.stderr)
-        return INTERRUPTED
+        yield noticed
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, usual)
 
 
 def one_line(error: BaseException) -> str:
@@ -122,6 +164,16 @@ def _command_name(words: Sequence[str]) -> str | None:
     raise ValueError(f"The command must be one of: {known}. Received: {received!r}")
 
 
+def _command(words: Sequence[str]) -> int:
+    """Runs the subcommand that the words name."""
+    name = _command_name(words)
+    if name is None:
+        group = {key: value for key, value in COMMANDS.items() if key.startswith(words[0])}
+        print(_overview(group), end="")
+        return DONE
+    return _run(name, words[len(name.split()) :])
+
+
 def _run(name: str, words: Sequence[str]) -> int:
     if {"-h", "--help"} & set(words) and "keras" not in sys.modules:
         # The options come from rooms that import Keras. Its smallest back end is enough to read
@@ -143,6 +195,11 @@ def _run(name: str, words: Sequence[str]) -> int:
         with contextlib.redirect_stdout(sys.stderr):
             result = module.run(arguments)
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+    return _exit_code(result)
+
+
+def _exit_code(result: Mapping[str, Any]) -> int:
+    """Tells the errors of a result and returns its exit code."""
     for message in result.get("errors", ()):
         print(f"error: {message}", file=sys.stderr)
     if result.get("errors"):

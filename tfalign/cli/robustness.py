@@ -12,8 +12,8 @@ grows by a fraction, its centre moves by a fraction of the size in a random dire
 turns by degrees of random sign; the directions come from --seed and are the same for every model.
 
 OUT/robustness.csv and metrics.json hold fractions; OUT/report.html shows them beside the paper's
-tables (per cent). A model is measured once: a killed or extended run continues with the models that
-are missing.
+tables (per cent). A model is measured once: a killed or extended run continues with the models, and
+with the table of a model, that are missing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,6 +40,7 @@ from tfalign.evaluation import (
 from tfalign.evaluation import published_robustness as paper
 from tfalign.evaluation.boxes import BoxSource
 from tfalign.evaluation.report import robustness_report
+from tfalign.files import write_whole
 from tfalign.inference.dlib_detector import DlibDetector
 from tfalign.inference.predictor import load_predictor
 
@@ -90,6 +92,17 @@ def named(spec: str) -> tuple[str, str]:
     return (name, model) if separator else (spec, spec)
 
 
+def _part(out: Path, name: str, identity: Mapping[str, Any]) -> Path:
+    """Returns the file that a model's rows are kept in."""
+    digest = hashlib.sha256(json.dumps([name, identity]).encode()).hexdigest()
+    return out / "models" / f"{digest[:16]}.json"
+
+
+def _rows(part: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(part.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures and reports; returns the content of ``metrics.json``."""
     models = dict(named(spec) for spec in arguments.model)
@@ -104,6 +117,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         *(Perturbation("translation", amount) for amount in arguments.translations),
         *(Perturbation("rotation", amount) for amount in arguments.rotations),
     ]
+    # What can be wrong with a command is found out before it claims its folder and measures.
+    command_line.check_boxes(reader, [arguments.box, *arguments.sources])
+    sources = {s: DlibDetector() if s == "dlib" else s for s in arguments.sources}
+    parts = {name: _part(arguments.out, name, identities[name]) for name in models}
+    predictors = {
+        name: load_predictor(model, batch_size=arguments.batch_size)
+        for name, model in models.items()
+        if not parts[name].is_file()
+    }
     settings = {
         "dataset": arguments.dataset,
         "split": arguments.split,
@@ -116,42 +138,43 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "data_fingerprint": reader.fingerprint(),
     }
-    output.claim_folder(arguments.out, settings)
-    parts = arguments.out / "models"
-    parts.mkdir(exist_ok=True)
-    frames = []
-    for name, model in models.items():
-        digest = hashlib.sha256(json.dumps([name, identities[name]]).encode()).hexdigest()
-        part = parts / f"{digest[:16]}.json"
-        if not part.is_file():
-            predictor = load_predictor(model, batch_size=arguments.batch_size)
-            shared: dict[str, Any] = {
-                "threshold": arguments.threshold,
-                "batch_size": arguments.batch_size,
-                "progress": not arguments.quiet,
-            }
-            swept = box_sweep(
-                {name: predictor},
-                reader,
-                protocol,
-                perturbations,
-                box=arguments.box,
-                seed=arguments.seed,
-                **shared,
-            )
-            rows = swept.to_dict()["rows"]
-            if arguments.sources:
-                sources = {s: DlibDetector() if s == "dlib" else s for s in arguments.sources}
-                compared = box_comparison({name: predictor}, reader, protocol, sources, **shared)
+    shared: dict[str, Any] = {
+        "threshold": arguments.threshold,
+        "batch_size": arguments.batch_size,
+        "progress": not arguments.quiet,
+    }
+    with command_line.claimed_folder(arguments.out, settings):
+        (arguments.out / "models").mkdir(exist_ok=True)
+        for name, predictor in predictors.items():
+            model = {name: predictor}
+            # Kept by itself: the boxes of the other table may still fail, at any face.
+            half = parts[name].with_suffix(".sweep.json")
+            if half.is_file():
+                rows = _rows(half)
+            else:
+                swept = box_sweep(
+                    model,
+                    reader,
+                    protocol,
+                    perturbations,
+                    box=arguments.box,
+                    seed=arguments.seed,
+                    **shared,
+                )
+                rows = swept.to_dict()["rows"]
+                output.write_json(half, {"identity": identities[name], "rows": rows})
+            if sources:
+                compared = box_comparison(model, reader, protocol, sources, **shared)
                 rows += compared.to_dict()["rows"]
-            output.write_json(part, {"identity": identities[name], "rows": rows})
-        frames.append(pd.DataFrame(json.loads(part.read_text(encoding="utf-8"))["rows"]))
+            output.write_json(parts[name], {"identity": identities[name], "rows": rows})
+            half.unlink()
+    frames = [pd.DataFrame(_rows(part)) for part in parts.values()]
     result = Robustness(protocol, pd.concat(frames, ignore_index=True))
-    output.write_file(arguments.out / "robustness.csv", result.frame.to_csv(index=False))
+    write_whole(arguments.out / "robustness.csv", result.frame.to_csv(index=False))
     if len(perturbations) > 1:
         picture = plots.png_bytes(plots.robustness_plot(result))
-        output.write_file(arguments.out / "robustness.png", picture)
-    output.write_file(arguments.out / "report.html", robustness_report([result], settings))
+        write_whole(arguments.out / "robustness.png", picture)
+    write_whole(arguments.out / "report.html", robustness_report([result], settings))
     metrics = {
         **result.to_dict(),
         "growth": result.growth().to_dict(orient="records"),

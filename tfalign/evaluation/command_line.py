@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from typing import Any, get_args
 from tfalign.data import readers
 from tfalign.data.readers import Reader
 from tfalign.evaluation.boxes import BoxSource
-from tfalign.evaluation.output import file_digest
+from tfalign.evaluation.output import claim_folder, file_digest
 from tfalign.evaluation.protocols import PROTOCOLS
 
 
@@ -140,7 +141,10 @@ def read_data(arguments: argparse.Namespace) -> Reader:
             f"--data must be the folder of {arguments.dataset}. Received: {str(arguments.data)!r}"
         )
     policy = "skip" if arguments.skip_bad else "raise"
-    reader = dataset.read(arguments.data, arguments.split, on_error=policy)
+    # Measured on "official boxes", a model is measured on those of 300-W's detector (TSR's "OD");
+    # the tight boxes that stand beside them are the landmarks' own.
+    official = {"box": "detector"} if arguments.dataset == "300w" else {}
+    reader = dataset.read(arguments.data, arguments.split, on_error=policy, **official)
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
             raise ValueError(
@@ -170,6 +174,51 @@ def protocol_name(arguments: argparse.Namespace, reader: Reader) -> str:
     return str(arguments.protocol)
 
 
+def check_boxes(reader: Reader, sources: Sequence[str]) -> None:
+    """Checks, before anything is measured, that the data set has the boxes that are asked for.
+
+    Args:
+        reader: The faces.
+        sources: Values of ``--box`` or ``--sources``.
+
+    Raises:
+        ValueError: If ``"file"`` is among them and a face has no box in the data set's files.
+    """
+    without = [record.name for record in reader.records if record.box_source != "file"]
+    if "file" in sources and without:
+        raise ValueError(
+            f"The data set gives no box for {without[0]!r} ({len(without)} of {len(reader)} faces "
+            "have none), so boxes of the source 'file' cannot be used; use 'landmarks' or "
+            f"'detector'. Received: {', '.join(sources)}"
+        )
+
+
+@contextmanager
+def claimed_folder(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Claims a folder as ``output.claim_folder`` does, and gives it back where nothing came of it.
+
+    If the block fails before it has left a file in a folder that was free, ``settings.json`` is
+    removed again: a corrected command would otherwise be told that the folder belongs to the wrong
+    one.
+
+    Args:
+        out: The folder.
+        settings: What decides the result.
+
+    Raises:
+        ValueError: If the folder holds results of other settings.
+    """
+    record = out / "settings.json"
+    was_free = not record.is_file()
+    claim_folder(out, settings)
+    try:
+        yield
+    except BaseException:  # Ctrl-C, too
+        if was_free and not any(path.is_file() and path != record for path in out.rglob("*")):
+            record.unlink()
+        raise
+
+
 def model_identity(spec: str) -> dict[str, Any]:
     """Returns what tells a model from another: its name and, for a file, the SHA-256.
 
@@ -185,17 +234,38 @@ def model_identity(spec: str) -> dict[str, Any]:
 def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
     """Returns warnings if a model's ``result.json`` says that it has seen these faces.
 
+    The file is looked for beside the model, where training leaves it. Its fingerprints are of whole
+    readers: a part of the training faces, or the same faces read together with others, has another
+    fingerprint and is not recognised. No warning is therefore no proof.
+
     Args:
-        spec: The model's path.
+        spec: The model's path, or the name of a preset, which has no such file.
         fingerprint: ``reader.fingerprint()`` of the faces to be evaluated.
     """
-    record = Path(spec).with_name("result.json")
-    if not record.is_file():
+    path = Path(spec)
+    record = path.with_name("result.json")
+    # A preset's name is no path: what lies in the current folder says nothing about it.
+    if path.suffix not in (".keras", ".tflite") or not record.is_file():
         return ()
-    data = json.loads(record.read_text(encoding="utf-8")).get("data", {})
-    seen = {
-        "train_fingerprint": "These are the faces that the model was trained on.",
-        "validation_fingerprint": "These are the faces that the model's training watched: its "
-        "checkpoint was chosen on them, so this is a hold-out figure and no test figure.",
-    }
-    return tuple(text for key, text in seen.items() if data.get(key) == fingerprint)
+    try:
+        result = json.loads(record.read_text(encoding="utf-8"))
+        data = result["data"]
+        trained, tested = list(data["train_fingerprints"]), data["test_fingerprint"]
+        watched = data["held_out"] == result["faces"]
+    except (ValueError, KeyError, TypeError):
+        # Another program's: no reason to measure nothing, but none to be silent either.
+        return (
+            f"{record} was not written by a training of this package: whether these faces were "
+            "trained on is not known.",
+        )
+    if fingerprint in trained:
+        return ("These are faces that the model was trained on.",)
+    # Where a set has no test faces of its own, training holds some out, watches them after each
+    # epoch and measures on them. The record has no fingerprint of the watched ones, but as many.
+    if fingerprint == tested and watched:
+        return (
+            "These are the faces that the model's own training measured on, and it watched as many "
+            "after each epoch: if they were the same, this is a hold-out figure and no test "
+            "figure.",
+        )
+    return ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -20,23 +19,16 @@ from tfalign.evaluation.comparison import Contender, comparison_frame
 from tfalign.evaluation.evaluation import Evaluation
 from tfalign.evaluation.report import comparison_report, evaluation_report
 from tfalign.evaluation.robustness import Robustness
-
-
-def write_file(path: Path, content: bytes | str) -> None:
-    """Writes a file under a temporary name and renames it: a killed program leaves no half file."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+from tfalign.files import write_whole
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes plain data as JSON, see ``write_file``.
+    """Writes plain data as JSON, see ``write_whole``.
 
     Raises:
         ValueError: If a number is NaN or infinite, which JSON does not have.
     """
-    write_file(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_whole(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
@@ -106,11 +98,11 @@ def write_evaluation(
     """
     score = evaluation.score
     curves = {name: score.subset(mask) for name, mask in evaluation.subsets.items()}
-    write_file(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
+    write_whole(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
     if evaluation.worst:
         picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
-        write_file(out / "worst.png", plots.image_bytes(picture))
-    write_file(out / "faces.csv", evaluation.face_frame().to_csv(index=False))
+        write_whole(out / "worst.png", plots.image_bytes(picture))
+    write_whole(out / "faces.csv", evaluation.face_frame().to_csv(index=False))
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -118,9 +110,9 @@ def write_evaluation(
         predicted=evaluation.predicted,
         truth=evaluation.truth,
     )
-    write_file(out / "predictions.npz", buffer.getvalue())
+    write_whole(out / "predictions.npz", buffer.getvalue())
     report = evaluation_report(evaluation, settings, robustness, baseline)
-    write_file(out / "report.html", report)
+    write_whole(out / "report.html", report)
     metrics = {**evaluation.to_dict(), "settings": dict(settings), "versions": versions()}
     if baseline is not None:
         metrics["baseline"] = {"model": baseline.model_name, **baseline.score.to_dict()}
@@ -145,8 +137,8 @@ def write_comparison(
         content: Of ``results.json``; its ``"settings"`` and ``"versions"`` end the report.
     """
     curves = {contender.name: contender.score for contender in contenders}
-    write_file(out / "table.csv", comparison_frame(contenders).to_csv(index_label="model"))
-    write_file(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
+    write_whole(out / "table.csv", comparison_frame(contenders).to_csv(index_label="model"))
+    write_whole(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
     settings = {**content["settings"], **content["versions"]}
-    write_file(out / "report.html", comparison_report(contenders, title, notes, settings))
+    write_whole(out / "report.html", comparison_report(contenders, title, notes, settings))
     write_json(out / "results.json", content)

@@ -58,7 +58,9 @@ class Aligner:
             mode: it runs no code of its own.
         detector: ``"haar"`` (frontal faces, see ``HaarDetector``); a callable from an RGB image
             (H, W, 3) uint8 to (faces, 4) boxes in pixels, each an estimate of the landmarks' tight
-            box; or None, where boxes are always given.
+            box; an array (faces, 4) of such boxes, for images that have their faces in the same
+            places (they count as detected: of little quality, they are left out); or None, where
+            boxes are always given.
         passes: How often crops are cut, at least 1.
         min_quality: Detections of less quality are taken for no face and left out. Given boxes
             are always answered.
@@ -81,7 +83,7 @@ class Aligner:
     def __init__(
         self,
         model: str | Path | keras.Model | Backend = "300w",
-        detector: str | Detector | None = "haar",
+        detector: str | Detector | NDArray[Any] | None = "haar",
         passes: int = 2,
         min_quality: float = 0.2,
         batch_size: int = 32,
@@ -121,7 +123,8 @@ class Aligner:
         Returns:
             The faces of all images in one flat sequence, in the images' order; ``face.image`` is
             the number of a face's image, and ``faces.by_image()`` groups them. Empty where no face
-            was found, which is no error.
+            was found, which is no error; ``faces.left_out`` tells how many detections in each image
+            were taken for no face.
 
         Raises:
             FileNotFoundError: If a path does not exist.
@@ -130,6 +133,7 @@ class Aligner:
         """
         sources, given = _listed(images, boxes)
         faces: list[Face] = []
+        left_out = [0] * len(sources)
         waiting: list[_Job] = []
         for number, (source, image_boxes) in enumerate(zip(sources, given, strict=True)):
             image = self.read(source)
@@ -140,10 +144,11 @@ class Aligner:
             # The last pass looks twice at every face. Few large images wait, or many small ones.
             full = 2 * sum(len(job.boxes) for job in waiting) >= self.looker.batch_size
             if full or sum(job.image.size for job in waiting) > _MOST_BYTES:
-                faces += self._finish(waiting)
+                faces += self._finish(waiting, left_out)
                 waiting = []
-        faces += self._finish(waiting)
-        return Faces(faces, [_path(source) for source in sources], self.num_landmarks)
+        faces += self._finish(waiting, left_out)
+        names = [_path(source) for source in sources]
+        return Faces(faces, names, self.num_landmarks, left_out=left_out)
 
     def detect(self, image: ImageLike) -> NDArray[np.float32]:
         """Returns the detector's boxes (faces, 4) in image pixels.
@@ -198,8 +203,13 @@ class Aligner:
             return self.detect(image)
         return check_detections(np.atleast_2d(boxes))
 
-    def _finish(self, jobs: Sequence[_Job]) -> Iterator[Face]:
-        """Aligns the boxes of several images in common batches."""
+    def _finish(self, jobs: Sequence[_Job], left_out: list[int]) -> Iterator[Face]:
+        """Aligns the boxes of several images in common batches.
+
+        Args:
+            jobs: The images.
+            left_out: Of every image of the call; receives how many detections are left out.
+        """
         images = [job.image for job in jobs for _ in job.boxes]
         boxes = [box for job in jobs for box in job.boxes]
         stages, apart = self.shapes(images, boxes)
@@ -213,6 +223,7 @@ class Aligner:
                 tight = np.asarray(geometry.box_from_landmarks(stages[indices, -1]))
                 best = indices[distinct(tight, quality[indices])]
                 indices = best[quality[best] >= self.min_quality]
+                left_out[job.number] = len(best) - len(indices)
             for index in indices:
                 yield Face(
                     landmarks=stages[index, -1],

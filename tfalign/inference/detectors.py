@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -73,23 +73,33 @@ class HaarDetector:
         return np.asarray(geometry.pad_box(boxes, self.PADDING), np.float32)
 
 
-def resolve_detector(detector: str | Detector | None) -> Detector | None:
-    """Returns a detector from its name, a callable or None.
+def resolve_detector(detector: Any) -> Detector | None:
+    """Returns a detector from its name, a callable, boxes or None.
+
+    Args:
+        detector: ``"haar"``; a ``Detector``; an array (faces, 4) of boxes in image pixels, which
+            are then found in every image; or None.
 
     Raises:
         ValueError: If it is none of these.
     """
     if detector is None or callable(detector):
-        return detector
-    if detector == "haar":
+        # A class or function of the user's; what it returns is checked where it is called.
+        return cast("Detector | None", detector)
+    if isinstance(detector, str) and detector == "haar":
         # Few agreeing raw detections: what is no face fails by its quality afterwards. On 60 names
         # of AFW and 60 of Helen's training part, not held out, 113 faces were aligned and 12
         # others remained, most of them faces that have no annotation; with 3, 106 and 10.
         return HaarDetector(neighbors=1)
-    raise ValueError(
-        "`detector` must be 'haar', a callable from an RGB image (H, W, 3) to (faces, 4) boxes, or "
-        f"None. Received: detector={detector!r}"
-    )
+    try:
+        boxes = check_detections(detector)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`detector` must be 'haar', a callable from an RGB image (H, W, 3) to (faces, 4) "
+            "boxes, an array (faces, 4) of boxes x0, y0, x1, y1 with x1 > x0 and y1 > y0, or None. "
+            f"Received: detector={detector!r}"
+        ) from error
+    return lambda image: boxes.copy()
 
 
 def check_detections(boxes: Any) -> NDArray[np.float32]:

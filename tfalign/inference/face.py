@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfalign import geometry, markup
-from tfalign.inference.images import write_whole
+from tfalign.files import write_whole
 
 
 @dataclass(frozen=True, eq=False)

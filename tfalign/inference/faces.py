@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from tfalign.files import write_whole
 from tfalign.inference.face import Face
-from tfalign.inference.images import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,11 @@ class Faces(Sequence[Face]):
         sources: One path, or None, per image that was looked at, with or without a face.
         num_landmarks: n, so that ``landmarks`` has its shape where there is no face.
         first: Number of the first image, so that one frame of a film can stand alone.
+        left_out: How many detections in each image were left out because of their quality; None
+            for none.
+
+    Raises:
+        ValueError: If ``left_out`` has not one entry per image.
     """
 
     def __init__(
@@ -34,11 +39,18 @@ class Faces(Sequence[Face]):
         sources: Sequence[str | None],
         num_landmarks: int,
         first: int = 0,
+        left_out: Sequence[int] | None = None,
     ) -> None:
         self._faces = tuple(faces)
         self.sources = tuple(sources)
         self.num_landmarks = num_landmarks
         self.first = first
+        self.left_out = (0,) * len(self.sources) if left_out is None else tuple(left_out)
+        if len(self.left_out) != len(self.sources):
+            raise ValueError(
+                "`left_out` must have one entry per image. Received: "
+                f"{len(self.left_out)} entries for {len(self.sources)} images"
+            )
 
     def __len__(self) -> int:
         return len(self._faces)
@@ -49,7 +61,8 @@ class Faces(Sequence[Face]):
     def __getitem__(self, index: slice) -> Faces: ...
     def __getitem__(self, index: int | slice) -> Face | Faces:
         if isinstance(index, slice):
-            return Faces(self._faces[index], self.sources, self.num_landmarks, self.first)
+            found = self._faces[index]
+            return Faces(found, self.sources, self.num_landmarks, self.first, self.left_out)
         return self._faces[index]
 
     def __repr__(self) -> str:
@@ -87,8 +100,10 @@ class Faces(Sequence[Face]):
         for face in self._faces:
             groups[face.image - self.first].append(face)
         return [
-            Faces(group, [source], self.num_landmarks, self.first + index)
-            for index, (group, source) in enumerate(zip(groups, self.sources, strict=True))
+            Faces(group, [source], self.num_landmarks, self.first + index, [left_out])
+            for index, (group, source, left_out) in enumerate(
+                zip(groups, self.sources, self.left_out, strict=True)
+            )
         ]
 
     def to_frame(self) -> pd.DataFrame:
@@ -135,21 +150,33 @@ class Faces(Sequence[Face]):
         write_whole(path, self.to_frame().to_csv(index=False, float_format="%.4f").encode())
         return path
 
-    def write_pts(self, folder: str | os.PathLike[str]) -> list[Path]:
+    def write_pts(
+        self, folder: str | os.PathLike[str], stems: Sequence[str] | None = None
+    ) -> list[Path]:
         """Writes one ``.pts`` file per face into a folder, named after its image (300-W style).
 
         A single face of ``a.jpg`` becomes ``a.pts``, several ``a_1.pts``, ``a_2.pts``, …
+
+        Args:
+            folder: The folder.
+            stems: A name for each image, safe as a file's; None makes them of the sources.
 
         Returns:
             The files, in the order of the faces.
 
         Raises:
             NotADirectoryError: If the folder does not exist.
+            ValueError: If there is not one stem per image.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise NotADirectoryError(f"`folder` must exist. Received: folder={str(folder)!r}")
-        stems = output_stems(self.sources)
+        stems = output_stems(self.sources) if stems is None else stems
+        if len(stems) != self.images:
+            raise ValueError(
+                "`stems` must have one entry per image. Received: "
+                f"{len(stems)} entries for {self.images} images"
+            )
         of_image = [face.image - self.first for face in self._faces]
         names = []
         for index, image in enumerate(of_image):

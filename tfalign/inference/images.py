@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from tfalign.data.readers.image import MAX_PIXELS, stated_size
+from tfalign.files import write_whole
 from tfalign.inference import exif
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -90,13 +91,13 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def as_rgb(image: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def as_rgb(image: Any, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """Converts a picture in memory to what models take.
 
     Args:
         image: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16 (whose full range
             is white), bool, or floating point in [0, 1].
-        max_pixels: Largest picture that is accepted.
+        max_pixels: Largest picture that is accepted; None for any size.
 
     Returns:
         (height, width, 3) uint8 RGB; the same array where it is one already.
@@ -112,7 +113,8 @@ def as_rgb(image: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             "An image must be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA. Received: "
             f"shape {np.shape(image)}"
         )
-    check_pixels(array.shape[1], array.shape[0], max_pixels)
+    any_size = max(1, array.shape[0] * array.shape[1])
+    check_pixels(array.shape[1], array.shape[0], any_size if max_pixels is None else max_pixels)
     array = _as_uint8(array)
     if array.shape[2] == 3:
         return np.ascontiguousarray(array)
@@ -150,7 +152,8 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
     """Writes an RGB picture as PNG or JPEG, under a temporary name until it is whole.
 
     Raises:
-        ValueError: If the suffix is not .png, .jpg or .jpeg.
+        ValueError: If the suffix is not .png, .jpg or .jpeg, or the format cannot hold a picture of
+            this size (JPEG ends at 65,500 pixels a side).
         OSError: If the file cannot be written.
     """
     path = Path(path)
@@ -160,23 +163,19 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
             f"A picture's name must end in one of {', '.join(_WRITABLE)}. Received: {str(path)!r}"
         )
     quality = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    _, data = cv2.imencode(suffix, cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2BGR), quality)
+    # The limit is for what is read: a picture in memory has passed it.
+    rgb = as_rgb(image, max_pixels=None)
+    try:
+        good, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+    except cv2.error as error:
+        raise ValueError(f"{path} cannot be written: {error}") from error
+    if not good:
+        raise ValueError(
+            f"{path} cannot be written: no {suffix} file holds a picture of "
+            f"{rgb.shape[1]}×{rgb.shape[0]} pixels"
+        )
     write_whole(path, data.tobytes())
     return path
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name and renames it: a stopped program leaves no half file.
-
-    Raises:
-        OSError: If the file cannot be written; the temporary file is removed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _as_uint8(array: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ def draw_faces(
     different tracks (in a still, different faces) have different colours.
 
     Args:
-        image: As ``Aligner.align`` takes it in memory.
+        image: As ``Aligner.align`` takes it in memory, of any size.
         faces: What to draw, in the image's pixels.
         boxes: Whether to draw the box where each search began.
         edges: Whether to join points along brows, eyes, nose, mouth and contour, where the scheme
@@ -51,7 +51,7 @@ def draw_faces(
         points: Whether to draw the points.
         labels: Whether to write track and quality above each face.
     """
-    canvas = as_rgb(image).copy()
+    canvas = as_rgb(image, max_pixels=None).copy()
     for number, face in enumerate(faces):
         color = TRACK_COLORS[(number if face.track is None else face.track) % len(TRACK_COLORS)]
         size = float(np.sqrt(np.prod(face.landmark_box[2:] - face.landmark_box[:2])))

@@ -35,6 +35,11 @@ class Tracker:
             more likely wrong than right.
         max_faces: Most faces at a time, the best detections first; None for no limit.
 
+    Attributes:
+        detections: How often the detector was asked since ``reset``.
+        left_out: How many detections were left out because of their quality, counted in every frame
+            anew.
+
     Raises:
         ValueError: If an argument is out of range or the aligner has no detector.
     """
@@ -67,6 +72,7 @@ class Tracker:
         """Forgets all faces, for another video."""
         self.frame = 0
         self.detections = 0
+        self.left_out = 0
         self._tracks: list[_Track] = []
         self._next_number = 0
         self._seconds: float | None = None
@@ -124,11 +130,10 @@ class Tracker:
             boxes = boxes[~same_face(boxes, track.face.landmark_box)]
         if not len(boxes):
             return []
-        faces = [
-            face
-            for face in self._look(image, boxes, passes=None)
-            if face.quality >= self.min_quality and _has_area(face.landmark_box)
-        ]
+        found = self._look(image, boxes, passes=None)
+        good = [face for face in found if face.quality >= self.min_quality]
+        self.left_out += len(found) - len(good)
+        faces = [face for face in good if _has_area(face.landmark_box)]
         # The detector's box may have been wide of the face: compare the landmarks as well.
         known = [track.face.landmark_box for track in self._tracks]
         chosen: list[int] = []

@@ -26,6 +26,9 @@ Image = NDArray[np.uint8]
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # both are built into OpenCV's wheels
 _USUAL_FPS = 25.0
+# Some containers announce their length times their rate, or that of a longer sound track.
+_USUAL_ERROR = 0.1
+_SMALLEST_ERROR = 2
 
 
 class VideoReader:
@@ -177,6 +180,11 @@ class VideoResult:
     Attributes:
         faces: All faces of all frames; ``face.image`` is the frame, ``face.track`` the person.
         frames: Number of frames that were read.
+        announced: Number of frames that the file announces; None for a camera or where it is
+            silent.
+        missing: How many of the announced frames could not be read, where these are clearly too
+            many for a container's inexact count: the file is damaged or cut off. 0 also where
+            ``max_frames`` or ``on_frame`` ended the film.
         fps: The film's frames per second.
         size: (width, height) in pixels.
         elapsed: Seconds that it took.
@@ -193,6 +201,8 @@ class VideoResult:
     detections: int
     out: Path | None
     stopped: bool
+    announced: int | None = None
+    missing: int = 0
 
 
 def align_video(
@@ -239,7 +249,7 @@ def align_video(
         bar = tqdm(
             total=min(totals) if totals else None, unit="frame", disable=not progress, leave=False
         )
-        whole = False
+        whole = ended = False
         try:
             for number, seconds, frame in reader:
                 faces = tracker.update(frame, seconds)
@@ -248,9 +258,9 @@ def align_video(
                 if writer is not None:
                     writer.write(draw_faces(frame, faces) if draw else frame)
                 bar.update()
-                if on_frame is not None and on_frame(number, frame, faces) is False:
-                    break
-                if frames == max_frames:
+                ended = on_frame is not None and on_frame(number, frame, faces) is False
+                ended = ended or frames == max_frames
+                if ended:
                     break
             whole = True
         except KeyboardInterrupt:
@@ -273,4 +283,12 @@ def align_video(
         detections=tracker.detections,
         out=path,
         stopped=stopped,
+        announced=reader.count,
+        missing=0 if ended or stopped or reader.count is None else _missing(reader.count, frames),
     )
+
+
+def _missing(announced: int, read: int) -> int:
+    """Returns how many frames are missing, 0 where that may be an inexact announcement."""
+    short = announced - read
+    return short if short > max(_SMALLEST_ERROR, _USUAL_ERROR * announced) else 0

@@ -47,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         reports = make_reports(options)
-    except (FileNotFoundError, ValueError, ImportError) as error:
+        print(tables(options, reports), flush=True)
+        if options.json:
+            plain = [report.to_dict() for report in reports]
+            options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    except (OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(tables(options, reports))
-    if options.json:
-        plain = [report.to_dict() for report in reports]
-        options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     return 0 if agree(reports) else 1
 
 

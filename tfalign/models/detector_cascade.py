@@ -211,15 +211,16 @@ class DetectorCascade(LandmarkModel):
         self._set_neighbors(landmarks.mean(axis=0))
 
     def start_detectors(self, feed: Any, passes: int = 1) -> None:
-        """Starts P and C from a singular value decomposition (section IV-B).
+        """Starts P and C from a singular value decomposition (section IV-B), and Q's last layer.
 
         A linear support vector regression from the features φ of each landmark, as the model
         describes them now, to the error of the shape that the stage starts from gives a matrix W of
         all detectors; its singular value decomposition W = Z S Vᵀ gives P, the first G columns of
         Z, and C, the first G rows of S Vᵀ. With more latent tasks than features the further ones
-        keep their random columns of P and have zeros in C. Detectors of stages that are frozen
+        keep their random columns of P and have zeros in C. Q's last layer starts as the ridge
+        regression from its own inputs to the increments. Stages that are frozen
         (``layer.trainable``), such as those that sequential learning has finished, stay as they
-        are, and without sharable detectors nothing is done.
+        are; without sharable detectors only Q is started.
 
         Args:
             feed: Source of batches, see ``tfalign.training.Feed``.
@@ -227,24 +228,34 @@ class DetectorCascade(LandmarkModel):
 
         Reading:
             The paper calls it a linear SVM regressor and does not say how C starts; this C makes
-            P C the best approximation of W of rank G. Shared detectors start from the first
-            refinement stage.
+            P C the best approximation of W of rank G. Shared detectors start from all refinement
+            stages together. The paper starts Q at random (Equation 23). Its regression is ours: as
+            long as Q is near zero the loss does not depend on P and C, and R-DSSD's were zero in
+            every entry after a few updates under β and γ, for good. For the same reason errors are
+            in units of their standard deviation: Q sees responses of order one.
         """
-        if not self.sharable:
-            return
         images, landmarks = collect(feed, passes)
-        started: set[int] = set()
+        by_stage: dict[int, list[Tap]] = {}
         for tap in self.taps:
-            if id(tap.stage) in started or not tap.stage.detectors[0].trainable:
-                continue
-            started.add(id(tap.stage))
-            view = keras.Model(self.input, [tap.features, tap.shape])
-            features, shapes = view.predict(images, batch_size=32, verbose=0)
-            detectors = tap.stage.detectors[0]
-            values = (ops.convert_to_numpy(v) for v in (detectors.basis, detectors.codes))
-            basis, codes = svr_detectors(features, (landmarks - shapes) / tap.unit, *values)
-            detectors.basis.assign(basis)
-            detectors.codes.assign(codes)
+            if tap.stage.detectors[0].trainable:
+                by_stage.setdefault(id(tap.stage), []).append(tap)
+        for taps in by_stage.values():
+            views, increments = [], []
+            for tap in taps:
+                view = keras.Model(self.input, [tap.features, tap.shape])
+                described, shapes = view.predict(images, batch_size=32, verbose=0)
+                views.append(described)
+                increments.append((landmarks - shapes) / tap.unit)
+            stage, features = taps[0].stage, np.concatenate(views)
+            if self.sharable:
+                errors = np.concatenate([part / part.std() for part in increments])
+                detectors = stage.detectors[0]
+                values = (ops.convert_to_numpy(v) for v in (detectors.basis, detectors.codes))
+                basis, codes = svr_detectors(features, errors, *values)
+                detectors.basis.assign(basis)
+                detectors.codes.assign(codes)
+            # Stages that share Q follow one another: each takes its part of the way.
+            stage.start_structure(features, np.concatenate(increments) / len(taps))
 
     def cascade_config(self) -> dict[str, Any]:
         """Returns the constructor arguments that DSSD and R-DSSD share."""

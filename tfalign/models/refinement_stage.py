@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from tfalign.layers import NeighborFeatures, PatchNetwork, SharableDetectors
 from tfalign.models.trunks.blocks import scaled
+
+_ALPHAS = np.logspace(-4, 4, 17)
+_CHUNK = 256
 
 
 class RefinementStage:
@@ -90,6 +94,24 @@ class RefinementStage:
     def describe(self, patches: Any) -> Any:
         """Returns φ (batch, n, features) of patches (batch, n, size, size, 1)."""
         return _run(self.description, patches)
+
+    def start_structure(self, features: np.ndarray, increments: np.ndarray) -> None:
+        """Makes Q's last layer the ridge regression from its inputs to increments.
+
+        Args:
+            features: φ, (N, n, k).
+            increments: (N, n, 2), in units of the patch's side.
+        """
+        from sklearn.linear_model import RidgeCV
+
+        *before, last, _ = self.structure
+        hidden = [
+            ops.convert_to_numpy(_run([*self.detectors, *before], features[i : i + _CHUNK]))
+            for i in range(0, len(features), _CHUNK)
+        ]
+        ridge = RidgeCV(alphas=_ALPHAS)
+        ridge.fit(np.concatenate(hidden), increments.reshape(len(increments), -1))
+        last.set_weights([ridge.coef_.T, ridge.intercept_])
 
     def increment(self, features: Any) -> Any:
         """Returns the increment (batch, n, 2), in units of the patch's side."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tfalign.files import replacing
 from tfalign.models.saved import load_model
 
 if TYPE_CHECKING:
@@ -119,11 +120,8 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str], dtype: str = 
         value = np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
         wide = dtype == "float32" or np.abs(value).max(initial=0.0) > 1000 or value.ndim < 2
         arrays[variable.path] = value if wide else value.astype(dtype)
-    path = Path(path)
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
 
 
 def _variables(model: keras.Model) -> list[Any]:

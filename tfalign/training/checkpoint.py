@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfalign.files import replacing
+
 _STATE = "state.json"
 
 
@@ -26,12 +28,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         content: What.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as stream:
+    with replacing(path) as temporary, open(temporary, "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

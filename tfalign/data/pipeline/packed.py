@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,24 +17,11 @@ import numpy as np
 
 from tfalign import geometry, markup
 from tfalign.data.pipeline.crop_cache import CropCache
+from tfalign.files import replacing
 
 FORMAT = "tfalign crop cache 1"
 
 _ARRAYS = ("landmarks", "visible", "source_from_image", "output_from_source", "boxes", "names")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path that takes the place of ``path`` when the block ends without error.
-
-    A reader therefore sees the old file or the new one, never a part of one.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -20,7 +20,8 @@ import numpy as np
 
 from tfalign import geometry, markup
 from tfalign.data.pipeline.crop_cache import PER_FACE, CropCache
-from tfalign.data.pipeline.packed import describe, plain, replacing, sha256
+from tfalign.data.pipeline.packed import describe, plain, sha256
+from tfalign.files import replacing
 
 if TYPE_CHECKING:
     from tfalign.data.readers.reader import Reader

@@ -45,6 +45,7 @@ def describe() -> Description:
         title="AFLW with 19 points (AFLW-full and AFLW-frontal)",
         scheme="aflw19",
         counts={"train": TRAIN_FACES, "test": 4386, "test/frontal": 1314},
+        training=("train",),
         aliases=ALIASES,
         layout=f"{FILE}; images in data/flickr/{{0,2,3}}/",
         coordinates="read as 1-based, the centre of the first pixel at 1; 0.5 is subtracted",

@@ -41,6 +41,7 @@ def describe() -> Description:
         title="COFW, Caltech Occluded Faces in the Wild, and COFW-68",
         scheme="cofw29",
         counts={"train": 1345, "test": 507, "test68": 507},
+        training=("train",),
         aliases={},
         layout="COFW_train_color.mat, COFW_test_color.mat; for test68 (68 points, scheme ibug68) "
         "COFW68_Data/test_annotations/*_points.mat and COFW68_Data/cofw68_test_bboxes.mat",

@@ -34,6 +34,7 @@ def describe() -> Description:
         title="Helen, 194 points",
         scheme="helen194",
         counts={"train": 2000, "test": 330},
+        training=("train",),
         aliases={},
         layout="annotation/*.txt, trainnames.txt, testnames.txt, and the images anywhere below",
         coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",

@@ -61,6 +61,7 @@ def describe() -> Description:
         title="LFPW, Labeled Face Parts in the Wild, 29 points",
         scheme="lfpw29",
         counts={"train": 1132, "test": 300},
+        training=("train",),
         aliases={},
         layout=f"{FILES['train']}, {FILES['test']}; train/ and test/ with image_NNNN.jpg",
         coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",

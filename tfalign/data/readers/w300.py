@@ -58,6 +58,7 @@ def describe() -> Description:
         title="300-W, 300 Faces in-the-Wild",
         scheme="ibug68",
         counts=FOLDERS,
+        training=ALIASES["train"],
         aliases=ALIASES,
         layout="FOLDER/NAME.{jpg,png} with FOLDER/NAME.pts; optional "
         "Bounding Boxes/bounding_boxes_*.mat",

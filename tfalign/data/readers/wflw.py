@@ -59,6 +59,7 @@ def describe() -> Description:
             "test/occlusion": 736,
             "test/blur": 773,
         },
+        training=("train",),
         aliases={},
         layout="WFLW_images/, WFLW_annotations/list_98pt_rect_attr_train_test/, "
         "WFLW_annotations/list_98pt_test/",

@@ -35,6 +35,7 @@ def describe() -> Description:
         title="YouTube Faces frames with 68 machine-made points",
         scheme="ibug68",
         counts={"training": 3462, "test": 770},
+        training=("training",),
         aliases={"train": ("training",)},
         layout="training/*.jpg, training_frames_keypoints.csv",
         coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",

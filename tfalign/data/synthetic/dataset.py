@@ -21,6 +21,7 @@ from tqdm import tqdm
 from tfalign.data.readers.wflw import FILES
 from tfalign.data.sample import Sample
 from tfalign.data.synthetic.scene import ATTRIBUTES, MAX_SIZE, MIN_SIZE, render
+from tfalign.files import write_whole
 
 # Part of the configuration: raise it when the pictures of a (seed, index) change.
 RENDERER_VERSION = 1
@@ -255,15 +256,8 @@ def _write_image(path: Path, image: np.ndarray) -> None:
     )
     if not encoded:
         raise OSError(f"OpenCV could not encode {path}")
-    _replace(path, data.tobytes())
+    write_whole(path, data.tobytes())
 
 
 def _write_text(path: Path, text: str) -> None:
-    _replace(path, text.encode("utf-8"))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Writes a file so that it is seen either whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    write_whole(path, text)

@@ -29,16 +29,18 @@ class Trainable:
     schedules: Mapping[str, Callable[[Any, Budget], Schedule]]
 
 
+_Schedules = Mapping[str, Callable[[Any, Budget], Schedule]]
+
 _CCNN = {"published": ccnn.published_for, "cpu": ccnn.cpu_budget_for}
 _DEEPREG = {
     "published": deepreg.published_for,
     "sequential": deepreg.sequential_for,
     "cpu": deepreg.closed_form_for,
 }
-_DSSD = {"published": dssd.published_for, "cpu": dssd.cpu_budget_for}
+_DSSD: _Schedules = {"published": dssd.published_for, "cpu": dssd.cpu_budget_for}
 _GREGLREF = {"published": greglref.published_for, "cpu": greglref.cpu_budget_for}
-_TSR = {"published": two_stage.published_for, "cpu": two_stage.cpu_budget_for}
-_TWO_STAGE = {
+_TSR: _Schedules = {"published": two_stage.published_for, "cpu": two_stage.cpu_budget_for}
+_TWO_STAGE: _Schedules = {
     **_TSR,
     "unsupervised": two_stage.unsupervised_for,
     "reinit": two_stage.reinit_for,

@@ -12,7 +12,7 @@ H and Q                back-propagation                   the same
   weight decay         1e-4                               1e-4
 P, then C              accelerated proximal gradient      the same
   penalties            cross-validated, not printed       see `Penalties`
-  alternation          15 iterations                      every epoch, from the fourth on
+  alternation          15 iterations                      every second epoch, from the fifth on
 coarse stages          with the refinement                by themselves first, then with it
 =====================  =================================  ====================================
 
@@ -106,7 +106,8 @@ def cpu_budget(
         detectors: Names of its layers of sharable detectors; none for a model without.
         steps: Optimizer steps of all phases.
         rate: Peak learning rate.
-        penalties: β, γ, μ and how P and C are updated; None takes ours.
+        penalties: β, γ, μ and how P and C are updated; None takes ours. Where stages share
+            detectors, β, γ and μ count as often as there are such stages, as their losses do.
         initial_share: Share of the steps that trains the initial shape; 0 leaves that phase out,
             for a model that brings one.
         coarse: Coarse stages of the model; `COARSE_SHARE` of the steps left trains them alone.
@@ -114,7 +115,7 @@ def cpu_budget(
     Raises:
         ValueError: If ``initial_share`` is not in [0, 1).
     """
-    penalties = penalties or Penalties()
+    penalties = (penalties or Penalties()).times((stages - 1 - coarse) / max(1, len(detectors)))
     first = round(steps * _share(initial_share))
     second = round((steps - first) * COARSE_SHARE) if coarse else 0
     phases = _initial(stages, first, rate)
@@ -123,8 +124,12 @@ def cpu_budget(
         phases += (_phase("coarse", ("coarse",), weights, second, rate, (), penalties),)
     weights = [0.0] + [1.0] * (stages - 1)
     rest = steps - first - second
-    both = ("coarse", "refinement")
-    phases += (_phase("refinement", both, weights, rest, rate, detectors, penalties),)
+    phases += (
+        _phase(
+            "refinement", ("coarse", "refinement"), weights, rest, rate, detectors, penalties,
+            "start_detectors",
+        ),
+    )  # fmt: skip
     return Schedule("dssd_cpu_budget", phases, "ours, for CPU budgets; alternation as published")
 
 
@@ -168,9 +173,10 @@ def sequential(
         own = detectors[t - 1 : t] if t >= 1 else ()
         phases += (
             _phase(
-                group, (group,), _only(stage, stages), each, rate, own, penalties or Penalties()
+                group, (group,), _only(stage, stages), each, rate, own, penalties or Penalties(),
+                "start_detectors" if t >= 1 else None,
             ),
-        )
+        )  # fmt: skip
     return Schedule("dssd_sequential", phases, "ours, for CPU budgets; Table VI")
 
 
@@ -183,8 +189,8 @@ def _share(share: float) -> float:
 def _initial(stages: int, steps: int, rate: float) -> tuple[Phase, ...]:
     if not steps:
         return ()
-    phase = _phase("initial", ("initial",), _only(0, stages), steps, rate, (), Penalties())
-    return (dataclasses.replace(phase, start="start_shapes"),)
+    weights, penalties = _only(0, stages), Penalties()
+    return (_phase("initial", ("initial",), weights, steps, rate, (), penalties, "start_shapes"),)
 
 
 def _phase(
@@ -195,6 +201,7 @@ def _phase(
     rate: float,
     detectors: tuple[str, ...],
     penalties: Penalties,
+    start: str | None = None,
 ) -> Phase:
     return Phase(
         name=name,
@@ -209,7 +216,7 @@ def _phase(
         ),
         steps=steps,
         train=train,
-        start="start_detectors" if detectors else None,
+        start=start,
         callbacks=proximal_update(detectors, penalties),
     )
 
