@@ -13,6 +13,12 @@ train_300w.py --init-weights … --schedule regression goes on with steps 2 to 4
 continues when the same command is given again.
 
 DIR is 300-W's folder, or WFLW's (--dataset wflw), whose 98 points are converted to 68.
+
+Measured on one core, 8,000 + 400 faces of 224 pixels rendered by tfalign render, --limit 4000
+--holdout 400 --image-size 112 --steps 4500, then --steps 3500 --rate 1.5e-3 from there (20 minutes
+in all): of the spread of 360 test faces 30 % is left of the rotation's 19.8 degrees, 48 % of the
+scale's, 34 % of the centre's. From the first of the two, --dataset 300w --steps 1000 --image-size
+112 on AFW and the training part of Helen (3 minutes): 28, 38 and 16 % on the 120 held-out faces.
 """
 
 from __future__ import annotations

@@ -30,6 +30,14 @@ def test_ced_plot_draws_the_curve(scored):
     assert picture.shape[:2] == (440, 640)
 
 
+def test_many_curves_stay_apart_and_uncovered(scored):
+    figure = plots.ced_plot({f"model {i}": scored for i in range(10)})
+    (axis,) = figure.axes
+    assert axis.get_legend() is None
+    assert len(figure.legends[0].get_texts()) == 10
+    assert len({(line.get_color(), line.get_linestyle()) for line in axis.lines}) == 10
+
+
 def test_ced_plot_refuses_to_mix_protocols(scored, rng):
     truth = rng.uniform(0, 100, (3, 98, 2))
     other = score(truth + 1, truth, "wflw_inter_ocular")

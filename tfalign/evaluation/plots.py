@@ -29,6 +29,10 @@ PREDICTED_COLOR = (213, 94, 0)
 BOX_COLOR = (86, 180, 233)
 LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
+LINE_STYLES = ("-", "--", ":")
+CURVES_INSIDE = 4
+"""Curves whose legend fits inside the axes without hiding them."""
+
 _SHIFT = 4  # OpenCV draws at sub-pixel positions given in 1/16 pixel
 
 
@@ -70,7 +74,8 @@ def ced_plot(scores: Mapping[str, Score], limit: float | None = None) -> Figure:
             "One plot shows scores of one protocol: curves of different normalisers do not "
             f"compare. Received: {sorted(protocols) or 'no score'}"
         )
-    figure, (axis,) = _figure(6.4, 4.4)
+    beside = len(scores) > CURVES_INSIDE
+    figure, (axis,) = _figure(10.4 if beside else 6.4, 4.4)
     end = limit or max(score.threshold for score in scores.values())
     for index, (label, score) in enumerate(scores.items()):
         x, share = score.ced.curve(end)
@@ -79,6 +84,7 @@ def ced_plot(scores: Mapping[str, Score], limit: float | None = None) -> Figure:
             100 * share,
             where="post",
             color=LINE_COLORS[index % len(LINE_COLORS)],
+            linestyle=LINE_STYLES[index // len(LINE_COLORS) % len(LINE_STYLES)],
             label=f"{label}: NME {100 * score.nme:.2f} %, "
             f"failures {100 * score.failure_rate_at(end):.2f} %, AUC {score.ced.area(end):.4f}",
         )
@@ -90,7 +96,11 @@ def ced_plot(scores: Mapping[str, Score], limit: float | None = None) -> Figure:
         ylabel="faces in %",
         title=f"Cumulative error distribution, {first.protocol.title}",
     )
-    axis.legend(fontsize=8, title=f"failures and AUC at {100 * end:g} %")
+    title = f"failures and AUC at {100 * end:g} %"
+    if beside:
+        figure.legend(fontsize=8, title=title, loc="outside right upper")
+    else:
+        axis.legend(fontsize=8, title=title)
     return figure
 
 
