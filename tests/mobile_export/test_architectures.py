@@ -20,6 +20,7 @@ MEAN_PX = {"float32": 1e-3, "float16": 0.05, "dynamic": 0.5, "int8": 0.5, "int8_
 """Limits on the mean distance to the Keras model, in input pixels: the project's, and for
 ``int8_full``, which has none, ours."""
 
+USUALLY_TUNED = ("GRegNet", "GRegLRef", "GRegLRef mobile", "DeepReg", "DSSD")
 CASES = [(name, kind) for name, line in ARCHITECTURES.items() for kind in line.kinds]
 
 
@@ -67,11 +68,11 @@ def test_landmarks_and_arithmetic_equal_the_keras_model(
 
 
 def _tuned() -> list[Any]:
-    """Every architecture is tuned by quantization; by the other kinds, as a rule, only one."""
+    """One of each design by quantization; the other kinds are run in test_compression, too."""
     cases = []
     for name, kind in CASES:
         if kind in TUNED:
-            usual = kind == "int8_qat" or name == "GRegNet"
+            usual = kind == "int8_qat" and name in USUALLY_TUNED
             marks = () if usual else (pytest.mark.exhaustive,)
             cases.append(pytest.param(name, kind, marks=marks))
     return cases

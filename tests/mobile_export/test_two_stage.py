@@ -15,7 +15,7 @@ MEAN_PX = {"float32": 1e-3, "float16": 0.05, "int8": 0.5}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_exports_agree_with_keras(rng, tmp_path, batch_norm: bool) -> None:
     keras.utils.set_random_seed(1)
     model = TwoStage(

@@ -207,7 +207,7 @@ def test_the_image_alone_moves_theta(small, rng) -> None:
 
 @pytest.mark.jax
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("batch_norm", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 def test_contract(rng, tmp_path, batch_norm) -> None:
     run_contract(
         TwoStage,

@@ -72,7 +72,7 @@ def test_ablation(
         assert (out / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_train_300w(repository: Path, faces: Path, tmp_path: Path) -> None:
     command = ["--data", str(faces), "--holdout", "6", "--out", str(tmp_path / "out")]
     command += ["--model", "ccnn", "--width", "0.125", "--augment", "ccnn", "--image-size", "32"]

@@ -30,7 +30,7 @@ def faces(real_data: Path, tmp_path: Path) -> Path:
     return tmp_path / "300w"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_train_300w(repository: Path, faces: Path, tmp_path: Path) -> None:
     command = ["--data", str(faces), "--holdout", "8", "--out", str(tmp_path / "out")]
     command += ["--model", "deepreg", "--augment", "deepreg", "--image-size", "64"]

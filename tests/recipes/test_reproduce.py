@@ -187,7 +187,7 @@ def test_a_row_that_fails_leaves_the_others_alone(
     assert err.startswith("error: `out` must be a new folder")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_start_from_synthetic(
     tiny: ModuleType, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ def run(out: Path) -> tuple[CCNN, training.TrainingResult]:
     return made, training.fit(made, schedule, feed, held_out, out=out, execution=QUIET)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_interrupted_run_ends_like_the_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +111,7 @@ def test_interrupted_run_ends_like_the_whole_one(
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
     made = model(units=2, side=64)
     faces = [render(0, index, size=128) for index in range(12)]

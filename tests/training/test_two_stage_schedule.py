@@ -169,7 +169,7 @@ def test_baselines_learn(name, tmp_path) -> None:
     assert result.rows[-1]["loss"] < 0.8 * result.rows[0]["loss"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_run_continues(tmp_path, monkeypatch) -> None:
     """Broken off inside the local step; the result is the uninterrupted run's."""
     images, landmarks = data()
