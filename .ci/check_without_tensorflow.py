@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,6 +52,13 @@ def main() -> None:
     np.testing.assert_array_equal(
         loaded.predict(images, verbose=0), model.predict(images, verbose=0)
     )
+    shipped = tfalign.models.GRegLRef(num_landmarks=68, trunk="mobile", crop="300w", weights="300w")
+    grey = np.full((1, *shipped.image_size[::-1], 3), 128, np.uint8)
+    points = np.asarray(shipped(grey))[0]
+    if not ((points > 0).all() and (points < 1).all() and np.ptp(points[:, 1]) > 0.5):
+        raise SystemExit(f"the shipped weights give no face: {points}")
+    command = Path(sys.executable).parent / "tfalign"
+    subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)
     print("trained, counted, saved and loaded on", keras.backend.backend())
 
 
