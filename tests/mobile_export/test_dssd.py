@@ -53,13 +53,15 @@ def test_exact_zeros_stay(model: Any, kind: str, make_pictures: Any, tmp_path: P
     result = mobile_export.export(model, kind, calibration, tmp_path, images=pictures)
     layer = model.get_layer("detectors")
     basis, codes = (keras.ops.convert_to_numpy(v) for v in (layer.basis, layer.codes))
-    # The converter stores P transposed, and C landmark by landmark: (n, 2, G) or (n, G, 2).
+    # The converter stores P transposed, and C landmark by landmark: (n, 2, G), (n, G, 2), or as the
+    # kernels of a grouped convolution, (2 n, G).
     tasks, count = codes.shape[0], codes.shape[1] // 2
     by_landmark = codes.reshape(tasks, count, 2).transpose(1, 0, 2)
-    for wanted in (basis, by_landmark):
-        turned = np.swapaxes(wanted, -1, -2)
-        candidates = [(wanted, array) for array in stored(result.path, wanted.shape)]
-        candidates += [(turned, array) for array in stored(result.path, turned.shape)]
+    turned = np.swapaxes(by_landmark, -1, -2)
+    for wanted, *others in ((basis, basis.T), (by_landmark, turned, codes.T)):
+        candidates = [
+            (form, array) for form in (wanted, *others) for array in stored(result.path, form.shape)
+        ]
         # The zeros lie where they were, and no other number became one that was not tiny.
         matching = [
             array

@@ -209,8 +209,6 @@ def test_the_image_alone_moves_theta(small, rng) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 def test_contract(rng, tmp_path, batch_norm) -> None:
-    # Four warps follow one another: with unlucky weights a border pixel decides the gradient.
-    keras.utils.set_random_seed(2)
     run_contract(
         TwoStage,
         pictures(rng),
@@ -224,6 +222,8 @@ def test_contract(rng, tmp_path, batch_norm) -> None:
         tmp_path,
         expected_shape=(2, 19, 2),
         policies=("float32", "mixed_bfloat16"),
+        # Two warps follow one another, each read at places that half precision has rounded.
+        half_tolerance=0.25,
         backend_tolerance=2e-4,
         gradient_tolerance=2e-2,
     )
