@@ -20,7 +20,7 @@ MEAN_PX = {"float32": 1e-3, "float16": 0.05, "dynamic": 0.5, "int8": 0.5, "int8_
 """Limits on the mean distance to the Keras model, in input pixels: the project's, and for
 ``int8_full``, which has none, ours."""
 
-USUALLY_TUNED = ("GRegNet", "GRegLRef", "GRegLRef mobile", "DeepReg", "DSSD")
+USUALLY_TUNED = ("GRegNet", "DeepReg", "DSSD")  # and GRegLRef in test_compression
 CASES = [(name, kind) for name, line in ARCHITECTURES.items() for kind in line.kinds]
 
 

@@ -160,7 +160,7 @@ def test_faces_cropped_for_another_model_are_refused(cache: Any, tmp_path: Path)
             training_faces.load(tmp_path / "faces.npz", other)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_program_tunes_on_a_data_set(data: Path, small: Any, tmp_path: Path, capfd: Any) -> None:
     small.save(tmp_path / "model.keras")
     out = tmp_path / "out"

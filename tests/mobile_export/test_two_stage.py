@@ -14,7 +14,7 @@ from tfalign.models import TwoStage
 MEAN_PX = {"float32": 1e-3, "float16": 0.05, "int8": 0.5}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_exports_agree_with_keras(rng, tmp_path, batch_norm: bool) -> None:
     keras.utils.set_random_seed(1)

@@ -28,7 +28,12 @@ def test_baseline2_has_the_papers_sizes() -> None:
 @pytest.mark.jax
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "batch_norm"), [("tcdcn", True), ("vgg_s", False), ("resnet18", False)]
+    ("network", "batch_norm"),
+    [
+        ("tcdcn", True),
+        ("vgg_s", False),
+        pytest.param("resnet18", False, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_contract(rng, tmp_path, network, batch_norm) -> None:
     run_contract(

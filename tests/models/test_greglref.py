@@ -23,7 +23,9 @@ def images(rng: np.random.Generator, batch: int = 3) -> np.ndarray:
 
 @pytest.mark.jax
 @pytest.mark.slow
-@pytest.mark.parametrize("trunk", ["resnet18", "mobile"])
+@pytest.mark.parametrize(
+    "trunk", [pytest.param("resnet18", marks=pytest.mark.exhaustive), "mobile"]
+)
 def test_contract(rng, tmp_path, trunk: str) -> None:
     run_contract(
         GRegLRef,

@@ -34,7 +34,7 @@ def faces(real_data: Path, tmp_path: Path) -> Path:
     return tmp_path / "300w"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ablation(
     repository: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,9 @@ def numbers(out: Path) -> list[list[float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.jax)])
+@pytest.mark.parametrize(
+    "backend", ["tensorflow", pytest.param("jax", marks=[pytest.mark.jax, pytest.mark.exhaustive])]
+)
 def test_killed_run_ends_like_the_whole_one(backend: str, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert launch(backend, str(whole)) == 0

@@ -116,7 +116,7 @@ def test_killed_in_the_midst_of_an_alternation(whole: tuple, tmp_path: Path) -> 
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.jax
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs everything above on JAX")
 def test_jax() -> None:

@@ -43,7 +43,7 @@ def test_augmentation_has_the_measured_moments(rng) -> None:
     assert (config.flip, config.rotation) == (base.flip, base.rotation)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_preset_is_the_fit_to_viola_jones(real_data) -> None:
     from tfalign.data import readers
     from tfalign.evaluation.boxes import choose_boxes
