@@ -16,6 +16,7 @@ from typing import Any
 
 from mobile_export import compression, training_faces
 from mobile_export.exporter import KINDS, TUNED, ExportResult, export, load_model
+from tfalign.argument_help import HelpFormatter
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,9 +24,12 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(
         prog="python -m mobile_export",
         description="Export a landmark model to .tflite, with metadata and golden outputs.",
+        formatter_class=HelpFormatter,
     )
     arguments.add_argument("model", help="a model saved as .keras, or a shipped preset")
-    arguments.add_argument("--kind", choices=KINDS, default="float32")
+    arguments.add_argument(
+        "--kind", choices=KINDS, default="float32", help="what the weights and sums are"
+    )
     arguments.add_argument(
         "--calibration",
         help="for int8 kinds: a folder of face crops from training data, or a crop cache (.npz)",
@@ -60,9 +64,11 @@ def add_tuning_options(arguments: argparse.ArgumentParser) -> None:
     usually = "; ".join(f"{k} {n} and {rate:g}" for k, (n, rate) in compression.USUAL.items())
     tuning.add_argument("--epochs", type=int, help=f"length (epochs and rate: {usually})")
     tuning.add_argument("--rate", type=float, help="peak learning rate of Adam")
-    tuning.add_argument("--tuning-batch", type=int, default=usual.batch_size, metavar="FACES")
+    tuning.add_argument(
+        "--tuning-batch", type=int, default=usual.batch_size, metavar="FACES", help="in a step"
+    )
     tuning.add_argument("--augment", default=usual.augment, help="augmentation preset")
-    tuning.add_argument("--seed", type=int, default=usual.seed)
+    tuning.add_argument("--seed", type=int, default=usual.seed, help="of order and augmentation")
     tuning.add_argument("--sparsity", type=float, default=usual.sparsity, help="of pruned")
     tuning.add_argument("--clusters", type=int, default=usual.clusters, help="of clustered")
     tuning.add_argument(

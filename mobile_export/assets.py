@@ -24,6 +24,7 @@ from mobile_export import calibration as calibrating
 from mobile_export.exporter import export, load_model
 from mobile_export.folder import replacing
 from mobile_export.runtime import LiteModel
+from tfalign.argument_help import HelpFormatter
 
 KINDS = ("float16", "int8")
 DEMO_SEED, DEMO_INDEX, DEMO_SIZE = 2019, 0, 256
@@ -174,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(
         prog="python -m mobile_export.assets",
         description="Write android_demo_assets/: models, metadata, golden outputs, a demo picture.",
+        formatter_class=HelpFormatter,
     )
     arguments.add_argument(
         "models", nargs="*", help="shipped presets or .keras files (default: every preset)"

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mobile_export.timing import Latency, ceiling, latencies, operator_times, race
+from tfalign.argument_help import HelpFormatter
 
 
 def measure(
@@ -135,10 +136,18 @@ def table(report: dict[str, object]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
     arguments = argparse.ArgumentParser(
-        prog="python -m mobile_export.benchmark", description=(__doc__ or "").split("\n\n")[0]
+        prog="python -m mobile_export.benchmark",
+        description=(__doc__ or "").split("\n\n")[0],
+        formatter_class=HelpFormatter,
     )
     arguments.add_argument("files", nargs="+", help=".tflite files; the first is the baseline")
-    arguments.add_argument("--threads", type=int, nargs="+", default=[1])
+    arguments.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=[1],
+        help="of the interpreter; several numbers give several tables",
+    )
     arguments.add_argument("--runs", type=int, default=50)
     arguments.add_argument("--no-operators", action="store_true", help="latencies only")
     arguments.add_argument("--json", help="also write the report to this file")

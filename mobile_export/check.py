@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mobile_export import golden, metadata, operators
 from mobile_export.flatbuffer import read_graph
+from tfalign.argument_help import HelpFormatter
 
 
 def check(folder: str | Path) -> golden.Replay:
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(
         prog="python -m mobile_export.check",
         description="Check exports: hashes, operators, arithmetic, golden outputs.",
+        formatter_class=HelpFormatter,
     )
     arguments.add_argument("folders", nargs="+")
     failed = 0

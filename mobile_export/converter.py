@@ -12,11 +12,18 @@ from collections.abc import Collection
 from typing import Any
 
 from mobile_export.extras import require, require_tensorflow_backend
-from mobile_export.grouped import group_products
 from mobile_export.runtime import INPUT, OUTPUT
 
 INPUT_DTYPES = ("uint8", "float32")
 SIGNATURE = "serving_default"
+
+
+def check_input_dtype(input_dtype: str) -> None:
+    """Raises ``ValueError`` for a type that the file's input cannot have."""
+    if input_dtype not in INPUT_DTYPES:
+        raise ValueError(
+            f"`input_dtype` must be one of {INPUT_DTYPES}. Received: input_dtype={input_dtype!r}"
+        )
 
 
 def convert(model: Any, input_dtype: str = "uint8") -> bytes:
@@ -36,10 +43,7 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
     """
     require("tensorflow", "ai_edge_litert")
     require_tensorflow_backend()
-    if input_dtype not in INPUT_DTYPES:
-        raise ValueError(
-            f"`input_dtype` must be one of {INPUT_DTYPES}. Received: input_dtype={input_dtype!r}"
-        )
+    check_input_dtype(input_dtype)
     height, width, _ = picture_shape(model)
     import keras
     import tensorflow as tf
@@ -56,7 +60,7 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
-            return group_products(bytes(converter.convert()))
+            return bytes(converter.convert())
         except Exception as error:
             names = {layer.name for layer in getattr(model, "layers", ())}
             offenders = unsupported(str(error), names)

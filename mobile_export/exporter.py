@@ -24,7 +24,6 @@ TUNED = ("int8_qat", "pruned", "clustered")
 KINDS = PLAIN + TUNED
 """Everything that ``export`` writes; the tuned kinds train on before they are converted."""
 CALIBRATED = ("int8", "int8_full")
-INPUT_DTYPES = ("uint8", "float32")
 
 
 @dataclass(frozen=True)
@@ -220,10 +219,7 @@ def _check_arguments(
     protocol: str | None,
 ) -> None:
     """Raises ``ValueError`` for what ``export`` cannot take, as far as it is cheap to find out."""
-    if input_dtype not in INPUT_DTYPES:
-        raise ValueError(
-            f"`input_dtype` must be one of {INPUT_DTYPES}. Received: input_dtype={input_dtype!r}"
-        )
+    converter.check_input_dtype(input_dtype)
     height, width, _ = converter.picture_shape(model)
     n = int(model.output_shape[1])
     if images is not None:

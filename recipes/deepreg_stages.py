@@ -27,6 +27,7 @@ import keras
 import numpy as np
 
 from tfalign import training
+from tfalign.argument_help import HelpFormatter
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.evaluation import stages
 from tfalign.evaluation.plots import png_bytes
@@ -48,16 +49,28 @@ MODELS = {
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--holdout", type=int, default=120, metavar="FACES")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a new folder, or that of a killed run",
+    )
+    parser.add_argument(
+        "--holdout",
+        type=int,
+        default=120,
+        metavar="FACES",
+        help="test faces: the last names of helen/trainset",
+    )
     parser.add_argument(
         "--validation", type=int, default=100, metavar="FACES", help="the paper has 200 of 3,148"
     )
-    parser.add_argument("--image-size", type=int, default=128, metavar="PIXELS")
+    parser.add_argument(
+        "--image-size", type=int, default=128, metavar="PIXELS", help="side of the crops"
+    )
     parser.add_argument("--epochs", type=int, default=40, help="of joint learning")
     parser.add_argument("--rate", type=float, default=schedules.RATE, help="of joint learning")
     parser.add_argument(
@@ -75,8 +88,8 @@ def options() -> argparse.ArgumentParser:
         help="learn these and stop; processes may share the work of one OUT, and the command "
         "without this option then finds the runs done and writes the results",
     )
-    parser.add_argument("--protocol", default="300w_inter_ocular")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--protocol", default="300w_inter_ocular", help="of the test")
+    parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
     return parser
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 
 from tfalign import macc
+from tfalign.argument_help import HelpFormatter
 from tfalign.models import save_weights
 from tfalign.models.weights import WEIGHTS_DIR
 
@@ -44,9 +45,7 @@ MEASURED = (
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("model", type=Path, help="a .keras file")
     parser.add_argument("--name", required=True, help="the preset's name")
     parser.add_argument(

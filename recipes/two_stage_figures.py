@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from tfalign import training
+from tfalign.argument_help import HelpFormatter
 from tfalign.data import augment, readers, synthetic
 from tfalign.data.pipeline import CropCache
 from tfalign.evaluation import reinitialization
@@ -28,17 +29,17 @@ from tfalign.models import TwoStage
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="a TwoStage")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a folder for the pictures"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
     parser.add_argument("--dataset", choices=("wflw", "300w"), default="300w", help="what DIR is")
     parser.add_argument("--split", help="of the data set, e.g. afw or test")
     parser.add_argument("--faces", type=int, default=10, help="how many to draw")
     parser.add_argument("--augment", default="tsr_reinit", help="preset of tfalign.data.augment")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the disturbed boxes")
     return parser
 
 

@@ -8,9 +8,12 @@ Trains the global re-initialization (θg supervised by θ*, Equation 3) on boxes
 to ±30 % in size, ±30 % in place along each axis and ±30° in angle (--augment tsr_reinit), and
 measures on held-out faces how much of that is left: the spread of rotation, scale and centre in
 the crops, and in the faces warped by θg. OUT/ receives residuals.json, figure_3.png (crops above
-the warped faces, as the paper's Figure 3), history.csv and model.keras, from which
-train_300w.py --init-weights … --schedule regression goes on with steps 2 to 4. A killed run
-continues when the same command is given again.
+the warped faces, as the paper's Figure 3), history.csv and model.keras. A killed run continues when
+the same command is given again. Steps 2 to 4 go on from there:
+
+    python recipes/train_300w.py --data DIR --model two_stage --width 0.25 --crop tsr \\
+        --augment tsr --init-weights runs/reinit_300w/model.keras --schedule regression \\
+        --out runs/regression
 
 DIR is 300-W's folder, or WFLW's (--dataset wflw), whose 98 points are converted to 68.
 

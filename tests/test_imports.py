@@ -16,6 +16,7 @@ import pytest
 BELOW: dict[str, set[str]] = {
     "version": set(),
     "files": set(),
+    "argument_help": set(),
     "geometry": set(),
     "markup": set(),
     "layers": {"geometry"},
@@ -28,7 +29,10 @@ BELOW: dict[str, set[str]] = {
     "inference": {"geometry", "markup", "models", "data", "files"},
     # Evaluation runs models, and does so through the same predictor as inference: a second way
     # from image to landmarks would be a second place to get the crop wrong.
-    "evaluation": {"geometry", "markup", "metrics", "models", "data", "inference", "files"},
+    "evaluation": {
+        *("geometry", "markup", "metrics", "models", "data", "inference", "files"),
+        "argument_help",
+    },
 }
 BELOW["training"] = {*BELOW}
 BELOW["cli"] = {*BELOW, "mobile_export"}

@@ -55,9 +55,19 @@ def test_inverts_the_gaussian(
 
 def test_a_gaussian_of_another_width_is_inverted_too(rng) -> None:
     landmarks = rng.uniform(0.1, 0.9, (1, 60, 2)).astype("float32")
-    for width in (1.1, 1.6):
+    for width in (0.93, 1.1, 1.6, 1.83):
         found = places(gaussian_heatmaps(landmarks, (ROWS, COLUMNS), width), soft=True, sigma=1.3)
         assert np.abs((found - landmarks) * (COLUMNS, ROWS)).max() < 0.01
+    for width in (0.8, 1.95):
+        found = places(gaussian_heatmaps(landmarks, (ROWS, COLUMNS), width), soft=True, sigma=1.3)
+        assert 0.01 < np.abs((found - landmarks) * (COLUMNS, ROWS)).max() < 0.1
+
+
+def test_soft_takes_cells_below_zero_as_zero(rng) -> None:
+    landmarks = rng.uniform(0.1, 0.9, (1, 20, 2)).astype("float32")
+    maps = gaussian_heatmaps(landmarks, (ROWS, COLUMNS), 1.3) - 0.05
+    cut = np.maximum(maps, 0)
+    np.testing.assert_array_equal(places(maps, soft=True), places(cut, soft=True))
 
 
 def test_plain_is_numpys_argmax(rng) -> None:

@@ -43,8 +43,14 @@ def _blobs(rng, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8), landmarks
 
 
-@pytest.fixture(scope="module")
-def fitted() -> tuple[CCNN, np.ndarray]:
+FORMS = {
+    "paper": {"units": 1},
+    "mobile": {"units": 2, "trunk": "mobile", "filters": "separable", "soft": True},
+}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def fitted(request) -> tuple[CCNN, np.ndarray]:
     """A CCNN whose maps have learned peaks, as training gives them, and its eight pictures.
 
     The maps of an untrained network are nearly flat: rounding chooses their maxima.
@@ -53,7 +59,7 @@ def fitted() -> tuple[CCNN, np.ndarray]:
 
     images, landmarks = _blobs(np.random.default_rng(0), 8, 48)
     keras.utils.set_random_seed(0)
-    model = CCNN(5, (48, 48, 3), units=1, width=0.125, dropout=0.0)
+    model = CCNN(5, (48, 48, 3), width=0.125, dropout=0.0, **FORMS[request.param])
     training = model.training_model
     for layer in training.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -65,9 +71,11 @@ def fitted() -> tuple[CCNN, np.ndarray]:
     def step() -> None:
         with tf.GradientTape() as tape:
             found = training(inputs, training=True)
-            loss = tf.reduce_mean((found["refined_1"] - landmarks) ** 2)
-            for k in (0, 1):
+            loss = tf.constant(0.0)
+            for k in range(model.units + 1):
                 loss += tf.reduce_mean((found[f"heatmap_{k}"] - maps) ** 2)
+            for k in range(1, model.units + 1):
+                loss += tf.reduce_mean((found[f"refined_{k}"] - landmarks) ** 2)
         variables = training.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 
@@ -87,7 +95,8 @@ def test_rounded_weights_keep_the_peaks_of_a_fitted_model(fitted, tmp_path, kind
     found = mobile_export.LiteModel(result.path)(images)
     expected = np.asarray(model(images.astype(np.float32), training=False))
     distance = np.linalg.norm((found - expected) * 48, axis=-1)
-    assert np.median(distance) <= 0.1
+    # Plain maxima stay in their cells; within a cell a point follows the heights, rounded or not.
+    assert np.median(distance) <= (0.3 if model.soft else 0.1)
     assert distance.mean() <= 0.5  # where two cells are alike, a peak may move by one, 4 pixels
     assert macc.count_tflite(result.path).macc == macc.count(model).macc
 

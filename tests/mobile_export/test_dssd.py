@@ -53,12 +53,11 @@ def test_exact_zeros_stay(model: Any, kind: str, make_pictures: Any, tmp_path: P
     result = mobile_export.export(model, kind, calibration, tmp_path, images=pictures)
     layer = model.get_layer("detectors")
     basis, codes = (keras.ops.convert_to_numpy(v) for v in (layer.basis, layer.codes))
-    # The converter stores P transposed, and C landmark by landmark: (n, 2, G), (n, G, 2), or as the
-    # kernels of a grouped convolution, (2 n, G).
+    # The converter stores P transposed, and C landmark by landmark: (n, 2, G) or (n, G, 2).
     tasks, count = codes.shape[0], codes.shape[1] // 2
     by_landmark = codes.reshape(tasks, count, 2).transpose(1, 0, 2)
     turned = np.swapaxes(by_landmark, -1, -2)
-    for wanted, *others in ((basis, basis.T), (by_landmark, turned, codes.T)):
+    for wanted, *others in ((basis, basis.T), (by_landmark, turned)):
         candidates = [
             (form, array) for form in (wanted, *others) for array in stored(result.path, form.shape)
         ]

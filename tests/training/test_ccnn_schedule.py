@@ -43,6 +43,8 @@ def test_published_numbers() -> None:
             *(f"refined_{k}" for k in range(1, 5)),
         }
         assert phase.losses["heatmap_2"].arguments == {"sigma": 1.3}
+        spec = phase.optimizer
+        assert (spec.kind, spec.momentum, spec.weight_decay) == ("sgd", 0.9, 5e-4)
         assert {term.weight for term in phase.losses.values()} == {1.0}
 
 
@@ -67,8 +69,17 @@ def test_increments_are_measured_in_cells() -> None:
     assert ccnn.published().phases[0].losses["refined_4"].arguments == {"scale": [64.0, 64.0]}
 
 
-def test_maker() -> None:
-    paper = ccnn.make(trunk="resnet18", width=0.0625, dropout=0.3, num_landmarks=29)
+def test_maps_are_learned_as_wide_as_they_are_read() -> None:
+    wide = ccnn.make(width=0.125, num_landmarks=68, input_shape=(32, 32, 3), sigma=2.0)
+    assert wide.get_layer("peak_2").sigma == 2.0
+    for make in MODELS["ccnn"].schedules.values():
+        losses = make(wide, Budget(None, 4)).phases[0].losses
+        assert losses["heatmap_0"].arguments["sigma"] == 2.0
+
+
+@pytest.mark.parametrize("name", ["resnet18", "paper"])
+def test_maker(name: str) -> None:
+    paper = ccnn.make(trunk=name, width=0.0625, dropout=0.3, num_landmarks=29)
     assert (paper.trunk, paper.filters, paper.units, paper.soft) == ("paper", "paper", 4, False)
     ours = model()
     assert (ours.trunk, ours.filters, ours.units, ours.soft) == ("mobile", "separable", 1, True)

@@ -27,6 +27,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tfalign.argument_help import HelpFormatter
 from tfalign.cli.program import one_line
 from tfalign.inference import (
     MAX_PIXELS,
@@ -45,9 +46,7 @@ from tfalign.inference import (
 
 def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="IMAGE|VIDEO|DIR", help="what to look at"
     )

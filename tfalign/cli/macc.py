@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from tfalign.argument_help import HelpFormatter
 from tfalign.macc import __main__ as program
 
 
 def options(prog: str = "tfalign macc") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
     program.add_options(parser)
     return parser
 

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tfalign.argument_help import HelpFormatter
 from tfalign.data import synthetic
 
 SHEET = "sheet.jpg"
@@ -21,14 +22,16 @@ SHEET = "sheet.jpg"
 
 def options(prog: str = "tfalign render") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--train", type=int, default=2000, metavar="FACES")
-    parser.add_argument("--test", type=int, default=300, metavar="FACES")
+    parser.add_argument(
+        "--train", type=int, default=2000, metavar="FACES", help="faces to train on"
+    )
+    parser.add_argument(
+        "--test", type=int, default=300, metavar="FACES", help="faces to measure on"
+    )
     parser.add_argument("--size", type=int, default=256, metavar="PIXELS", help="side of a picture")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser

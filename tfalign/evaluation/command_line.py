@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from tfalign.argument_help import HelpFormatter
 from tfalign.data import readers
 from tfalign.data.readers import Reader
 from tfalign.evaluation.boxes import BoxSource
@@ -69,9 +70,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     Args:
         doc: The program's docstring; its first paragraph and examples are the help text.
     """
-    made = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = argparse.ArgumentParser(description=doc, formatter_class=HelpFormatter)
     data = made.add_argument_group("data")
     data.add_argument("--dataset", required=True, choices=list(DATASETS), help="which data set")
     data.add_argument(
@@ -109,7 +108,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         help="limit of failure rate and AUC (0.08 is 8 %%); default: the protocol's",
     )
     running = made.add_argument_group("running")
-    running.add_argument("--batch-size", type=int, default=32, metavar="N")
+    running.add_argument("--batch-size", type=int, default=32, metavar="N", help="faces at a time")
     running.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder for the results"
     )

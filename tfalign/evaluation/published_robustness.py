@@ -1,7 +1,9 @@
 """TSR's Tables 1 and 2 as data: the published growth of the error with worse face boxes.
 
 Lv et al., "A Deep Regression Architecture with Two-Stage Re-initialization for High Performance
-Facial Landmark Detection", CVPR 2017. 300-W, 68 points, inter-ocular NME in per cent.
+Facial Landmark Detection", CVPR 2017. 300-W, 68 points, NME in per cent. The paper says inter-
+ocular, but its Table 3 has other papers' inter-pupil figures beside these: the distance may be that
+of the pupils.
 """
 
 from __future__ import annotations

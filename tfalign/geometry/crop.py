@@ -66,6 +66,8 @@ CROP_PRESETS: dict[str, CropConvention] = {
     "aflw": CropConvention((0.0, 0.0, 0.0, 0.0)),
     # TSR, section 3.3: the box extended by 0.2, read as a tenth of the extent on each side.
     "tsr": CropConvention((0.10, 0.10, 0.10, 0.10)),
+    # CCNN, section 4.1: boxes as given, the shorter side extended.
+    "ccnn": CropConvention((0.0, 0.0, 0.0, 0.0)),
     # DSSD, section IV-A: boxes enlarged by 30 %, read as 15 % on each side.
     "dssd": CropConvention((0.15, 0.15, 0.15, 0.15)),
 }

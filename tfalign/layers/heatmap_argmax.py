@@ -20,8 +20,9 @@ class HeatmapArgmax(keras.layers.Layer):
 
     The soft form takes the 5×5 cells about the maximum, sums them along one axis, and finds the
     vertex of the parabola through the logarithms of the three middle sums; the same for the other
-    axis. For a Gaussian, of whatever width, that is its exact centre. The result stays within the
-    largest cell.
+    axis. For a Gaussian between 0.71 and 1.41 times as wide as ``sigma`` that is its centre, for
+    others it is near (0.1 cells at 1.5 times). Cells below 0 count as 0. The result stays within
+    the largest cell.
 
     No gradient passes in either form (CCNN, Equation 1: ΔP̂ is learned for the P̂ there is).
 
@@ -32,7 +33,9 @@ class HeatmapArgmax(keras.layers.Layer):
             neighbour, and the curvature of an odd map is kept between half and twice a Gaussian's.
 
     Input shape:
-        (batch, rows, columns, n), in any unit.
+        (batch, rows, columns, n). Plain maxima take any unit; the soft form takes heights of about
+        1: below 1e-6 nothing counts, and a background that is not 0 draws the result to the cell's
+        centre.
 
     Output shape:
         (batch, n, 2), (x, y) in [0, 1]² of the map, float32. Of several equal cells the first,
@@ -97,6 +100,7 @@ class HeatmapArgmax(keras.layers.Layer):
         values = ops.take(ops.reshape(heatmaps, (-1,)), ops.reshape(index, (-1,)), axis=0)
         side = 2 * _RADIUS + 1
         values = ops.cast(ops.reshape(values, (-1, n, side, side)), "float32")
+        values = ops.maximum(values, 0.0)
         middle = slice(_RADIUS - 1, _RADIUS + 2)
         return ops.sum(values, axis=2)[:, :, middle], ops.sum(values, axis=3)[:, :, middle]
 

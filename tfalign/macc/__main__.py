@@ -77,7 +77,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a model of tfalign.models, a .keras or a .tflite file")
     parser.add_argument("--num-landmarks", type=int, help="number of landmarks of a model by name")
     parser.add_argument("--width", type=float, help="channel multiplier of a model by name")
-    parser.add_argument("--input-shape", type=int, nargs=3, metavar=("HEIGHT", "WIDTH", "CHANNELS"))
+    parser.add_argument(
+        "--input-shape",
+        type=int,
+        nargs=3,
+        metavar=("HEIGHT", "WIDTH", "CHANNELS"),
+        help="of the picture",
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -29,6 +29,8 @@ TRUNKS: dict[str, Callable[[Any, int, float, str], Any]] = {
 FILTERS = ("paper", "separable")
 # Channels of F¹ and F² at width 1.
 _F1, _F2 = 128, 68
+CELL = 4
+"""Pixels along the side of a cell of the heatmaps."""
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
@@ -41,7 +43,8 @@ class CCNN(LandmarkModel):
 
     Tensors by name, in ``training_model``: ``heatmap_0`` … ``heatmap_K`` (batch, H/4, W/4, n),
     ``peak_0`` … ``peak_K`` (P̂_k) and ``refined_1`` … ``refined_K`` (P̂_k + ΔP̂_k), (batch, n, 2).
-    ``stages`` and ``stage_shapes`` hold P̂₀, then P̂_k and P̂_k + ΔP̂_k of each unit.
+    ``stages`` and ``stage_shapes`` hold P̂₀, then P̂_k and P̂_k + ΔP̂_k of each unit. ``map_size``
+    is (columns, rows) of the heatmaps.
 
     Args:
         num_landmarks: n.
@@ -69,6 +72,12 @@ class CCNN(LandmarkModel):
     Output shape:
         (batch, n, 2), (x, y) in [0, 1]² of the input image.
 
+    Size:
+        As published, with every unit that training needs (``training_model``), 43,382,865,920 MACC
+        and 44,329,852 parameters: Tables 2 to 4 counted by hand, as `tfalign.macc` counts the
+        model. The landmarks alone take 40,936,439,808 and 18,331,876, since they need neither the
+        regression heads of units 1 to 3 nor E₁ and E₂.
+
     Reference:
         Mahpod, Das, Maiorana, Keller, Campisi, "Facial Landmark Point Localization using
         Coarse-to-Fine Deep Recurrent Neural Network", 2018, Tables 2 to 4 and Equations 1 and 2.
@@ -81,9 +90,12 @@ class CCNN(LandmarkModel):
         over the whole map. E₀ is empty: the first unit takes E₁ twice, so that all units have one
         shape. Table 4 lists no ReLU and there is none. Each convolution is followed by batch
         normalisation, that of maps without offset (see ``trunks.ccnn_units``), but the last, whose
-        outputs are increments in cells. P̂_k passes no gradient; that of
+        outputs are increments in cells. P̂_k is found before the ReLU of H_k, which makes no
+        difference but where a map is 0 everywhere. P̂_k passes no gradient; that of
         ΔP̂_k flows through the maps into both base networks. Channels of the maps are n at any
-        width.
+        width. The faces of section 4.1 are the given boxes with the shorter side extended, which is
+        the default ``crop``; those are a detector's, and about landmarks' own boxes "300w" leaves
+        room.
 
     Raises:
         ValueError: If an argument is outside its range, or the weights belong to another
@@ -101,20 +113,20 @@ class CCNN(LandmarkModel):
         soft: bool = False,
         sigma: float = 1.3,
         dropout: float = 0.5,
-        crop: str | CropConvention | Mapping[str, Any] = "300w",
+        crop: str | CropConvention | Mapping[str, Any] = "ccnn",
         scheme: str | markup.LandmarkScheme | None = None,
         weights: str | None = None,
         name: str = "ccnn",
     ) -> None:
         _check(num_landmarks, units, width, filters, trunk, dropout)
-        shape = check_input_shape(input_shape, 4)
+        shape = check_input_shape(input_shape, CELL)
         if min(shape[:2]) < 32:
             raise ValueError(
                 "`input_shape` must have at least 32 pixels on each side. Received: "
                 f"input_shape={shape}"
             )
         n, base = num_landmarks, TRUNKS[trunk]
-        cells = (shape[1] // 4, shape[0] // 4)
+        cells = (shape[1] // CELL, shape[0] // CELL)
         # Keras gives a Dropout its random state only if its first rate is positive, and a training
         # phase may turn the dropout on later.
         drop = layers.Dropout(dropout or 0.5, name="heatmap_0_dropout")
@@ -127,16 +139,17 @@ class CCNN(LandmarkModel):
         x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(images)
         # -- Table 2: BaseCNN2 and its heatmaps
         f2 = base(x, _F2, width, "base_2")
-        maps = [heatmap_head(f2, n, width, filters, drop, "heatmap_0")]
-        peaks, refined, features = [peak(maps[0], 0)], [], []
+        heatmap, signed = heatmap_head(f2, n, width, filters, drop, "heatmap_0")
+        maps, peaks, refined, features = [heatmap], [peak(signed, 0)], [], []
         if units:
             # -- Table 2: BaseCNN1
             f1 = base(x, _F1, width, "base_1")
         for k in range(1, units + 1):
             # -- Table 3: heatmap unit k
             y = layers.Concatenate(name=f"heatmap_{k}_input")([f2, maps[-1]])
-            maps.append(heatmap_unit(y, n, width, filters, f"heatmap_{k}"))
-            peaks.append(peak(maps[-1], k))
+            heatmap, signed = heatmap_unit(y, n, width, filters, f"heatmap_{k}")
+            maps.append(heatmap)
+            peaks.append(peak(signed, k))
             # -- Table 4: regression unit k
             y = layers.Concatenate(name=f"regression_{k}_input")([f1, f2, maps[-1], maps[0]])
             features.append(regression_features(y, width, filters, f"regression_{k}"))
@@ -165,6 +178,7 @@ class CCNN(LandmarkModel):
         self.soft = bool(soft)
         self.sigma = float(sigma)
         self.dropout = float(dropout)
+        self.map_size = cells
         if weights is not None:
             load_weights(self, weights)
 

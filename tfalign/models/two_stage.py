@@ -218,6 +218,11 @@ class TwoStage(LandmarkModel):
             weights = canonical.similarity_weights(shape[list(self.scheme.parts[part])])
             self.get_layer(f"theta_{part}").set_weights(weights)
 
+    def _known_canonical(self) -> np.ndarray:
+        if self.canonical_shape is None:
+            raise ValueError("`set_mean_shape` must be called first: it makes the canonical shape.")
+        return np.array(self.canonical_shape, np.float32)
+
     def start_global(self, feed: Any = None) -> None:
         """Starts the global regression at the shape that re-initialized faces have.
 
@@ -231,10 +236,7 @@ class TwoStage(LandmarkModel):
             ValueError: If there is no canonical shape yet.
         """
         del feed
-        if self.canonical_shape is None:
-            raise ValueError("`set_mean_shape` must be called first: it makes the canonical shape.")
-        shape = np.array(self.canonical_shape, np.float32)
-        self.get_layer("face_landmarks").bias.assign(shape.reshape(-1))
+        self.get_layer("face_landmarks").bias.assign(self._known_canonical().reshape(-1))
 
     def start_local(self, feed: Any = None) -> None:
         """Starts the local stage, as step 3 of the training does (section 3.3).
@@ -249,9 +251,7 @@ class TwoStage(LandmarkModel):
             ValueError: If there is no canonical shape yet.
         """
         del feed
-        if self.canonical_shape is None:
-            raise ValueError("`set_mean_shape` must be called first: it makes the canonical shape.")
-        self._set_canonical(np.array(self.canonical_shape, np.float32))
+        self._set_canonical(self._known_canonical())
         for layer in self.groups["reinit"]:
             if layer.weights and layer.name.startswith("view_"):
                 for part in self.parts:

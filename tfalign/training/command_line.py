@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from tfalign.argument_help import HelpFormatter
+from tfalign.data.augment.presets import PRESETS
 from tfalign.geometry import CROP_PRESETS
 from tfalign.training.compiling import Execution
 from tfalign.training.distribution import Distribution, connect
@@ -28,9 +30,7 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
         model: Default of ``--model``.
         batch_size: Default of ``--batch-size``.
     """
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
     made.add_argument(
         "--out",
         type=Path,
@@ -41,7 +41,7 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     made.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
 
     group = made.add_argument_group("model")
-    group.add_argument("--model", choices=sorted(MODELS), default=model)
+    group.add_argument("--model", choices=sorted(MODELS), default=model, help="architecture")
     group.add_argument(
         "--width", type=float, default=1.0, help="multiplier on channels; 1 is the paper's"
     )
@@ -49,7 +49,9 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
         "--trunk",
         choices=("resnet18", "mobile"),
         default="mobile",
-        help="resnet18 is the paper's, mobile is ours for phones and CPUs",
+        help="greglref, gregnet: resnet18 is the paper's, mobile ours for phones and CPUs; ccnn: "
+        "resnet18 stands for the published networks; two_stage: resnet18 replaces the paper's "
+        "VGG-S; the others have one trunk",
     )
     group.add_argument(
         "--image-size", type=int, default=112, metavar="PIXELS", help="side of the square input"
@@ -71,8 +73,9 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     group.add_argument(
         "--schedule",
         default="cpu",
-        metavar="published|cpu|FILE.json",
-        help="the paper's numbers, ours for a CPU, or any schedule as JSON",
+        metavar="NAME|FILE.json",
+        help="published: the paper's numbers; cpu: ours for a CPU; deepreg also: sequential; "
+        "two_stage also: reinit, regression, local, unsupervised; or any schedule as JSON",
     )
     length = group.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help="length of all phases together, in epochs")
@@ -86,10 +89,16 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
         "--dropout",
         type=float,
         default=0.2,
-        help="inside the global regression while the refinement trains (greglref)",
+        help="greglref: inside the global regression while the refinement trains; TSR: on the "
+        "dense layers of VGG-S in the cpu schedule",
     )
     group.add_argument("--batch-size", type=int, default=batch_size, help="over all devices")
-    group.add_argument("--augment", default="greglref", help="preset of tfalign.data.augment")
+    group.add_argument(
+        "--augment",
+        choices=sorted(PRESETS),
+        help="preset of tfalign.data.augment; by default the paper's own for the published "
+        "schedule, otherwise greglref",
+    )
     group.add_argument(
         "--balance",
         action="store_true",
@@ -105,10 +114,26 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     )
 
     group = made.add_argument_group("speed")
-    group.add_argument("--mixed-precision", choices=sorted(_PRECISIONS), default="none")
-    group.add_argument("--steps-per-execution", type=int, default=1)
+    group.add_argument(
+        "--mixed-precision",
+        choices=sorted(_PRECISIONS),
+        default="none",
+        help="type of the sums; float16 and bfloat16 for GPUs",
+    )
+    group.add_argument(
+        "--steps-per-execution",
+        type=int,
+        default=1,
+        help="optimizer steps in one call of the compiled program",
+    )
     group.add_argument("--jit", choices=sorted(_JIT), default="auto", help="XLA compilation")
-    group.add_argument("--checkpoint-every", type=int, default=1, metavar="EPOCHS")
+    group.add_argument(
+        "--checkpoint-every",
+        type=int,
+        default=1,
+        metavar="EPOCHS",
+        help="how often the state is saved, from which a killed run continues",
+    )
 
     group = made.add_argument_group("several devices")
     group.add_argument(
@@ -120,8 +145,8 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     )
     group.add_argument("--devices", nargs="+", help="for mirrored, e.g. GPU:0 GPU:1")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
-    group.add_argument("--processes", type=int, default=1)
-    group.add_argument("--process-id", type=int, default=0)
+    group.add_argument("--processes", type=int, default=1, help="how many take part")
+    group.add_argument("--process-id", type=int, default=0, help="which of them this is, from 0")
     return made
 
 
@@ -191,6 +216,12 @@ def make_schedule(arguments: argparse.Namespace, model: Any, steps_per_epoch: in
     if arguments.epochs is not None:
         steps = arguments.epochs * steps_per_epoch
     return known[kind](model, Budget(steps, steps_per_epoch, arguments.rate, arguments.dropout))
+
+
+def augmentation(arguments: argparse.Namespace) -> str:
+    """Returns the name of the augmentation that the options describe."""
+    own = MODELS[arguments.model].augment if arguments.schedule == "published" else "greglref"
+    return arguments.augment or own
 
 
 def execution(arguments: argparse.Namespace) -> Execution:

@@ -69,7 +69,8 @@ def train_and_measure(
     if arguments.init_weights:
         print(warm_start(model, arguments.init_weights).table())
     rows = balance.pose_balance(cache.landmarks).indices if arguments.balance else None
-    feed = CacheFeed(cache, arguments.batch_size, arguments.augment, arguments.seed, rows)
+    augment = command_line.augmentation(arguments)
+    feed = CacheFeed(cache, arguments.batch_size, augment, arguments.seed, rows)
     validation = Validation.from_cache(held_out, faces.protocol)
     result = fit(
         model,

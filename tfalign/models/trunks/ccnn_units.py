@@ -41,14 +41,17 @@ def wide_conv(
     return depthwise_bn(x, kernel, strides, activation, name=name)
 
 
-def heatmaps(x: Any, num_landmarks: int, name: str) -> Any:
+def heatmaps(x: Any, num_landmarks: int, name: str) -> tuple[Any, Any]:
     """The last layer of a heatmap network: 1×1, batch normalisation, ReLU.
 
     The normalisation has no offset. Ninety-nine cells in a hundred have the target 0, so early
     training would lower an offset until some landmark's map is 0 everywhere, where ReLU passes no
     gradient and the map stays empty: in the first model that we trained one map of 68 in either
-    heatmap unit, for two points of NLE. Without offset a map's mean before the ReLU is 0, and its
-    largest cells are always above.
+    heatmap unit, for two points of NLE. Without offset the mean of a landmark's maps over a batch
+    is 0 before the ReLU, so that training never meets a landmark without cells above.
+
+    One face's map may still be 0 everywhere, where its maximum says nothing. The maximum is
+    therefore taken before the ReLU: it is the same cell wherever the map has one above 0.
 
     Args:
         x: (batch, H, W, C).
@@ -56,7 +59,7 @@ def heatmaps(x: Any, num_landmarks: int, name: str) -> Any:
         name: Prefix of the layers' names.
 
     Returns:
-        (batch, H, W, n).
+        The maps after and before the ReLU, (batch, H, W, n) each.
     """
     x = layers.Conv2D(
         num_landmarks, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
@@ -70,13 +73,13 @@ def heatmaps(x: Any, num_landmarks: int, name: str) -> Any:
         gamma_initializer=initializers.Constant(0.1),
         name=f"{name}_bn",
     )(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return layers.ReLU(name=f"{name}_relu")(x), x
 
 
 def heatmap_head(
     features: Any, num_landmarks: int, width: float, form: str, dropout: Any, name: str
-) -> Any:
-    """Builds layers A8 to A12 of Table 2: F² → H₀.
+) -> tuple[Any, Any]:
+    """Builds layers A8 to A12 of Table 2: F² → H₀, as `heatmaps` returns it.
 
     Args:
         features: (batch, H, W, C).
@@ -93,8 +96,8 @@ def heatmap_head(
     return heatmaps(dropout(x), num_landmarks, name=f"{name}_a12")
 
 
-def heatmap_unit(x: Any, num_landmarks: int, width: float, form: str, name: str) -> Any:
-    """Builds Table 3: F² ⊕ H_{k−1} → H_k. Arguments as for `heatmap_head`."""
+def heatmap_unit(x: Any, num_landmarks: int, width: float, form: str, name: str) -> tuple[Any, Any]:
+    """Builds Table 3: F² ⊕ H_{k−1} → H_k. Arguments and result as for `heatmap_head`."""
     x = wide_conv(x, scaled(64, width), 7, form, name=f"{name}_b1")
     x = wide_conv(x, scaled(64, width), 13, form, name=f"{name}_b2")
     x = conv_bn(x, scaled(128, width), 1, name=f"{name}_b3")
@@ -135,8 +138,9 @@ def regression_head(
     x = layers.Conv2D(
         2 * num_landmarks,
         tuple(x.shape[1:3]),
-        # Refinement begins as nearly nothing; a normalisation of its output would undo that.
-        kernel_initializer=initializers.RandomNormal(stddev=0.03),
+        # Refinement begins as nearly nothing, about a tenth of a cell at any width; a normalisation
+        # of its output would undo that.
+        kernel_initializer=initializers.VarianceScaling(0.01, distribution="untruncated_normal"),
         dtype="float32",
         name=f"{name}_c6",
     )(x)

@@ -23,10 +23,13 @@ class Trainable:
     Attributes:
         make: Its constructor.
         schedules: Name to a function of the model and a `Budget`.
+        augment: Preset of `tfalign.data.augment` that goes with the published schedule; GRegLRef's
+            for papers that describe none.
     """
 
     make: Callable[..., Any]
     schedules: Mapping[str, Callable[[Any, Budget], Schedule]]
+    augment: str = "greglref"
 
 
 _Schedules = Mapping[str, Callable[[Any, Budget], Schedule]]
@@ -48,15 +51,17 @@ _TWO_STAGE: _Schedules = {
 }
 
 MODELS: dict[str, Trainable] = {
-    "ccnn": Trainable(ccnn.make, _CCNN),
-    "deepreg": Trainable(deepreg.make, _DEEPREG),
+    "ccnn": Trainable(ccnn.make, _CCNN, "ccnn"),
+    "deepreg": Trainable(deepreg.make, _DEEPREG, "deepreg"),
     "dssd": Trainable(dssd.make, _DSSD),
     "greglref": Trainable(models.GRegLRef, _GREGLREF),
     "gregnet": Trainable(models.GRegNet, _GREGLREF),
-    "tsr_baseline1": Trainable(two_stage_models.make_baseline1, _TSR),
-    "tsr_baseline2": Trainable(two_stage_models.make_baseline2, _TSR),
-    "two_stage": Trainable(two_stage_models.make, {**_TWO_STAGE, "local": two_stage.local_for}),
-    "two_stage_global": Trainable(two_stage_models.make_global, _TWO_STAGE),
+    "tsr_baseline1": Trainable(two_stage_models.make_baseline1, _TSR, "tsr"),
+    "tsr_baseline2": Trainable(two_stage_models.make_baseline2, _TSR, "tsr"),
+    "two_stage": Trainable(
+        two_stage_models.make, {**_TWO_STAGE, "local": two_stage.local_for}, "tsr"
+    ),
+    "two_stage_global": Trainable(two_stage_models.make_global, _TWO_STAGE, "tsr"),
     "rdssd": Trainable(dssd.make_recurrent, _DSSD),
     "rdssd_star": Trainable(dssd.make_recurrent_star, _DSSD),
 }

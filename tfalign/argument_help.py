@@ -1,0 +1,16 @@
+"""The form of every program's ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps a description's lines and tells each option's default, where there is one to tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help
+        told = text is not None and "default" in text
+        if told or action.default in (None, False, argparse.SUPPRESS) or not action.option_strings:
+            return text
+        return f"{text} (default: %(default)s)"
