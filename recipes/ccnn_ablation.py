@@ -51,6 +51,7 @@ import train_300w
 OCULAR, PUPIL = "300w_inter_ocular", "300w_inter_pupil"
 THRESHOLD = 0.08
 SYNTHETIC, PHOTOGRAPHS = "synthetic", "photographs"
+CROP = "300w"
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ def caches(arguments: argparse.Namespace) -> dict[str, tuple[CropCache, CropCach
     if arguments.synthetic is not None:
         made[SYNTHETIC] = tuple(
             CropCache.build(
-                readers.wflw.read(arguments.synthetic, part)[:count], "300w", size
+                readers.wflw.read(arguments.synthetic, part)[:count], CROP, size
             ).convert("ibug68")
             for part, count in zip(("train", "test"), arguments.synthetic_faces, strict=True)
         )
     faces = train_300w.read_faces(arguments.data, arguments.holdout, None)
-    train = concatenate([CropCache.build(part, "300w", size) for part in faces.train])
-    made[PHOTOGRAPHS] = (train, CropCache.build(faces.test, "300w", size))
+    train = concatenate([CropCache.build(part, CROP, size) for part in faces.train])
+    made[PHOTOGRAPHS] = (train, CropCache.build(faces.test, CROP, size))
     return made
 
 
@@ -188,6 +189,7 @@ def make(arguments: argparse.Namespace, units: int) -> Any:
         num_landmarks=68,
         input_shape=(side, side, 3),
         units=units,
+        crop=CROP,
         **chosen,
     )
 

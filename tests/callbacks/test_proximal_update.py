@@ -382,7 +382,7 @@ def test_wrong_use() -> None:
         CutModel(trained, apart.layers[1].variables)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.jax
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs everything above on JAX")
 def test_jax() -> None:

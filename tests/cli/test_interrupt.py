@@ -110,7 +110,11 @@ def small_tflite(small_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    # The demo's longest part is the training of "train".
+    [pytest.param(c, marks=[pytest.mark.exhaustive] * (c == "demo")) for c in COMMANDS],
+)
 def test_every_command_is_interrupted(
     command: str,
     repository: Path,
@@ -163,7 +167,7 @@ def test_every_command_is_interrupted(
         assert not list((tmp_path / "temporary").rglob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_rendering_is_interrupted_and_continued(repository: Path, tmp_path: Path, tfalign) -> None:
     out, err = tmp_path / "faces", tmp_path / "err"
     words = ["render", "--out", str(out), "--train", str(FACES), "--test", "1", "--size", "64"]

@@ -33,7 +33,12 @@ class OtherBackend:
         environment["KERAS_BACKEND"] = backend
         environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parent)])
         environment["JAX_PLATFORMS"] = "cpu"
-        environment.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+        # What it computes is small and computed once: compiling takes nearly all of the time.
+        environment.setdefault(
+            "XLA_FLAGS",
+            "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 "
+            "--xla_llvm_disable_expensive_passes=true",
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-m", "contract.other_backend"],
             stdin=subprocess.PIPE,
@@ -103,7 +108,7 @@ def _answer(folder: Path) -> None:
 
     import keras
 
-    from contract.gradients import gradients, numpy_of
+    from contract.gradients import compiled_call, gradients, numpy_of
 
     request = json.loads((folder / "request.json").read_text())
     arrays = read_arrays(folder / "request.npz")
@@ -112,9 +117,10 @@ def _answer(folder: Path) -> None:
     instance = keras.saving.deserialize_keras_object(request["object"])
     flat = iter(arrays["inputs"])
     inputs = keras.tree.map_structure(lambda _: next(flat), request["structure"])
-    instance(inputs, training=False)
+    if not instance.built:
+        instance(inputs, training=False)
     instance.set_weights(arrays["weights"])
-    outputs = numpy_of(instance(inputs, training=False))
+    outputs = numpy_of(compiled_call(instance, inputs))
     of_weights, of_inputs = [], []
     if arrays["cotangents"]:
         of_weights, of_inputs = gradients(instance, inputs, arrays["cotangents"])

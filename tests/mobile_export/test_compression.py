@@ -117,6 +117,7 @@ def test_fault_in_the_process_stays_a_fault(
         mobile_export.export(tiny, "pruned", out=tmp_path, training=data, tuning=tuning())
 
 
+@pytest.mark.exhaustive
 def test_command_tells_of_a_loss_that_is_not_finite_in_one_line(
     tiny: Any, data: Any, tmp_path: Any, monkeypatch: Any, capfd: Any
 ) -> None:

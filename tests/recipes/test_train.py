@@ -63,7 +63,7 @@ def test_300w(repository: Path, real_data: Path, tmp_path: Path) -> None:
         train.main([*command, "--seed", "1"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_wflw_without_data_says_so(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

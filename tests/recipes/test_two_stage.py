@@ -29,7 +29,7 @@ def picture(path: Path) -> np.ndarray:
     return image
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_reinit_learns_and_figures_show_it(repository, tmp_path) -> None:
     """After step 1, what the boxes' errors leave is clearly less than what they put in."""
     out = tmp_path / "reinit"

@@ -51,7 +51,7 @@ def test_mirrored_over_two_devices(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.jax
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_data_parallel_over_devices_and_processes(processes: int, tmp_path: Path) -> None:
     """One process with two devices, or two processes with one each."""
     flags = "" if processes == 2 else "--xla_force_host_platform_device_count=2"

@@ -179,7 +179,7 @@ def test_interrupted_alternation_ends_like_the_whole_one(feed, tmp_path) -> None
     assert max(zeros.values()) > 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_sequential_run_leaves_earlier_stages_alone(feed, tmp_path) -> None:
     detectors = ("detectors_1", "detectors_2")
     schedule = dssd.sequential(1, 2, detectors, steps=8, penalties=dssd.Penalties(steps=2, delay=0))

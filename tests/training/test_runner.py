@@ -15,6 +15,8 @@ import pytest
 from training import tiny
 
 from tfalign import training
+from tfalign.data.pipeline import CropCache
+from tfalign.data.synthetic import render
 from tfalign.training import CallbackSpec, Execution, LossTerm, Schedule
 
 QUIET = Execution(verbose=0)
@@ -271,3 +273,12 @@ def test_epochs_never_share_a_call(tmp_path: Path) -> None:
     )
     _, single = run(tmp_path / "single")
     np.testing.assert_allclose(comparable(grouped.rows), comparable(single.rows), rtol=1e-5)
+
+
+def test_crops_of_another_convention_are_refused(tmp_path: Path) -> None:
+    faces = [render(0, index, size=64) for index in range(4)]
+    cache = CropCache.build(faces, "wflw", (tiny.SIDE, tiny.SIDE)).convert("ibug68")
+    feed = training.CacheFeed(cache, 4, "none")
+    with pytest.raises(ValueError, match=r"model\.crop=.*0\.1, 0\.1, 0\.1, 0\.1"):
+        training.fit(tiny.Tiny(), tiny.schedule(), feed, out=tmp_path / "run", execution=QUIET)
+    assert not (tmp_path / "run").exists()

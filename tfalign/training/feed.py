@@ -101,6 +101,10 @@ class CacheFeed:
         indices: Rows of the cache that make up an epoch, some perhaps several times, e.g. for a
             balance of poses; None takes each once.
 
+    Attributes:
+        crop: The convention by which the faces' boxes became crops; training compares it with that
+            of the model.
+
     Raises:
         ValueError: If an epoch would hold no batch.
     """
@@ -118,6 +122,7 @@ class CacheFeed:
 
         faces = len(cache) if indices is None else len(indices)
         self.cache, self.batch_size, self.seed, self.indices = cache, batch_size, seed, indices
+        self.crop = cache.crop
         self.augment = augmentation.presets.get(augment)
         self.steps_per_epoch = pipeline.steps_per_epoch(faces, batch_size)
 

@@ -99,10 +99,12 @@ def fit(
         The history and the best value.
 
     Raises:
-        ValueError: If ``out`` holds another configuration's run, a phase names an unknown group or
-            output, a callback watches a number that is not logged, or the batch does not divide.
+        ValueError: If the feed's crops are not the model's, ``out`` holds another configuration's
+            run, a phase names an unknown group or output, a callback watches a number that is not
+            logged, or the batch does not divide.
         FloatingPointError: If the loss becomes infinite or NaN.
     """
+    _check_crop(model, train)
     run = _Run(
         model,
         schedule,
@@ -116,6 +118,16 @@ def fit(
     claim_folder(run.out, run.configuration(identity or {}), write=run.distribution.writes)
     with trainable_flags_kept(model.training_model):
         return run.execute()
+
+
+def _check_crop(model: Any, train: Feed) -> None:
+    """Raises ``ValueError`` for a model that would be used on other crops than it is trained on."""
+    made, meant = getattr(train, "crop", None), getattr(model, "crop", None)
+    if made is not None and meant is not None and made != meant:
+        raise ValueError(
+            "The training crops must be cut by the model's own convention, `model.crop`, by which "
+            f"every program will cut them later. Received: crops by {made}, model.crop={meant}"
+        )
 
 
 @dataclass
