@@ -128,7 +128,7 @@ def make(width: float = 1.0, trunk: str = "mobile", dropout: float = 0.0, **argu
     Args:
         width: Multiplier on channels.
         trunk: ``"mobile"``: our base networks, separable filters, two units and sub-cell maxima,
-            for phones and CPUs. ``"paper"``: Tables 2 to 4, four units; ``"resnet18"``, the name
+            which a CPU trains. ``"paper"``: Tables 2 to 4, four units; ``"resnet18"``, the name
             that the recipes' option has for what is published, is the same.
         dropout: Ignored; the schedules set it.
         **arguments: Of ``CCNN``; they override.
