@@ -51,7 +51,7 @@ def command(faces: Path, out: Path) -> list[str]:
     return f"{words} --batch-size 8 --latency-runs 2".split()
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_killed_and_continued(
     tiny: ModuleType, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,7 +98,7 @@ def run(out: Path) -> tuple[CCNN, training.TrainingResult]:
     return made, training.fit(made, schedule, feed, held_out, out=out, execution=QUIET)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_interrupted_run_ends_like_the_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,16 +122,16 @@ def test_interrupted_run_ends_like_the_whole_one(
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
-    made = model(units=2, side=64)
-    faces = [render(0, index, size=128) for index in range(12)]
+    made = model(units=2, side=48)
+    faces = [render(0, index, size=128) for index in range(8)]
     cache = CropCache.build(faces, made.crop, made.image_size).convert("ibug68")
     validation = training.Validation.from_cache(cache, "300w_inter_ocular")
     result = training.fit(
         made,
-        ccnn.cpu_budget(units=2, map_size=(16, 16), steps=900, rate=5e-3),
-        training.CacheFeed(cache, 12, NONE, 0),
+        ccnn.cpu_budget_for(made, Budget(500, 1, rate=5e-3)),
+        training.CacheFeed(cache, 8, NONE, 0),
         validation,
         out=tmp_path,
         execution=training.Execution(verbose=0, checkpoint_every=1000),
