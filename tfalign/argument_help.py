@@ -11,6 +11,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help
         told = text is not None and "default" in text
-        if told or action.default in (None, False, argparse.SUPPRESS) or not action.option_strings:
+        # By identity: a default of 0 is one to tell.
+        nothing = any(action.default is value for value in (None, False, argparse.SUPPRESS))
+        if told or nothing or not action.option_strings:
             return text
         return f"{text} (default: %(default)s)"
