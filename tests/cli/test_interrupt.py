@@ -38,10 +38,11 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 
 
 # Where Ctrl-C meets TensorFlow's compiled code in the midst of a call back into Python, that code
-# itself prints the interrupt and goes on; no program can keep it from that.
+# itself prints the interrupt, or the SystemError that it makes of it, and goes on; no program can
+# keep it from that.
 PRINTED_BY_TENSORFLOW = re.compile(
     r"Traceback \(most recent call last\):\n"
-    r"  File \"[^\"]*/tensorflow/[^\n]*\n(?:  [^\n]*\n)*KeyboardInterrupt[^\n]*\n"
+    r"  File \"[^\"]*/tensorflow/[^\n]*\n(?:  [^\n]*\n)*(?:KeyboardInterrupt|SystemError)[^\n]*\n"
 )
 
 
