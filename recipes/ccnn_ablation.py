@@ -37,11 +37,11 @@ from typing import Any
 import keras
 
 from tfalign import macc, training
-from tfalign.argument_help import HelpFormatter
 from tfalign.data import readers
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.evaluation.plots import ced_plot, png_bytes
 from tfalign.evaluation.scores import Score, compute_score
+from tfalign.training import command_line
 from tfalign.training.schedules import Budget
 from tfalign.training.schedules import ccnn as schedules
 from tfalign.training.validation import stage_predictor
@@ -84,15 +84,7 @@ HEADER += " failure_008_percent"
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a new folder, or that of a killed run",
-    )
+    parser = command_line.comparison_parser(__doc__, batch_size=32)
     parser.add_argument(
         "--synthetic", type=Path, metavar="FACES", help="train on these first; WFLW's layout"
     )
@@ -116,13 +108,6 @@ def options() -> argparse.ArgumentParser:
         "without this option then finds the runs done and writes the results",
     )
     parser.add_argument(
-        "--holdout",
-        type=int,
-        default=120,
-        metavar="FACES",
-        help="test faces: the last names of helen/trainset",
-    )
-    parser.add_argument(
         "--image-size", type=int, default=128, metavar="PIXELS", help="side of the crops"
     )
     parser.add_argument("--width", type=float, default=0.1875, help="1 is the paper's")
@@ -135,9 +120,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--synthetic-steps", type=int, default=1000, help="on the rendered faces")
     parser.add_argument("--steps", type=int, default=1400, help="on the photographs")
     parser.add_argument("--rate", type=float, default=schedules.RATE, help="peak learning rate")
-    parser.add_argument("--batch-size", type=int, default=32, help="faces in a step")
     parser.add_argument("--augment", default="light", help="preset of tfalign.data.augment")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
     return parser
 
 

@@ -27,11 +27,11 @@ import keras
 import numpy as np
 
 from tfalign import training
-from tfalign.argument_help import HelpFormatter
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.evaluation import stages
 from tfalign.evaluation.plots import png_bytes
 from tfalign.models import DeepReg
+from tfalign.training import command_line
 from tfalign.training.schedules import deepreg as schedules
 from tfalign.training.validation import stage_predictor
 
@@ -49,25 +49,7 @@ MODELS = {
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a new folder, or that of a killed run",
-    )
-    parser.add_argument(
-        "--holdout",
-        type=int,
-        default=120,
-        metavar="FACES",
-        help="test faces: the last names of helen/trainset",
-    )
-    parser.add_argument(
-        "--validation", type=int, default=100, metavar="FACES", help="the paper has 200 of 3,148"
-    )
+    parser = command_line.comparison_parser(__doc__, batch_size=25, validation=100)
     parser.add_argument(
         "--image-size", type=int, default=128, metavar="PIXELS", help="side of the crops"
     )
@@ -79,7 +61,6 @@ def options() -> argparse.ArgumentParser:
         default=1,
         help="epochs without progress on the validation faces before the rate is halved",
     )
-    parser.add_argument("--batch-size", type=int, default=25, help="the paper has 100")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -89,7 +70,6 @@ def options() -> argparse.ArgumentParser:
         "without this option then finds the runs done and writes the results",
     )
     parser.add_argument("--protocol", default="300w_inter_ocular", help="of the test")
-    parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
     return parser
 
 

@@ -38,12 +38,12 @@ import keras
 import numpy as np
 
 from tfalign import macc, training
-from tfalign.argument_help import HelpFormatter
 from tfalign.data.augment import AugmentConfig
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.evaluation import stages
 from tfalign.evaluation.plots import ced_plot, png_bytes
 from tfalign.models.saved import load_model
+from tfalign.training import command_line
 from tfalign.training.schedules import dssd as schedules
 from tfalign.training.validation import stage_predictor
 
@@ -89,30 +89,8 @@ FIGURE_9 = ("rdssd_star", "rdssd")
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = command_line.comparison_parser(__doc__, batch_size=32, validation=100)
     defaults = schedules.Penalties()
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a new folder, or that of a killed run",
-    )
-    parser.add_argument(
-        "--holdout",
-        type=int,
-        default=120,
-        metavar="FACES",
-        help="test faces: the last names of helen/trainset",
-    )
-    parser.add_argument(
-        "--validation",
-        type=int,
-        default=100,
-        metavar="FACES",
-        help="training faces split out to watch",
-    )
     parser.add_argument(
         "--image-size", type=int, default=100, metavar="PIXELS", help="side of the crops"
     )
@@ -123,7 +101,6 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--initial-steps", type=int, default=1200, help="of the initial shape")
     parser.add_argument("--steps", type=int, default=1200, help="of each row")
     parser.add_argument("--rate", type=float, default=schedules.RATE, help="peak learning rate")
-    parser.add_argument("--batch-size", type=int, default=32, help="faces in a step")
     parser.add_argument("--beta", type=float, default=defaults.basis, help="weight of |P|")
     parser.add_argument("--gamma", type=float, default=defaults.codes, help="weight of |C|")
     parser.add_argument("--mu", type=float, default=defaults.ridge, help="weight of |P|_F^2")
@@ -136,7 +113,6 @@ def options() -> argparse.ArgumentParser:
         help="learn these; the tables hold what OUT has finished so far",
     )
     parser.add_argument("--protocol", default="300w_inter_ocular", help="of the test")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
     return parser
 
 

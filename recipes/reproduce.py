@@ -33,7 +33,6 @@ from typing import Any
 import keras
 
 from mobile_export.measured import export_and_measure
-from tfalign.argument_help import HelpFormatter
 from tfalign.cli import train_300w, train_wflw
 from tfalign.cli.program import one_line, run_recipe
 from tfalign.data import readers, synthetic
@@ -127,23 +126,7 @@ ROWS = {
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a new folder, or that of a killed run",
-    )
-    parser.add_argument("--holdout", type=int, default=120, metavar="FACES", help="test faces")
-    parser.add_argument(
-        "--validation",
-        type=int,
-        default=80,
-        metavar="FACES",
-        help="training faces split out to watch",
-    )
+    parser = command_line.comparison_parser(__doc__, batch_size=32, validation=80)
     parser.add_argument(
         "--presentations",
         type=int,
@@ -151,9 +134,7 @@ def options() -> argparse.ArgumentParser:
         metavar="FACES",
         help="faces shown to each model, repetitions counted; phases round up to whole epochs",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="faces in a step")
     parser.add_argument("--augment", default="light", help="preset of tfalign.data.augment")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
     parser.add_argument(
         "--only", nargs="+", choices=ROWS, default=list(ROWS), help="train these rows only"
     )

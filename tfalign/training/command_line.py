@@ -150,6 +150,45 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     return made
 
 
+def comparison_parser(
+    description: str | None, batch_size: int, validation: int | None = None
+) -> argparse.ArgumentParser:
+    """Returns a parser with what programs share that compare several trainings on 300-W.
+
+    Args:
+        description: The program's docstring, shown by ``--help``.
+        batch_size: Default of ``--batch-size``.
+        validation: Default of ``--validation``; None leaves that option out.
+    """
+    made = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    made.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
+    made.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a new folder, or that of a killed run",
+    )
+    made.add_argument(
+        "--holdout",
+        type=int,
+        default=120,
+        metavar="FACES",
+        help="test faces: the last names of helen/trainset",
+    )
+    if validation is not None:
+        made.add_argument(
+            "--validation",
+            type=int,
+            default=validation,
+            metavar="FACES",
+            help="training faces split out to watch",
+        )
+    made.add_argument("--batch-size", type=int, default=batch_size, help="faces in a step")
+    made.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    return made
+
+
 def prepare(arguments: argparse.Namespace) -> Distribution:
     """Sets seed and precision and connects the devices; call it before a model is made.
 
