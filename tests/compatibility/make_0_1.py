@@ -1,6 +1,6 @@
 """Writes the files of this folder, with the code of version 0.1 (commit c9b2408) on the path.
 
-    PYTHONPATH=CHECKOUT_OF_0.1 python make_0_1.py FOLDER
+PYTHONPATH=CHECKOUT_OF_0.1 python make_0_1.py FOLDER
 """
 
 import sys
