@@ -122,7 +122,7 @@ def describe_scheme(scheme: Any, num_points: int) -> dict[str, Any]:
         "points": list(scheme.points),
         "parts": {name: list(indices) for name, indices in scheme.parts.items()},
         "edges": [list(edge) for edge in scheme.edges],
-        "flip_map": list(scheme.flip_map),
+        "flip_map": None if scheme.flip_map is None else list(scheme.flip_map),
         "eye_corners": None if scheme.eye_corners is None else list(scheme.eye_corners),
     }
 

@@ -77,7 +77,7 @@ def read_faces(arguments: argparse.Namespace, writes: bool) -> Any:
         return train_300w.read_faces(data, arguments.holdout, None)
     faces = train_wflw.read_faces(data, 0.04, "WFLW test")
     tests = faces.test.records[: arguments.holdout]
-    small = type(faces.test)(faces.test.dataset, faces.test.scheme_name, tests, faces.test.report)
+    small = faces.test.subset(tests)
     return dataclasses.replace(faces, held_out=small, test=small)
 
 

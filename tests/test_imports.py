@@ -18,7 +18,7 @@ BELOW: dict[str, set[str]] = {
     "files": set(),
     "argument_help": set(),
     "geometry": set(),
-    "markup": set(),
+    "markup": {"files"},
     "layers": {"geometry"},
     "models": {"layers", "geometry", "markup", "files"},
     "losses": {"geometry", "markup"},

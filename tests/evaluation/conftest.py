@@ -47,7 +47,7 @@ class OracleFaces:
 
     def backend(self, scheme=None, size=(48, 40), crop="300w", error=0.0):
         """A backend that finds the truth, plus ``error`` pixels of the image in x."""
-        scheme = scheme or markup.get(self.samples[0].scheme)
+        scheme = scheme or self.samples[0].scheme
         truth = [sample.landmarks.astype(np.float64) for sample in self.samples]
 
         def find(crops: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tfalign import markup
 from tfalign.data import readers
 from tfalign.data.readers import Reader
 from tfalign.evaluation import PROTOCOLS, command_line
@@ -27,7 +28,7 @@ def test_every_reader_has_a_dataset_with_fitting_protocols():
 
 class Faces:
     def __init__(self, scheme_name):
-        self.scheme_name = scheme_name
+        self.scheme = markup.get(scheme_name)
 
 
 def test_protocol_is_customary_or_asked_for():

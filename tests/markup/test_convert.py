@@ -96,6 +96,39 @@ def test_tensors_give_tensors_with_the_same_values(source, target, rng):
     np.testing.assert_allclose(ops.convert_to_numpy(tensor), expected, rtol=0, atol=1e-6)
 
 
+def test_own_schemes_agree_by_name():
+    own = markup.LandmarkScheme("own", ("chin", "ear", "left_eye_outer", "right_eye_outer"))
+    out = markup.convert(numbered_shape(68), "ibug68", own, undefined="nan")
+    np.testing.assert_array_equal(out[:, 0], [8, np.nan, 45, 36])
+    assert markup.conversion("ibug68", own).undefined == ("ear",)
+
+
+def test_numbers_agree_only_among_equally_many():
+    one = markup.LandmarkScheme("one", ("rim_0", "rim_1", "tip_0", "7"))
+    two = markup.LandmarkScheme("two", ("rim_0", "rim_1", "rim_2", "tip_0", "7"))
+    assert markup.conversion(one, two).sources == ((), (), (), (2,), ())
+
+
+def test_other_order_of_the_same_names_is_followed(rng):
+    order = rng.permutation(68)
+    own = markup.LandmarkScheme("own68", tuple(markup.IBUG68.points[i] for i in order))
+    out = markup.convert(numbered_shape(68), "ibug68", own)
+    assert out[:, 0].tolist() == order.tolist()
+
+
+def test_single_points_lead_back():
+    back = markup.conversion("ibug68", "wflw98")
+    for place, (used,) in enumerate(markup.conversion("wflw98", "ibug68").sources):
+        assert back.sources[used] == (place,)
+    assert len(back.undefined) == 30
+
+
+def test_a_scheme_that_only_borrows_a_name_has_no_table():
+    fake = markup.LandmarkScheme("wflw98", ("a", "b"))
+    with pytest.raises(ValueError, match="points of equal names"):
+        markup.conversion(fake, "ibug68")
+
+
 def test_same_scheme_is_the_identity():
     points = numbered_shape(19)
     assert np.array_equal(markup.convert(points, "aflw19", markup.AFLW19), points)

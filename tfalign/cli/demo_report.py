@@ -128,7 +128,7 @@ def overlay(faces: Reader, evaluation: Evaluation, count: int = _SHOWN) -> Any:
     shown = np.linspace(0, len(faces) - 1, min(count, len(faces))).round().astype(int)
     records = [faces.records[index] for index in shown]
     gallery = WorstCases(len(shown), protocol)
-    few = Reader(faces.dataset, faces.scheme_name, records, faces.report)
+    few = faces.subset(records)
     for sample, index in zip(few, shown, strict=True):
         gallery.offer(sample, evaluation.predicted[index])
     return plots.worst_cases_picture(gallery.cases, protocol.scheme)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tfalign import markup
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -21,7 +23,7 @@ class Sample:
         box: (4,) float32, ``(x0, y0, x1, y1)`` in image pixels.
         name: Unique within the data set: the image's relative path, with a suffix where one
             image holds several faces.
-        scheme: Name of the landmark scheme, e.g. ``"wflw98"`` (see ``tfalign.markup``).
+        scheme: The landmark scheme; a name such as ``"wflw98"`` becomes the scheme that it names.
         box_source: ``"file"`` where the data set gives the box, ``"landmarks"`` where it is the
             tight box of the landmarks.
         attributes: Whatever else the set says of this face, e.g. WFLW's six flags.
@@ -32,6 +34,9 @@ class Sample:
     visible: np.ndarray
     box: np.ndarray
     name: str
-    scheme: str
+    scheme: markup.LandmarkScheme
     box_source: Literal["file", "landmarks"] = "file"
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scheme", markup.get(self.scheme))

@@ -165,6 +165,8 @@ def suspicions(data: CheckedInput, protocol: Protocol) -> tuple[str, ...]:
             f"{offset[1]:+.3f}): 1-based against 0-based coordinates, or pixel corners against "
             "pixel centres?"
         )
+    if protocol.scheme.flip_map is None:
+        return tuple(found)
     flip = np.array(protocol.scheme.flip_map)
     both = counted & counted[:, flip]
     plain = np.linalg.norm(predicted - truth, axis=-1)[both].mean()

@@ -151,7 +151,7 @@ def read_data(arguments: argparse.Namespace) -> Reader:
                 f"{arguments.last}"
             )
         records = sorted(reader.records, key=lambda record: record.name)[-arguments.last :]
-        reader = Reader(reader.dataset, reader.scheme_name, records, reader.report)
+        reader = reader.subset(records)
     return reader
 
 
@@ -162,13 +162,13 @@ def protocol_name(arguments: argparse.Namespace, reader: Reader) -> str:
         ValueError: If the protocol does not fit the annotations, or must be named and is not.
     """
     dataset = DATASETS[arguments.dataset]
-    fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme.name == reader.scheme_name]
+    fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme == reader.scheme]
     if arguments.protocol is None and dataset.customary:
         return fitting[0]
     if arguments.protocol not in fitting:
         raise ValueError(
             f"--protocol must be one of {', '.join(fitting)} for {arguments.dataset} with scheme "
-            f"{reader.scheme_name}. Received: {arguments.protocol}"
+            f"{reader.scheme.name}. Received: {arguments.protocol}"
         )
     return str(arguments.protocol)
 

@@ -152,7 +152,7 @@ def evaluate_cache(
     unit = np.concatenate([backend(crops[i : i + batch_size]) for i in starts])
     points = image_points(unit, cache.maps, backend.image_size)
     seconds = time.perf_counter() - started
-    predicted, undefined = convert_points(points, backend.scheme, [cache.scheme.name], chosen)
+    predicted, undefined = convert_points(points, backend.scheme, [cache.scheme], chosen)
     faces = Faces(
         names=[str(name) for name in cache.names],
         attributes=list(cache.attributes),

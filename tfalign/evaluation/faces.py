@@ -108,7 +108,7 @@ class Faces:
 def convert_points(
     points: Floats,
     source: markup.LandmarkScheme | None,
-    data_schemes: Iterable[str],
+    data_schemes: Iterable[markup.LandmarkScheme],
     protocol: Protocol,
 ) -> tuple[Floats, tuple[str, ...]]:
     """Converts predictions into the protocol's scheme.
@@ -116,7 +116,7 @@ def convert_points(
     Args:
         points: (faces, n, 2) predictions.
         source: Their scheme.
-        data_schemes: Names of the annotations' schemes.
+        data_schemes: The annotations' schemes.
         protocol: Decides the scheme of the result.
 
     Returns:
@@ -127,7 +127,7 @@ def convert_points(
             be converted.
     """
     target = protocol.scheme
-    others = sorted(set(data_schemes) - {target.name})
+    others = sorted(scheme.name for scheme in data_schemes if scheme != target)
     if others:
         raise ValueError(
             f"Protocol {protocol.name!r} scores the scheme {target.name!r}. Received: annotations "
@@ -138,7 +138,7 @@ def convert_points(
             f"The model's landmark scheme is unknown, so it cannot be scored as {target.name!r}: "
             "give `scheme` when loading it. Received: scheme=None"
         )
-    if source.name == target.name:
+    if source == target:
         return points, ()
     plan = markup.conversion(source, target)
     converted = markup.convert(points, source, target, undefined="nan")

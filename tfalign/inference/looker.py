@@ -96,12 +96,12 @@ class Looker:
         backend = self.backend
         angles = np.where(mirrored, _TURN, 0.0)
         crops, maps = cut_crops(images, boxes, backend.crop, backend.image_size, angles)
-        scheme = backend.scheme
-        flips = mirrored if scheme is not None else np.zeros_like(mirrored)
+        flip_map = None if backend.scheme is None else backend.scheme.flip_map
+        flips = mirrored if flip_map is not None else np.zeros_like(mirrored)
         crops[flips] = crops[flips, :, ::-1]
         unit = self._stages(crops)
-        if scheme is not None:
-            flipped = unit[flips][:, :, list(scheme.flip_map)]
+        if flip_map is not None:
+            flipped = unit[flips][:, :, list(flip_map)]
             flipped[..., 0] = 1.0 - flipped[..., 0]
             unit[flips] = flipped
         faces, stages, n, _ = unit.shape

@@ -1,8 +1,9 @@
-"""Landmark schemes: names, parts, mirror pairs, eye anchors and conversions.
+"""Landmark schemes: names, parts, mirror pairs, normalisers and conversions, as data that travels.
 
 "left" and "right" are always the **subject's**: the right eye of a frontal face is in the left
-half of an image that is not mirrored. Mirror pairs are made from these names, see
-``LandmarkScheme``. Coordinates themselves are described in ``tfalign.geometry``.
+half of an image that is not mirrored. Mirror pairs are made from these names or given, see
+``LandmarkScheme``. A number of points never chooses a scheme. Coordinates themselves are described
+in ``tfalign.geometry``.
 """
 
 from tfalign.markup.aflw19 import AFLW19
@@ -12,7 +13,7 @@ from tfalign.markup.helen194 import HELEN194
 from tfalign.markup.ibug68 import IBUG51, IBUG68
 from tfalign.markup.lfpw29 import LFPW29
 from tfalign.markup.registry import SCHEMES, for_num_points, get
-from tfalign.markup.scheme import LOCAL_PART_NAMES, PART_NAMES, LandmarkScheme
+from tfalign.markup.scheme import LOCAL_PART_NAMES, LandmarkScheme
 from tfalign.markup.wflw98 import WFLW98
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "IBUG68",
     "LFPW29",
     "LOCAL_PART_NAMES",
-    "PART_NAMES",
     "SCHEMES",
     "WFLW98",
     "Conversion",

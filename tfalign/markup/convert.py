@@ -12,7 +12,7 @@ from keras import ops
 
 from tfalign.markup.cofw29 import POINTS_29
 from tfalign.markup.ibug68 import IBUG68
-from tfalign.markup.registry import get
+from tfalign.markup.registry import SCHEMES, get
 from tfalign.markup.scheme import LandmarkScheme
 from tfalign.markup.wflw98 import WFLW98
 
@@ -105,8 +105,6 @@ _TABLE: dict[tuple[str, str], Sources] = {
     ("ibug68", "ibug51"): tuple((i,) for i in range(17, 68)),
     ("ibug68", "cofw29"): _from_names(IBUG68, _29_FROM_68, POINTS_29),
     ("ibug68", "lfpw29"): _from_names(IBUG68, _29_FROM_68, POINTS_29),
-    ("cofw29", "lfpw29"): tuple((i,) for i in range(29)),
-    ("lfpw29", "cofw29"): tuple((i,) for i in range(29)),
 }
 
 
@@ -135,20 +133,56 @@ class Conversion:
 def conversion(source: str | LandmarkScheme, target: str | LandmarkScheme) -> Conversion:
     """Returns how ``target`` is made from ``source``.
 
+    Pairs of the library's schemes have a table, also the other way round where a point is one
+    point. Points of other pairs agree where their names do; numbered points
+    (``right_contour_3``) only where both schemes have equally many of them.
+
+    Args:
+        source, target: As ``markup.get`` takes them.
+
     Raises:
-        ValueError: If no conversion between the two is defined.
+        ValueError: If no point of the target is made from any of the source.
     """
     first, second = get(source), get(target)
-    if first == second:
+    if first.points == second.points:
         return Conversion(first, second, tuple((i,) for i in range(first.num_points)))
-    key = (first.name, second.name)
-    if key not in _TABLE:
+    known = first == SCHEMES.get(first.name) and second == SCHEMES.get(second.name)
+    if known and (first.name, second.name) in _TABLE:
+        return Conversion(first, second, _TABLE[first.name, second.name])
+    # The mean of several points cannot be taken apart: only the single ones lead back.
+    back = _TABLE.get((second.name, first.name), ()) if known else ()
+    inverse = {used[0]: place for place, used in enumerate(back) if len(used) == 1}
+    same = _same_names(first, second)
+    sources: list[tuple[int, ...]] = []
+    for place, point in enumerate(second.points):
+        index = inverse.get(place, first.points.index(point) if point in same else None)
+        sources.append(() if index is None else (index,))
+    if not any(sources):
         raise ValueError(
-            "A conversion must be one of "
-            f"{', '.join(f'{a} -> {b}' for a, b in _TABLE)}. "
-            f"Received: source={first.name!r}, target={second.name!r}"
+            "A conversion is one of the library's own "
+            f"({', '.join(f'{a} -> {b}' for a, b in _TABLE)}) or joins points of equal names, of "
+            f"which there are none. Received: source={first.name!r}, target={second.name!r}"
         )
-    return Conversion(first, second, _TABLE[key])
+    return Conversion(first, second, tuple(sources))
+
+
+def _same_names(first: LandmarkScheme, second: LandmarkScheme) -> set[str]:
+    """Returns the names that mean the same place in both schemes.
+
+    A numbered point (``chin_3``) means a place only among its fellows: the third of eight is not
+    the third of sixteen, so that numbers count where both schemes number alike. A bare number is
+    no name.
+    """
+
+    def families(scheme: LandmarkScheme) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for point in scheme.points:
+            found.setdefault(point.rstrip("0123456789"), set()).add(point)
+        return found
+
+    one, two = families(first), families(second)
+    alike = [family for family in one if family.strip("_- ") and one[family] == two.get(family)]
+    return {point for family in alike for point in one[family]}
 
 
 def convert(

@@ -1,6 +1,10 @@
-"""The schemes by name and by number of points."""
+"""The schemes that come with the library, and how others are named."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
 
 from tfalign.markup.aflw19 import AFLW19
 from tfalign.markup.cofw29 import COFW29
@@ -16,24 +20,37 @@ SCHEMES: dict[str, LandmarkScheme] = {
 """Every scheme by its name."""
 
 
-def get(scheme: str | LandmarkScheme) -> LandmarkScheme:
-    """Returns a scheme from its name (a scheme is returned as it is).
+def get(
+    scheme: str | os.PathLike[str] | Mapping[str, Any] | LandmarkScheme,
+) -> LandmarkScheme:
+    """Returns a scheme from its name, its plain data (``to_config``), the path of a ``.json``
+    file (``LandmarkScheme.from_json``), or itself.
 
     Raises:
-        ValueError: If the name is unknown.
+        FileNotFoundError: If the file is missing.
+        ValueError: If the name is unknown, or the data or the file make no scheme.
     """
     if isinstance(scheme, LandmarkScheme):
         return scheme
+    if isinstance(scheme, Mapping):
+        found = LandmarkScheme.from_config(scheme)
+        known = SCHEMES.get(found.name)
+        return known if known == found else found
+    if isinstance(scheme, os.PathLike) or (isinstance(scheme, str) and scheme.endswith(".json")):
+        return LandmarkScheme.from_json(scheme)
     if scheme not in SCHEMES:
         raise ValueError(
-            f"A landmark scheme must be one of {', '.join(SCHEMES)}. Received: scheme={scheme!r}"
+            f"A landmark scheme must be one of {', '.join(SCHEMES)}, or the path of a .json file "
+            f"that describes one. Received: scheme={scheme!r}"
         )
     return SCHEMES[scheme]
 
 
 def for_num_points(num_points: int) -> LandmarkScheme:
-    """Returns the scheme with ``num_points`` points; 29 gives ``cofw29`` (``lfpw29`` is equal to
-    it point by point).
+    """Returns the scheme that files of version 0.1 meant by a number of points alone.
+
+    Only for opening such files: a number of points says nothing of the points' order. 29 gives
+    ``cofw29`` (``lfpw29`` is equal to it point by point).
 
     Raises:
         ValueError: If no scheme has that many points.

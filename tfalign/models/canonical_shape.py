@@ -28,7 +28,7 @@ def canonical_shape(shape: np.ndarray, scheme: markup.LandmarkScheme | None = No
         of it fill the square; the aspect ratio is kept.
     """
     shape = np.asarray(shape, np.float64)
-    if scheme is not None:
+    if scheme is not None and scheme.flip_map is not None:
         flip = list(scheme.flip_map)
         # The mirror image of a shape turned by an angle is turned the other way: twice the angle
         # lies between them.

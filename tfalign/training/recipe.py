@@ -127,7 +127,7 @@ def without_relatives(
 
     def part(wanted: Any) -> Reader:
         records = [record for record in reader.records if wanted(record.name)]
-        return Reader(reader.dataset, reader.scheme_name, records, reader.report)
+        return reader.subset(records)
 
     return (
         part(lambda name: photographs[name] not in known),

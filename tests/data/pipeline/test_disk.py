@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tfalign import markup
 from tfalign.data.pipeline import CropCache, ShardedCache, packed, write_shards
 from tfalign.data.pipeline.crop_cache import PER_FACE
 
@@ -40,8 +41,41 @@ def test_packed_files_are_readable_with_numpy_alone(cache, tmp_path):
     cache.save(tmp_path / "faces")
     np.testing.assert_array_equal(np.load(tmp_path / "faces.npy"), cache.images)
     about = json.loads(str(np.load(tmp_path / "faces.npz")["about"]))
-    assert about["scheme"] == "wflw98"
+    assert about["scheme"] == cache.scheme.to_config()
     assert about["crop"] == cache.crop.get_config()
+
+
+def with_own_scheme(cache):
+    """The cache in a markup that no other process knows, with the name of one that it does."""
+    names = tuple(f"own {i}" for i in range(98))
+    own = markup.LandmarkScheme("ibug68", names, flip_pairs=((0, 5),), normalizer="box_side")
+    return replace(cache, scheme=own)
+
+
+def test_an_own_scheme_travels_with_the_faces(cache, tmp_path):
+    pytest.importorskip("tensorflow")
+    own = with_own_scheme(cache)
+    own.save(tmp_path / "faces")
+    assert CropCache.load(tmp_path / "faces").scheme == own.scheme
+    own.write_shards(tmp_path / "shards", 2)
+    assert ShardedCache(tmp_path / "shards").scheme == own.scheme
+    assert CropCache.from_shards(tmp_path / "shards").scheme == own.scheme
+
+
+def test_files_of_version_0_1_name_their_scheme_and_still_open(cache, tmp_path):
+    pytest.importorskip("tensorflow")
+    cache.save(tmp_path / "faces")
+    with np.load(tmp_path / "faces.npz") as table:
+        arrays = dict(table)
+    about = json.loads(str(arrays["about"]))
+    about |= {"format": "tfalign crop cache 1", "scheme": "wflw98"}
+    np.savez(tmp_path / "faces.npz", **{**arrays, "about": np.array(json.dumps(about))})
+    assert_equal(cache, CropCache.load(tmp_path / "faces"))
+    cache.write_shards(tmp_path / "shards", 2)
+    manifest = json.loads((tmp_path / "shards/manifest.json").read_text())
+    manifest |= {"format": "tfalign crop shards 1", "scheme": "wflw98"}
+    (tmp_path / "shards/manifest.json").write_text(json.dumps(manifest))
+    assert_equal(cache, CropCache.from_shards(tmp_path / "shards"))
 
 
 def test_packed_damage_is_noticed(cache, tmp_path):

@@ -19,7 +19,7 @@ def test_faces_stay_and_points_are_converted(faces):
     assert (found.dataset, found.scheme) == (faces.dataset, markup.IBUG68)
     assert [r.name for r in found.records] == [r.name for r in faces.records]
     for sample, original in zip(found, faces, strict=True):
-        assert sample.scheme == "ibug68"
+        assert sample.scheme is markup.IBUG68
         assert sample.landmarks.shape == (68, 2)
         np.testing.assert_array_equal(sample.image, original.image)
         # The outer eye corners are points of both schemes.
@@ -33,7 +33,7 @@ def test_a_point_is_hidden_if_one_of_its_points_is(faces):
     hidden = markup.WFLW98.eye_corners[0]
     visible = np.arange(98) != hidden
     records = [dataclasses.replace(r, visible=visible) for r in faces.records]
-    marked = readers.Reader(faces.dataset, faces.scheme_name, records, faces.report)
+    marked = faces.subset(records)
     for record in readers.converted(marked, "ibug68").records:
         assert np.flatnonzero(~record.visible).tolist() == [markup.IBUG68.eye_corners[0]]
 

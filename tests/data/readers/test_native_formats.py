@@ -19,7 +19,7 @@ def test_every_face_comes_back_exactly_and_in_order(native, tmp_path, rng):
         assert sample.visible.dtype == bool
         assert sample.image.dtype == np.uint8
         assert sample.image.flags.c_contiguous
-        assert sample.scheme == reader.scheme.name
+        assert sample.scheme == reader.scheme
         assert len(sample.landmarks) == reader.scheme.num_points
     assert not reader.report.skipped
     assert not reader.report.counts

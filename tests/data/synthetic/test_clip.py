@@ -31,7 +31,7 @@ def test_one_face_moves_smoothly_inside_the_frame():
     far = np.abs(images[-1] - images[0]).mean()
     assert near < far
     assert [s.name for s in frames[:2]] == ["0/000000", "0/000001"]
-    assert frames[0].scheme == "wflw98"
+    assert frames[0].scheme.name == "wflw98"
 
 
 def test_errors_come_at_the_call():

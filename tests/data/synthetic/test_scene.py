@@ -11,6 +11,7 @@ from tfalign.data.synthetic.head import Head, pose_head
 from tfalign.data.synthetic.identity import identity_modes
 from tfalign.data.synthetic.parameters import HeadParameters
 from tfalign.data.synthetic.skin import sample_appearance
+from tfalign.markup import WFLW98
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_samples_keep_the_contract(samples: list[Sample]) -> None:
         assert sample.landmarks.shape == (98, 2)
         assert sample.landmarks.dtype == np.float32
         assert sample.visible.shape == (98,)
-        assert sample.scheme == "wflw98"
+        assert sample.scheme is WFLW98
         assert tuple(sample.attributes) == scene.ATTRIBUTES
         assert (sample.landmarks > 0).all()
         assert (sample.landmarks < 128).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,8 +31,9 @@ class RandomAugment(keras.layers.Layer):
 
     Args:
         config: An ``AugmentConfig``, the name of a preset or a configuration's plain data.
-        scheme: The landmark scheme whose ``flip_map`` renumbers mirrored landmarks: a
-            ``LandmarkScheme`` or its name.
+        scheme: The landmark scheme whose ``flip_map`` renumbers mirrored landmarks, as
+            ``tfalign.markup.get`` takes it. Where it has none, faces are not mirrored, and a
+            warning says so.
         output_size: (width, height) of the output in pixels.
         image_dtype: ``"uint8"`` (rounded) or ``"float32"``; both in [0, 255].
         static_shapes: True keeps all shapes static, as JAX and XLA need; False lets an effect that
@@ -70,7 +72,7 @@ class RandomAugment(keras.layers.Layer):
     def __init__(
         self,
         config: AugmentConfig | str | Mapping[str, Any],
-        scheme: markup.LandmarkScheme | str,
+        scheme: markup.LandmarkScheme | str | Mapping[str, Any],
         output_size: Sequence[int],
         image_dtype: str = "uint8",
         static_shapes: bool = True,
@@ -91,13 +93,25 @@ class RandomAugment(keras.layers.Layer):
                 f"`image_dtype` must be 'uint8' or 'float32'. Received: image_dtype={image_dtype!r}"
             )
         self.config = presets.get(config)
-        self.scheme = markup.get(scheme) if isinstance(scheme, str) else scheme
+        self.scheme = markup.get(scheme)
         self.output_size = (int(output_size[0]), int(output_size[1]))
         self.image_dtype = image_dtype
         self.static_shapes = bool(static_shapes)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._flip_map = np.asarray(self.scheme.flip_map, dtype=np.int32)
+        self._flip = self.config.flip
+        if self.scheme.flip_map is None:
+            if self._flip > 0:
+                warnings.warn(
+                    f"Nothing says which points of scheme {self.scheme.name!r} change places in a "
+                    "mirror, so that augmentation leaves mirroring out; give the scheme "
+                    "`flip_pairs`.",
+                    stacklevel=2,
+                )
+            self._flip = 0.0
+        self._flip_map = np.asarray(
+            self.scheme.flip_map or range(self.scheme.num_points), dtype=np.int32
+        )
 
     def call(self, inputs: Mapping[str, Array], training: bool = True) -> dict[str, Array]:
         self._check_landmarks(inputs["landmarks"].shape)
@@ -106,7 +120,7 @@ class RandomAugment(keras.layers.Layer):
         outputs: dict[str, Array] = {}
         if training:
             draws = Draws(self._keys(inputs))
-            flip = draws.chance("flip", self.config.flip)
+            flip = draws.chance("flip", self._flip)
             crop = self._augmented(crop, flip, draws)
             landmarks = permute_flipped(landmarks, flip, self._flip_map)
             if "visible" in inputs:
@@ -174,7 +188,7 @@ class RandomAugment(keras.layers.Layer):
         return {
             **super().get_config(),
             "config": self.config.get_config(),
-            "scheme": self.scheme.name,
+            "scheme": self.scheme.to_config(),
             "output_size": list(self.output_size),
             "image_dtype": self.image_dtype,
             "static_shapes": self.static_shapes,

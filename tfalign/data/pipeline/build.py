@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfalign import geometry, markup
+from tfalign import geometry
 from tfalign.data.pipeline.crop_cache import CropCache
 from tfalign.data.pipeline.source_crop import cut_source_crop, default_source_size
 from tfalign.data.sample import Sample
@@ -102,9 +102,10 @@ def _packed(
     crop: geometry.CropConvention,
 ) -> CropCache:
     samples = [face[0] for face in faces]
-    schemes = sorted({sample.scheme for sample in samples})
-    if len(schemes) > 1:
-        raise ValueError(f"A crop cache holds one landmark scheme. Received: schemes={schemes}")
+    scheme = samples[0].scheme
+    if any(sample.scheme != scheme for sample in samples):
+        names = sorted({sample.scheme.name for sample in samples})
+        raise ValueError(f"A crop cache holds one landmark scheme. Received: schemes={names}")
     attributes = np.empty(len(samples), dtype=object)
     attributes[:] = [dict(sample.attributes) for sample in samples]
     return CropCache(
@@ -116,7 +117,7 @@ def _packed(
         boxes=np.stack([sample.box for sample in samples]).astype(np.float32),
         names=np.array([sample.name for sample in samples]),
         attributes=attributes,
-        scheme=markup.get(schemes[0]),
+        scheme=scheme,
         image_size=image_size,
         crop=crop,
     )

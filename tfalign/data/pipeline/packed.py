@@ -19,7 +19,8 @@ from tfalign import geometry, markup
 from tfalign.data.pipeline.crop_cache import CropCache
 from tfalign.files import replacing
 
-FORMAT = "tfalign crop cache 1"
+FORMAT = "tfalign crop cache 2"
+_OLD_FORMAT = "tfalign crop cache 1"  # Its scheme is a name.
 
 _ARRAYS = ("landmarks", "visible", "source_from_image", "output_from_source", "boxes", "names")
 
@@ -35,7 +36,7 @@ def describe(cache: CropCache) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "count": len(cache),
-        "scheme": cache.scheme.name,
+        "scheme": cache.scheme.to_config(),
         "image_size": list(cache.image_size),
         "source_size": int(cache.images.shape[1]),
         "crop": cache.crop.get_config(),
@@ -99,7 +100,7 @@ def load(path: str | PathLike[str], mmap: bool = False) -> CropCache:
             arrays = {name: table[name] for name in _ARRAYS}
     except (KeyError, ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise ValueError(f"{table_path} is damaged or no crop cache: {error}") from error
-    if about.get("format") != FORMAT:
+    if about.get("format") not in (FORMAT, _OLD_FORMAT):
         raise ValueError(
             f"{table_path} must have the format {FORMAT!r}. Received: {about.get('format')!r}"
         )

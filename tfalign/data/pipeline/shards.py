@@ -26,7 +26,8 @@ from tfalign.files import replacing
 if TYPE_CHECKING:
     from tfalign.data.readers.reader import Reader
 
-FORMAT = "tfalign crop shards 1"
+FORMAT = "tfalign crop shards 2"
+_OLD_FORMAT = "tfalign crop shards 1"  # Its scheme is a name.
 MANIFEST = "manifest.json"
 
 # The arrays of one face, stored as raw bytes; each dtype is the one that CropCache states.
@@ -152,7 +153,7 @@ class ShardedCache:
             raise FileNotFoundError(f"Not a finished directory of shards: no {path}")
         try:
             manifest = json.loads(path.read_text())
-            if manifest["format"] != FORMAT:
+            if manifest["format"] not in (FORMAT, _OLD_FORMAT):
                 raise ValueError(f"`format` must be {FORMAT!r}. Received: {manifest['format']!r}")
             self._entries: Sequence[Mapping[str, Any]] = manifest["shards"]
             self._count = int(manifest["count"])

@@ -46,4 +46,4 @@ def converted(reader: Reader, scheme: str | markup.LandmarkScheme) -> Reader:
         )
 
     records = [one(record) for record in reader.records]
-    return Reader(reader.dataset, target.name, records, reader.report)
+    return Reader(reader.dataset, target, records, reader.report)

@@ -21,7 +21,7 @@ class Reader:
 
     Args:
         dataset: Name of the data set.
-        scheme: Name of its landmark scheme, e.g. ``"wflw98"``.
+        scheme: Its landmark scheme, by name or object.
         records: The usable annotations, in the order of the files.
         report: What was left out, and the policy for images that turn out to be bad.
 
@@ -37,7 +37,11 @@ class Reader:
     """
 
     def __init__(
-        self, dataset: str, scheme: str, records: Sequence[Record], report: Report
+        self,
+        dataset: str,
+        scheme: str | markup.LandmarkScheme,
+        records: Sequence[Record],
+        report: Report,
     ) -> None:
         seen: dict[str, Record] = {}
         for record in records:
@@ -46,14 +50,9 @@ class Reader:
                 message = f"names must be unique; {other.where} has the same name, too."
                 raise Problem("duplicate", record.where, message, record.name).error()
         self.dataset = dataset
-        self.scheme_name = scheme
+        self.scheme = markup.get(scheme)
         self.records = list(records)
         self.report = report
-
-    @property
-    def scheme(self) -> markup.LandmarkScheme:
-        """The landmark scheme of every sample."""
-        return markup.get(self.scheme_name)
 
     def __len__(self) -> int:
         """Number of records. With ``on_error="skip"`` iteration may give fewer samples: an image
@@ -69,8 +68,13 @@ class Reader:
     def __getitem__(self, index: int | slice) -> Sample | Reader:
         """Returns the sample of one record, or a reader of a slice that shares the report."""
         if isinstance(index, slice):
-            return Reader(self.dataset, self.scheme_name, self.records[index], self.report)
+            return self.subset(self.records[index])
         return self.load(self.records[index])
+
+    def subset(self, records: Sequence[Record]) -> Reader:
+        """Returns a reader of other records of the same set, e.g. some of its own; it shares the
+        report."""
+        return Reader(self.dataset, self.scheme, records, self.report)
 
     def __iter__(self) -> Iterator[Sample]:
         """Yields samples in order; bad images raise or are skipped as ``on_error`` says."""
@@ -95,7 +99,7 @@ class Reader:
             visible=record.visible.copy(),
             box=record.box.copy(),
             name=record.name,
-            scheme=self.scheme_name,
+            scheme=self.scheme,
             box_source=record.box_source,
             attributes=record.attributes,
         )
@@ -114,7 +118,9 @@ class Reader:
         It changes when a face is added, removed, moved or annotated anew, and when an image file
         changes its size; the pixels are not read.
         """
-        digest = hashlib.sha256(f"{self.dataset} {self.scheme_name}".encode())
+        digest = hashlib.sha256(f"{self.dataset} {self.scheme.name}".encode())
+        if markup.SCHEMES.get(self.scheme.name) != self.scheme:
+            digest.update(repr(self.scheme.to_config()).encode())
         for record in self.records:
             described = (record.name, record.box_source, sorted(record.attributes.items()))
             digest.update(repr(described).encode())
@@ -125,7 +131,7 @@ class Reader:
 
     def __repr__(self) -> str:
         return (
-            f"Reader(dataset={self.dataset!r}, scheme={self.scheme_name!r}, "
+            f"Reader(dataset={self.dataset!r}, scheme={self.scheme.name!r}, "
             f"records={len(self)}, report={self.report!r})"
         )
 
