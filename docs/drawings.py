@@ -1,0 +1,85 @@
+"""Draws the landmark maps that the pages show, from the schemes themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfalign import markup
+from tfalign.data.synthetic import render
+
+SCHEMES = ("wflw98", "ibug68", "ibug51", "cofw29", "lfpw29")
+"""The schemes that the rendered face's 98 points can be turned into."""
+
+
+def frontal_face() -> tuple[np.ndarray, np.ndarray]:
+    """Returns a rendered picture (H, W, 3) and its 98 points (98, 2) in pixels.
+
+    Of some faces with open eyes and mouth, whose points would otherwise hide each other's numbers,
+    it is the one nearest to its own mirror image.
+    """
+    faces = [render(seed=0, index=index, size=512) for index in range(150)]
+    open_faces = [
+        (face.image, face.landmarks) for face in faces if _is_open(face.landmarks[[*range(60, 96)]])
+    ]
+    return min(open_faces, key=lambda face: _asymmetry(face[1]))
+
+
+def _is_open(points: np.ndarray) -> bool:
+    """Whether eyes and mouth are open, told from WFLW's points 60 to 95."""
+
+    def height_over_width(left: int, right: int, upper: int, lower: int) -> float:
+        height, width = (
+            points[upper - 60] - points[lower - 60],
+            points[left - 60] - points[right - 60],
+        )
+        return float(np.linalg.norm(height) / np.linalg.norm(width))
+
+    eyes = (height_over_width(60, 64, 62, 66), height_over_width(68, 72, 70, 74))
+    return min(eyes) > 0.3 and height_over_width(88, 92, 90, 94) > 0.1
+
+
+def _asymmetry(points: np.ndarray) -> float:
+    """How far a shape is from its own mirror image, relative to its width."""
+    mirrored = (points * (-1.0, 1.0))[list(markup.WFLW98.flip_map)]
+    centred = points - points.mean(axis=0)
+    return float(np.abs(centred - (mirrored - mirrored.mean(axis=0))).mean() / np.ptp(points[:, 0]))
+
+
+def landmark_map(image: np.ndarray, points: np.ndarray, scheme: markup.LandmarkScheme) -> Figure:
+    """Draws numbered points over a faint picture.
+
+    Args:
+        image: (H, W, 3) RGB, uint8.
+        points: (n, 2) in pixels of the picture.
+        scheme: Their scheme.
+    """
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    axes = figure.subplots()
+    faint = (255 - (255 - image.astype(np.float32)) * 0.35).astype(np.uint8)
+    axes.imshow(faint, extent=(0, image.shape[1], image.shape[0], 0))
+    for first, second in scheme.edges:
+        axes.plot(*points[[first, second]].T, color="#4477aa", linewidth=0.8)
+    axes.plot(*points.T, "o", color="#bb3311", markersize=3)
+    for index, (x, y) in enumerate(points):
+        axes.annotate(str(index), (x, y), (2, 2), textcoords="offset points", fontsize=7)
+    margin = 0.08 * np.ptp(points, axis=0).max()
+    (left, top), (right, bottom) = points.min(axis=0) - margin, points.max(axis=0) + margin
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.set_axis_off()
+    return figure
+
+
+def write_all(folder: Path) -> None:
+    """Writes one picture for each scheme, ``folder/landmarks_NAME.png``, if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in SCHEMES if not (folder / f"landmarks_{name}.png").exists()]
+    if not missing:
+        return
+    image, points = frontal_face()
+    for name in missing:
+        scheme = markup.get(name)
+        own = points if name == "wflw98" else markup.convert(points, markup.WFLW98, scheme)
+        landmark_map(image, own, scheme).savefig(folder / f"landmarks_{name}.png", dpi=110)
