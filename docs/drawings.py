@@ -72,9 +72,42 @@ def landmark_map(image: np.ndarray, points: np.ndarray, scheme: markup.LandmarkS
     return figure
 
 
+def coordinate_figure() -> Figure:
+    """Draws the three spaces: an image of 4×3 pixels, the unit square, and the signed square."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    for axes, (title, right, bottom, origin) in zip(
+        figure.subplots(1, 3),
+        (
+            ("image space: pixels", 4.0, 3.0, 0.0),
+            ("model space (unit): image / (width, height)", 1.0, 1.0, 0.0),
+            ("signed space: inside the spatial transformer", 1.0, 1.0, -1.0),
+        ),
+        strict=True,
+    ):
+        columns, rows = np.linspace(origin, right, 5), np.linspace(origin, bottom, 4)
+        axes.vlines(columns, origin, bottom, color="#4477aa", linewidth=0.8)
+        axes.hlines(rows, origin, right, color="#4477aa", linewidth=0.8)
+        x, y = columns[:2].mean(), rows[:2].mean()
+        axes.plot(x, y, "o", color="#bb3311")
+        axes.annotate(
+            f"centre of the\nfirst pixel\n({x:.3g}, {y:.3g})",
+            (x, y),
+            (columns[2], rows[1] + 0.5 * (rows[2] - rows[1])),
+            arrowprops={"arrowstyle": "->", "color": "#bb3311"},
+            fontsize=9,
+        )
+        axes.set(title=title, xticks=columns, yticks=rows, xlabel="x", ylabel="y")
+        axes.set_title(title, fontsize=10)
+        axes.xaxis.set_major_formatter("{x:.3g}")
+        axes.yaxis.set_major_formatter("{x:.3g}")
+        axes.invert_yaxis()
+    return figure
+
+
 def write_all(folder: Path) -> None:
-    """Writes one picture for each scheme, ``folder/landmarks_NAME.png``, if it is not there."""
+    """Writes ``coordinates.png`` and ``landmarks_NAME.png`` for each scheme that are not there."""
     folder.mkdir(parents=True, exist_ok=True)
+    coordinate_figure().savefig(folder / "coordinates.png", dpi=110)
     missing = [name for name in SCHEMES if not (folder / f"landmarks_{name}.png").exists()]
     if not missing:
         return
