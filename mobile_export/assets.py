@@ -12,7 +12,6 @@ its face box, and the landmarks that every exported file finds in it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +21,9 @@ import numpy as np
 
 from mobile_export import calibration as calibrating
 from mobile_export.exporter import export, load_model
-from mobile_export.folder import replacing
 from mobile_export.runtime import LiteModel
 from tfalign.argument_help import HelpFormatter
+from tfalign.files import new_folder, write_json
 
 KINDS = ("float16", "int8")
 DEMO_SEED, DEMO_INDEX, DEMO_SIZE = 2019, 0, 256
@@ -66,7 +65,7 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
     picture, box = demo_picture()
     landmarks: dict[str, Any] = {}
     # One folder for all: models that demo.json was not made with would fail the app's own check.
-    with replacing(out) as folder:
+    with new_folder(out) as folder:
         for name, model in models.items():
             for kind in KINDS:
                 pictures = fitted[name] if kind == "int8" else None
@@ -74,12 +73,12 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
                 points = locate(LiteModel(result.path), model.crop, picture, box)
                 landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
             scheme = describe_scheme(model.scheme, model.num_landmarks)
-            _write_json(folder / name / "scheme.json", scheme)
+            write_json(folder / name / "scheme.json", scheme)
         demo = {"picture": "demo.png", "box": [float(v) for v in box], "landmarks": landmarks}
         import cv2
 
         cv2.imwrite(str(folder / "demo.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        _write_json(folder / "demo.json", demo)
+        write_json(folder / "demo.json", demo)
     return demo
 
 
@@ -162,10 +161,6 @@ def _calibrations(items: Sequence[str], models: Mapping[str, Any]) -> dict[str, 
             f"{' '.join(items)}"
         )
     return {name: named.get(name, *common) for name in models}
-
-
-def _write_json(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,13 +17,13 @@ run with float32 and with int8 operands.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mobile_export.timing import Latency, ceiling, latencies, operator_times, race
 from tfalign.argument_help import HelpFormatter
+from tfalign.files import write_json
 
 
 def measure(
@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # First what took minutes: the file may turn out not to be writable.
         print(table(report), flush=True)
         if options.json:
-            Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            write_json(options.json, report)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

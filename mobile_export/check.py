@@ -14,6 +14,7 @@ from pathlib import Path
 from mobile_export import golden, metadata, operators
 from mobile_export.flatbuffer import read_graph
 from tfalign.argument_help import HelpFormatter
+from tfalign.files import sha256
 
 
 def check(folder: str | Path) -> golden.Replay:
@@ -34,7 +35,7 @@ def check(folder: str | Path) -> golden.Replay:
         path = folder / name
         if not path.is_file():
             raise FileNotFoundError(f"An export holds {name}. Received: folder={str(folder)!r}")
-        found = metadata.sha256(path)
+        found = sha256(path)
         if found != expected:
             raise ValueError(
                 f"{name} is not the file that metadata.json was written for. Received: "

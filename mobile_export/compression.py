@@ -7,7 +7,6 @@ and the data as files and leaves a tuned Keras 3 model behind.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from mobile_export import training_faces, worker
 from mobile_export.calibration import Calibration
 from mobile_export.converter import picture_shape
 from mobile_export.extras import require
+from tfalign.files import write_json
 
 if TYPE_CHECKING:
     from tfalign.training import Schedule
@@ -178,7 +178,7 @@ def fine_tune(
         pictures = _write_data(folder, training, model, (width, height))
         model.save(folder / "model.keras")
         job = {"kind": kind, **tuning.to_dict(kind)}
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        write_json(folder / "job.json", job)
         _run(folder, tuning)
         tuned = keras.saving.load_model(folder / "tuned.keras")
     if fitted is None and base_kind(kind, tuning) == "int8":

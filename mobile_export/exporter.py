@@ -13,11 +13,11 @@ from mobile_export import calibration as calibrating
 from mobile_export import converter, golden, metadata, operators, parity, quantize
 from mobile_export.extras import require, require_tensorflow_backend
 from mobile_export.flatbuffer import read_graph
-from mobile_export.folder import replacing
 from mobile_export.parity import Parity
 from mobile_export.pictures import noise_pictures, rendered_faces
 from mobile_export.recipe import Decision
 from mobile_export.runtime import LiteModel
+from tfalign.files import new_folder, sha256, versions, write_json
 
 PLAIN = ("float32", "float16", "dynamic", "int8", "int8_full")
 TUNED = ("int8_qat", "pruned", "clustered")
@@ -131,7 +131,7 @@ def export(
             f"Kind {kind!r} needs calibration pictures from training data. Received: "
             "calibration=None"
         )
-    with replacing(out) as folder:
+    with new_folder(out) as folder:
         original = model
         if kind in TUNED:
             from mobile_export.compression import fine_tune, resolved
@@ -168,12 +168,10 @@ def export(
             "size": {"bytes": len(content), "gzip_bytes": len(gzip.compress(content, mtime=0))},
             "operators": operators.histogram(graph),
             "gpu": operators.gpu_compatibility(content),
-            "versions": metadata.versions(),
-            "sha256": {
-                name: metadata.sha256(folder / name) for name in ("model.tflite", "golden.npz")
-            },
+            "versions": versions(),
+            "sha256": {name: sha256(folder / name) for name in ("model.tflite", "golden.npz")},
         }
-        metadata.write(folder / "metadata.json", data)
+        write_json(folder / "metadata.json", data)
         counted = macc.count_tflite(folder / "model.tflite").macc
     return ExportResult(
         path=Path(out) / "model.tflite",

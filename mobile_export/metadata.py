@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
 from mobile_export.converter import picture_shape
 from mobile_export.runtime import INPUT, OUTPUT
+from tfalign.files import read_json
 
 FORMAT_VERSION = 1
-PACKAGES = {
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "ai_edge_litert": "ai-edge-litert",
-    "ai_edge_quantizer": "ai-edge-quantizer",
-    "tensorflow_model_optimization": "tensorflow-model-optimization",
-    "tf_keras": "tf_keras",
-}
 REQUIRED = ("format_version", "kind", "input", "output", "image_size", "sha256")
 
 
@@ -70,27 +60,6 @@ def describe(model: Any, kind: str, input_dtype: str, output_dtype: str) -> dict
     }
 
 
-def versions() -> dict[str, str]:
-    """Returns the installed version of each package that takes part in an export."""
-    found = {}
-    for key, package in PACKAGES.items():
-        try:
-            found[key] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[key] = "not installed"
-    return found
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write(path: Path, data: dict[str, Any]) -> None:
-    """Writes metadata as indented JSON."""
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def read(path: str | Path) -> dict[str, Any]:
     """Returns an export's metadata.
 
@@ -107,10 +76,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"An export has a metadata.json beside model.tflite. Received: path={str(path)!r}"
         )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"metadata.json is damaged. Received: path={str(path)!r}") from error
+    data = read_json(path)
     missing = [key for key in REQUIRED if not isinstance(data, dict) or key not in data]
     if missing or data["format_version"] != FORMAT_VERSION:
         raise ValueError(

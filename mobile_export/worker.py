@@ -9,7 +9,6 @@ message in ``refused.txt``, so that the starting process can raise it again.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -17,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from tfalign.files import read_json
 
 CALIBRATION_BATCHES = 6
 """Batches from which quantization-aware training takes its first ranges."""
@@ -47,7 +48,7 @@ def _tune(folder: Path) -> None:
     from mobile_export import tuning_loop, tuning_methods, twin
     from tfalign.training import Schedule
 
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    job = read_json(folder / "job.json")
     tf_keras.utils.set_random_seed(job["seed"])
     model = keras.saving.load_model(folder / "model.keras")
     pair = twin.build(model.training_model)

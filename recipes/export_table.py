@@ -29,8 +29,8 @@ from mobile_export.__main__ import add_tuning_options, make_tuning
 from mobile_export.exporter import KINDS, TUNED, load_model
 from mobile_export.timing import latencies, race
 from tfalign import macc
-from tfalign.evaluation import command_line, evaluate_model, output
-from tfalign.files import write_whole
+from tfalign.evaluation import command_line, evaluate_model
+from tfalign.files import settle, versions, write_json, write_whole
 from tfalign.version import __version__
 
 FILES = ("model.tflite", "metadata.json", "golden.npz")
@@ -62,14 +62,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         )
     reader = command_line.read_data(arguments)
     protocol = command_line.protocol_name(arguments, reader)
-    output.claim_folder(
+    settle(
         arguments.out,
         {
             **command_line.model_identity(arguments.model),
             **{name: getattr(arguments, name) for name in ("kinds", "train_split", "training")},
             **{name: getattr(arguments, name) for name in (*MADE_FROM, "threshold")},
             "exporter": {"tfalign": __version__, "sources": sources_digest()},
-            "versions": metadata.versions(),
+            "versions": versions(),
             "protocol": protocol,
             "data_fingerprint": reader.fingerprint(),
         },
@@ -107,10 +107,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "runs": arguments.runs,
         "rows": rows,
         "does_not_apply": without,
-        "versions": metadata.versions(),
+        "versions": versions(),
     }
     text = table(result)
-    output.write_json(arguments.out / "table.json", result)
+    write_json(arguments.out / "table.json", result)
     write_whole(arguments.out / "table.md", text + "\n")
     print(text)
     return result

@@ -13,8 +13,6 @@ sidecar then holds the figure of exactly what ships.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import keras
 
 from tfalign import macc
 from tfalign.argument_help import HelpFormatter
+from tfalign.files import read_json, sha256, write_json
 from tfalign.models import save_weights
 from tfalign.models.weights import WEIGHTS_DIR
 
@@ -59,16 +58,15 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     arguments = options().parse_args()
     model: Any = keras.saving.load_model(arguments.model, compile=False)
-    measured = json.loads(arguments.metrics.read_text(encoding="utf-8"))
+    measured = read_json(arguments.metrics)
     report = macc.count(model)
-    WEIGHTS_DIR.mkdir(exist_ok=True)
     file = WEIGHTS_DIR / f"{arguments.name}.npz"
     save_weights(model, file)
     sidecar = {
         "class": type(model).__name__,
         "config": model.get_config(),
         "file": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": sha256(file),
         "macc": report.macc,
         "params": report.params,
         "provenance": arguments.provenance,
@@ -76,7 +74,7 @@ def main() -> None:
         "measured": {key: measured[key] for key in MEASURED if key in measured},
     }
     path = WEIGHTS_DIR / f"{arguments.name}.json"
-    path.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
+    write_json(path, sidecar)
     print(f"{file} ({file.stat().st_size / 1e6:.2f} MB) and {path}")
 
 

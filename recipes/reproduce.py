@@ -36,9 +36,8 @@ from mobile_export.measured import export_and_measure
 from tfalign.cli import train_300w, train_wflw
 from tfalign.cli.program import one_line, run_recipe
 from tfalign.data import readers, synthetic
-from tfalign.evaluation import output
+from tfalign.files import claimed, read_json, settle, write_json
 from tfalign.training import command_line
-from tfalign.training.claim import claimed
 from tfalign.training.recipe import Faces, train_and_measure, without_relatives
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -219,12 +218,12 @@ def make_row(name: str, arguments: argparse.Namespace, faces: Faces, before: Fac
         "exported": exported,
         "schedule_sha256": schedule_digest(folder),
     }
-    output.write_json(folder / "measured.json", measured)
+    write_json(folder / "measured.json", measured)
 
 
 def schedule_digest(folder: Path) -> str:
     """Returns the SHA-256 of the schedule that a run followed: which one is not in ``settings``."""
-    schedule = json.loads((folder / "run.json").read_text(encoding="utf-8"))["schedule"]
+    schedule = read_json(folder / "run.json")["schedule"]
     return hashlib.sha256(json.dumps(schedule, sort_keys=True).encode()).hexdigest()
 
 
@@ -247,7 +246,7 @@ def claim_row(name: str, out: Path, common: Mapping[str, Any]) -> None:
     """Makes a row's folder its own, or raises ``ValueError`` if another size was trained there."""
     row = asdict(ROWS[name])
     size = {key: row[key] for key in ("model", "image_size", "width")}
-    output.claim_folder(out / name, {**common, **size})
+    settle(out / name, {**common, **size})
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -263,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = command_line.parse(options(), argv)
     faces = read_faces(arguments.data, arguments.holdout, arguments.validation)
     common = settings(arguments, faces)
-    output.claim_folder(arguments.out, common)
+    settle(arguments.out, common)
     before = None
     failed: list[str] = []
     for name in arguments.only:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from mobile_export.timing import latencies, race
 from tfalign.evaluation import output, published
 from tfalign.evaluation.comparison import Contender, comparison_frame, remarks
 from tfalign.evaluation.tables import format_table
+from tfalign.files import read_json
 from tfalign.training.recipe import Faces
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def contender(name: str, row: Row, folder: Path, batch: int, timed: Mapping[str,
 
 def read(folder: Path) -> dict[str, Any]:
     """Returns what was measured in a finished row's folder."""
-    content: dict[str, Any] = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(folder / "measured.json")
     return content
 
 
@@ -121,7 +121,7 @@ def write(
     content = {
         "test": test,
         "settings": dict(common),
-        "versions": output.versions(),
+        "versions": versions(),
         "notes": notes,
         "rows": details,
     }

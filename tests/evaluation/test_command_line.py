@@ -137,32 +137,6 @@ def test_training_writes_what_is_looked_for(tmp_path):
     assert notes(["helen/trainset", "helen/testset"]) == ()  # another reader, as documented
 
 
-def fail(out, settings, error, part=None):
-    """Claims a folder for work that fails, after it has left a file or before."""
-    with command_line.claimed_folder(out, settings):
-        assert json.loads((out / "settings.json").read_text()) == settings
-        if part is not None:
-            (out / "models").mkdir()
-            (out / "models" / part).write_text("{}")
-        raise error
-
-
-def test_a_folder_where_nothing_came_of_it_is_given_back(tmp_path):
-    out = tmp_path / "out"
-    for error in (ValueError, KeyboardInterrupt):
-        with pytest.raises(error):
-            fail(out, {"crop": "300w"}, error)
-        assert not (out / "settings.json").exists()
-    with pytest.raises(ValueError, match="late"):
-        fail(out, {"crop": "wflw"}, ValueError("late"), part="a.json")
-    # What was finished belongs to its settings, whatever fails afterwards.
-    with pytest.raises(ValueError, match="differs in crop"):
-        fail(out, {"crop": "300w"}, AssertionError)
-    with pytest.raises(KeyboardInterrupt):
-        fail(out, {"crop": "wflw"}, KeyboardInterrupt)
-    assert json.loads((out / "settings.json").read_text()) == {"crop": "wflw"}
-
-
 def test_boxes_are_asked_for_before_measuring():
     def faces(*sources):
         records = [

@@ -6,6 +6,7 @@ import pytest
 
 from tfalign.evaluation import comparison, output, published, score
 from tfalign.evaluation.comparison import Contender, comparison_frame
+from tfalign.files import versions
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_unlike_is_not_compared(truth):
 @pytest.mark.filterwarnings("ignore::tfalign.evaluation.EvaluationWarning")
 def test_written_files_hold_all_models(truth, tmp_path):
     rows = [contender("<first>", truth, 1.0), contender("second", truth, 3.0, remark="a & b")]
-    content = {"settings": {"seed": 7}, "versions": output.versions(), "rows": {}}
+    content = {"settings": {"seed": 7}, "versions": versions(), "rows": {}}
     output.write_comparison(rows, tmp_path, "All alike", ["one note"], content)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "ced.png",

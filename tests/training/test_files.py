@@ -1,10 +1,9 @@
-"""What training writes and reads: checkpoints, run records, warm starts, TensorBoard files."""
+"""What training writes and reads: checkpoints, warm starts, TensorBoard files."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,6 @@ from tfalign.training.checkpoint import (
     read_variables,
     save_checkpoint,
 )
-from tfalign.training.run_record import claim_folder, differing_keys
 
 
 def test_checkpoint_round_trip(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -58,20 +56,6 @@ def test_arrays_of_another_model_are_refused() -> None:
         assign_variables("model", two[:1], arrays)
     with pytest.raises(ValueError, match=r"shape \(5,\)"):
         assign_variables("model", [two[0], keras.Variable(np.zeros(5))], arrays)
-
-
-def test_differing_keys_are_named(tmp_path: Path) -> None:
-    first: dict[str, Any] = {"a": {"b": 1, "c": [1, 2]}, "d": None}
-    second = {"a": {"b": 1, "c": [1, 3]}, "e": "x"}
-    assert differing_keys(first, second) == {
-        "a.c[1]": (2, 3),
-        "d": (None, "(absent)"),
-        "e": ("(absent)", "x"),
-    }
-    claim_folder(tmp_path, first)
-    claim_folder(tmp_path, first)
-    with pytest.raises(ValueError, match=r"(?s)belongs to one run.*a\.c\[1\]: there 2, wanted 3"):
-        claim_folder(tmp_path, second)
 
 
 def small(points: int, name: str = "greglref") -> models.GRegLRef:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +31,8 @@ from tfalign import macc
 from tfalign.cli import train_wflw
 from tfalign.cli.demo_report import Row, demo_report, demo_table, overlay, paper_row
 from tfalign.data import readers
-from tfalign.evaluation import evaluate_model, output, plots
-from tfalign.files import write_whole
+from tfalign.evaluation import evaluate_model, plots
+from tfalign.files import read_json, write_json, write_whole
 from tfalign.models.saved import load_model
 from tfalign.version import __version__
 
@@ -108,7 +107,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     page = demo_report(rows, evaluations, picture, (out / "history.png").read_bytes(), result)
     write_whole(out / "demo.html", page)
-    output.write_json(out / "demo.json", result)
+    write_json(out / "demo.json", result)
     print(f"\n{demo_table(rows)}\n")
     print(f"measured on {summary['split']} ({len(faces)}); latency: one thread, median")
     print("exported files checked: " + ("passed" if passed else "FAILED"))
@@ -132,16 +131,15 @@ def _exported(model: Any, kind: str, out: Path) -> Any:
     # Another version may export the same weights otherwise; the schedule tells how they came about.
     wanted = {
         "weights": _fingerprint(model),
-        "schedule": json.loads((out / "run.json").read_text(encoding="utf-8"))["schedule"],
+        "schedule": read_json(out / "run.json")["schedule"],
         "tfalign": __version__,
     }
-    known = record.is_file() and json.loads(record.read_text(encoding="utf-8"))
-    if known != wanted:
+    if not record.is_file() or read_json(record) != wanted:
         # Of training faces; their file names in the cache say so, and an export checks them.
         calibration = out / "calibration.npz" if kind != "float32" else None
         print(f"exporting {kind}", flush=True)
         export(model, kind, calibration, folder)
-        output.write_json(record, wanted)
+        write_json(record, wanted)
     return check(folder)
 
 

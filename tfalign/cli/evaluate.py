@@ -31,6 +31,7 @@ from tfalign.evaluation import (
     output,
     shapes_in_crops,
 )
+from tfalign.files import settled
 from tfalign.inference.predictor import Predictor, load_predictor
 
 
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     predictor = load_predictor(
         arguments.model, arguments.crop, arguments.scheme, arguments.batch_size
     )
-    with command_line.claimed_folder(arguments.out, settings):
+    with settled(arguments.out, settings):
         return _measure(arguments, predictor, reader, protocol, settings, notes)
 
 

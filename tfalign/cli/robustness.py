@@ -34,13 +34,12 @@ from tfalign.evaluation import (
     box_sweep,
     command_line,
     get_protocol,
-    output,
     plots,
 )
 from tfalign.evaluation import published_robustness as paper
 from tfalign.evaluation.boxes import BoxSource
 from tfalign.evaluation.report import robustness_report
-from tfalign.files import write_whole
+from tfalign.files import read_json, settled, versions, write_json, write_whole
 from tfalign.inference.dlib_detector import DlibDetector
 from tfalign.inference.predictor import load_predictor
 
@@ -99,7 +98,7 @@ def _part(out: Path, name: str, identity: Mapping[str, Any]) -> Path:
 
 
 def _rows(part: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(part.read_text(encoding="utf-8"))["rows"]
+    rows: list[dict[str, Any]] = read_json(part)["rows"]
     return rows
 
 
@@ -143,7 +142,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "batch_size": arguments.batch_size,
         "progress": not arguments.quiet,
     }
-    with command_line.claimed_folder(arguments.out, settings):
+    with settled(arguments.out, settings):
         (arguments.out / "models").mkdir(exist_ok=True)
         for name, predictor in predictors.items():
             model = {name: predictor}
@@ -162,11 +161,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     **shared,
                 )
                 rows = swept.to_dict()["rows"]
-                output.write_json(half, {"identity": identities[name], "rows": rows})
+                write_json(half, {"identity": identities[name], "rows": rows})
             if sources:
                 compared = box_comparison(model, reader, protocol, sources, **shared)
                 rows += compared.to_dict()["rows"]
-            output.write_json(parts[name], {"identity": identities[name], "rows": rows})
+            write_json(parts[name], {"identity": identities[name], "rows": rows})
             half.unlink()
     frames = [pd.DataFrame(_rows(part)) for part in parts.values()]
     result = Robustness(protocol, pd.concat(frames, ignore_index=True))
@@ -180,9 +179,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "growth": result.growth().to_dict(orient="records"),
         "models": identities,
         "settings": settings,
-        "versions": output.versions(),
+        "versions": versions(),
     }
-    output.write_json(arguments.out / "metrics.json", metrics)
+    write_json(arguments.out / "metrics.json", metrics)
     print(result.table())
     print(f"\n{Path(arguments.out) / 'report.html'}")
     return metrics

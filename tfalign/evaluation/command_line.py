@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -14,8 +12,8 @@ from tfalign.argument_help import HelpFormatter
 from tfalign.data import readers
 from tfalign.data.readers import Reader
 from tfalign.evaluation.boxes import BoxSource
-from tfalign.evaluation.output import claim_folder, file_digest
 from tfalign.evaluation.protocols import PROTOCOLS
+from tfalign.files import read_json, sha256
 
 
 @dataclass(frozen=True)
@@ -192,32 +190,6 @@ def check_boxes(reader: Reader, sources: Sequence[str]) -> None:
         )
 
 
-@contextmanager
-def claimed_folder(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Claims a folder as ``output.claim_folder`` does, and gives it back where nothing came of it.
-
-    If the block fails before it has left a file in a folder that was free, ``settings.json`` is
-    removed again: a corrected command would otherwise be told that the folder belongs to the wrong
-    one.
-
-    Args:
-        out: The folder.
-        settings: What decides the result.
-
-    Raises:
-        ValueError: If the folder holds results of other settings.
-    """
-    record = out / "settings.json"
-    was_free = not record.is_file()
-    claim_folder(out, settings)
-    try:
-        yield
-    except BaseException:  # Ctrl-C, too
-        if was_free and not any(path.is_file() and path != record for path in out.rglob("*")):
-            record.unlink()
-        raise
-
-
 def model_identity(spec: str) -> dict[str, Any]:
     """Returns what tells a model from another: its name and, for a file, the SHA-256.
 
@@ -227,7 +199,7 @@ def model_identity(spec: str) -> dict[str, Any]:
     path = Path(spec)
     if path.suffix in (".keras", ".tflite") and not path.is_file():
         raise FileNotFoundError(f"A model file must exist. Received: model={spec!r}")
-    return {"model": spec, "sha256": file_digest(path) if path.is_file() else None}
+    return {"model": spec, "sha256": sha256(path) if path.is_file() else None}
 
 
 def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
@@ -247,7 +219,7 @@ def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
     if path.suffix not in (".keras", ".tflite") or not record.is_file():
         return ()
     try:
-        result = json.loads(record.read_text(encoding="utf-8"))
+        result = read_json(record)
         data = result["data"]
         trained, tested = list(data["train_fingerprints"]), data["test_fingerprint"]
         watched = data["held_out"] == result["faces"]

@@ -1,17 +1,12 @@
-"""Writing results: whole files or none, and one configuration per folder."""
+"""Writing the results of evaluations and comparisons into a folder."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from tfalign.evaluation import plots
@@ -19,61 +14,7 @@ from tfalign.evaluation.comparison import Contender, comparison_frame
 from tfalign.evaluation.evaluation import Evaluation
 from tfalign.evaluation.report import comparison_report, evaluation_report
 from tfalign.evaluation.robustness import Robustness
-from tfalign.files import write_whole
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes plain data as JSON, see ``write_whole``.
-
-    Raises:
-        ValueError: If a number is NaN or infinite, which JSON does not have.
-    """
-    write_whole(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
-    """Makes the folder, or checks that it holds results of the same settings.
-
-    Args:
-        out: The folder.
-        settings: What decides the result, as plain data; kept in ``settings.json``.
-
-    Raises:
-        ValueError: If the folder holds results of other settings; the message names them.
-    """
-    record = out / "settings.json"
-    wanted = json.loads(json.dumps(settings))
-    if record.is_file():
-        there = json.loads(record.read_text(encoding="utf-8"))
-        keys = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
-        if keys:
-            different = "; ".join(
-                f"{k}: {there.get(k)!r} there, {wanted.get(k)!r} now" for k in keys
-            )
-            raise ValueError(
-                "`out` must be a new folder or hold results of the same settings. Received: "
-                f"out={str(out)!r}, which differs in {different}"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(record, wanted)
-
-
-def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions that may change a result in its last digits."""
-    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
-    for package in ("tfalign", "keras", "tensorflow", "jax", "ai-edge-litert", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an optional package, or tfalign run from its source tree
-    return found
+from tfalign.files import versions, write_json, write_whole
 
 
 def write_evaluation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from tfalign import markup
+from tfalign.files import read_json
 from tfalign.geometry import CropConvention, crop_convention
 
 
@@ -203,10 +203,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     file = path.with_name("metadata.json")
     if not file.is_file():
         return {}
-    try:
-        metadata = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} must be JSON: {error}") from error
+    metadata = read_json(file)
     if not isinstance(metadata, dict):
         raise ValueError(f"{file} must hold a JSON object. Received: {type(metadata).__name__}")
     return metadata

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from typing import Any
 import keras
 
 from tfalign import models
+from tfalign.files import write_json
 from tfalign.macc import Report, count, count_tflite
 from tfalign.models.saved import load_model
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(tables(options, reports), flush=True)
         if options.json:
             plain = [report.to_dict() for report in reports]
-            options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+            write_json(options.json, plain)
     except (OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

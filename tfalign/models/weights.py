@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tfalign.files import replacing
+from tfalign.files import read_json, replacing
 from tfalign.models.saved import load_model
 
 if TYPE_CHECKING:
@@ -32,10 +31,7 @@ def shipped_presets() -> dict[str, dict[str, Any]]:
     A sidecar tells the model's class and configuration, where the weights come from, their licence
     and the measured error.
     """
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(WEIGHTS_DIR.glob("*.json"))
-    }
+    return {path.stem: read_json(path) for path in sorted(WEIGHTS_DIR.glob("*.json"))}
 
 
 def from_preset(name: str) -> LandmarkModel:

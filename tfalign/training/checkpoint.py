@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,31 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfalign.files import replacing
+from tfalign.files import write_whole
 
 _STATE = "state.json"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that at any moment ``path`` holds the old content or the new, whole.
-
-    The bytes go to a neighbouring file that is flushed to the disk and then renamed; POSIX makes
-    the renaming one step. The folder is flushed too, so that the new name survives a power cut.
-
-    Args:
-        path: Where to.
-        content: What.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, open(temporary, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
@@ -51,7 +28,7 @@ def save_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping
     buffer = io.BytesIO()
     contents: dict[str, Any] = {**arrays, _STATE: text}
     np.savez(buffer, **contents)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue(), durable=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

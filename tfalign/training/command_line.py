@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 
 from tfalign.argument_help import HelpFormatter
 from tfalign.data.augment.presets import PRESETS
+from tfalign.files import sha256
 from tfalign.geometry import CROP_PRESETS
 from tfalign.training.compiling import Execution
 from tfalign.training.distribution import Distribution, connect
@@ -275,7 +275,7 @@ def execution(arguments: argparse.Namespace) -> Execution:
 def identity(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns what decides a run's result and is in neither schedule, model nor data."""
     weights = arguments.init_weights
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else None
+    digest = sha256(weights) if weights else None
     return {"seed": arguments.seed, "init_weights": digest}
 
 

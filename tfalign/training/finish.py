@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import keras
 
 from tfalign import macc
 from tfalign.evaluation.evaluate import evaluate_model
 from tfalign.evaluation.plots import ced_plot, png_bytes
 from tfalign.evaluation.report import evaluation_report
-from tfalign.training.checkpoint import write_atomically
+from tfalign.files import versions, write_json, write_whole
 from tfalign.training.runner import TrainingResult
 from tfalign.training.validation import Validation, stage_predictor
-from tfalign.version import __version__
-
-_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless")
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions that a result depends on; absent packages are left out."""
-    found = {"tfalign": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {**found, "backend": keras.backend.backend()}
 
 
 def finish(
@@ -97,9 +78,9 @@ def finish(
     }
     settings = {key: value for key, value in summary.items() if key not in ("nme", "auc")}
     curve = ced_plot({evaluation.model_name: evaluation.score})
-    write_atomically(out / "ced.png", png_bytes(curve))
-    write_atomically(out / "report.html", evaluation_report(evaluation, settings).encode())
-    write_atomically(out / "result.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_whole(out / "ced.png", png_bytes(curve))
+    write_whole(out / "report.html", evaluation_report(evaluation, settings))
+    write_json(out / "result.json", summary)
     return summary
 
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfalign import callbacks as callback_classes
+from tfalign.files import settled
 from tfalign.training.checkpoint import (
     assign_variables,
     load_checkpoint,
@@ -38,7 +39,6 @@ from tfalign.training.epoch_end import (
 from tfalign.training.feed import Batch, Feed, named_targets
 from tfalign.training.freezing import apply_switches, trainable_flags_kept
 from tfalign.training.phase import Phase, Schedule
-from tfalign.training.run_record import claim_folder
 from tfalign.training.validation import Validation, stage_predictor
 
 
@@ -115,8 +115,11 @@ def fit(
         distribution or Distribution(),
         execution or Execution(),
     )
-    claim_folder(run.out, run.configuration(identity or {}), write=run.distribution.writes)
-    with trainable_flags_kept(model.training_model):
+    configuration, writes = run.configuration(identity or {}), run.distribution.writes
+    with (
+        settled(run.out, configuration, "run.json", writes),
+        trainable_flags_kept(model.training_model),
+    ):
         return run.execute()
 
 

@@ -6,7 +6,6 @@ number of workers; ``PATH.npz`` holds everything else, and the size and SHA-256 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from os import PathLike
@@ -17,18 +16,12 @@ import numpy as np
 
 from tfalign import geometry, markup
 from tfalign.data.pipeline.crop_cache import CropCache
-from tfalign.files import replacing
+from tfalign.files import plain, replacing, sha256
 
 FORMAT = "tfalign crop cache 2"
 _OLD_FORMAT = "tfalign crop cache 1"  # Its scheme is a name.
 
 _ARRAYS = ("landmarks", "visible", "source_from_image", "output_from_source", "boxes", "names")
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(cache: CropCache) -> dict[str, Any]:
@@ -56,7 +49,6 @@ def save(cache: CropCache, path: str | PathLike[str]) -> None:
     Each file is written under another name and then renamed, the ``.npz`` last.
     """
     table_path, images_path = _paths(path)
-    table_path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(images_path) as temporary, temporary.open("wb") as file:
         np.save(file, cache.images)
     about = {
@@ -68,13 +60,6 @@ def save(cache: CropCache, path: str | PathLike[str]) -> None:
     arrays = {name: getattr(cache, name) for name in _ARRAYS}
     with replacing(table_path) as temporary, temporary.open("wb") as file:
         np.savez(file, about=np.array(json.dumps(about, default=plain)), **arrays)
-
-
-def plain(value: Any) -> Any:
-    """Turns NumPy scalars and arrays inside attributes into what JSON knows."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"Attributes must be plain data. Received: {value!r} of {type(value)}")
 
 
 def load(path: str | PathLike[str], mmap: bool = False) -> CropCache:

@@ -20,8 +20,8 @@ import numpy as np
 
 from tfalign import geometry, markup
 from tfalign.data.pipeline.crop_cache import PER_FACE, CropCache
-from tfalign.data.pipeline.packed import describe, plain, sha256
-from tfalign.files import replacing
+from tfalign.data.pipeline.packed import describe
+from tfalign.files import plain, read_json, replacing, sha256, write_json
 
 if TYPE_CHECKING:
     from tfalign.data.readers.reader import Reader
@@ -76,7 +76,6 @@ def write_shards(
         )
     if (folder / MANIFEST).exists():
         raise FileExistsError(f"{folder} already holds a finished cache; remove it first")
-    folder.mkdir(parents=True, exist_ok=True)
     bounds = [len(source) * i // shards for i in range(shards + 1)]
     count = workers or os.cpu_count() or 1
     bar = keras.utils.Progbar(shards, unit_name="shard", verbose=1) if progress else None
@@ -102,8 +101,7 @@ def write_shards(
                 bar.update(len(entries))
     total = sum(entry["count"] for entry in entries)
     manifest = {**about, "format": FORMAT, "count": total, "places": len(source), "shards": entries}
-    with replacing(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1))
+    write_json(folder / MANIFEST, manifest)
     return ShardedCache(folder)
 
 
@@ -152,7 +150,7 @@ class ShardedCache:
         if not path.is_file():
             raise FileNotFoundError(f"Not a finished directory of shards: no {path}")
         try:
-            manifest = json.loads(path.read_text())
+            manifest = read_json(path)
             if manifest["format"] not in (FORMAT, _OLD_FORMAT):
                 raise ValueError(f"`format` must be {FORMAT!r}. Received: {manifest['format']!r}")
             self._entries: Sequence[Mapping[str, Any]] = manifest["shards"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from tfalign.data.readers.wflw import FILES
 from tfalign.data.sample import Sample
 from tfalign.data.synthetic.scene import ATTRIBUTES, MAX_SIZE, MIN_SIZE, render
-from tfalign.files import write_whole
+from tfalign.files import settle, write_whole
 
 # Part of the configuration: raise it when the pictures of a (seed, index) change.
 RENDERER_VERSION = 1
@@ -126,26 +125,10 @@ def _checked(train: int, test: int, size: int, seed: int, workers: int) -> Confi
 
 def _claim(root: Path, configuration: Configuration) -> None:
     """Makes the directory this configuration's, or raises if it is something else's."""
-    path, wanted = root / CONFIGURATION, asdict(configuration)
-    if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path} is not valid JSON; remove it or choose another directory"
-            ) from error
-        if found != wanted:
-            raise ValueError(
-                f"{root} holds other synthetic faces; choose another directory or remove it. "
-                f"Received: {wanted}, found: {found}"
-            )
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+    foreign = root.exists() and not (root.is_dir() and not any(root.iterdir()))
+    if foreign and not (root / CONFIGURATION).is_file():
         raise ValueError(f"out must be an empty or a new directory. Received: out={root}")
-    for name in (_PARTS, *{str(Path(file).parent) for file in (*FILES.values(), _TEST_LIST)}):
-        (root / name).mkdir(parents=True, exist_ok=True)
-    for split in ("train", "test"):
-        (root / "WFLW_images" / split).mkdir(parents=True, exist_ok=True)
-    _write_text(path, json.dumps(wanted, indent=2) + "\n")
+    settle(root, asdict(configuration), CONFIGURATION)
 
 
 def _run(shards: list[_Shard], workers: int) -> Iterator[int]:
@@ -157,7 +140,7 @@ def _run(shards: list[_Shard], workers: int) -> Iterator[int]:
     # Spawned, not forked: the caller may hold a framework's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(shards)), context) as pool:
-        with _interrupts_ignored():
+        with _interrupts_ignored(), _smallest_back_end():
             futures = [pool.submit(_make, shard) for shard in shards]
         try:
             for future in as_completed(futures):
@@ -187,6 +170,20 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 @contextmanager
+def _smallest_back_end() -> Iterator[None]:
+    """Starts processes that import Keras without TensorFlow, which drawing does not need."""
+    before = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = "numpy"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["KERAS_BACKEND"]
+        else:
+            os.environ["KERAS_BACKEND"] = before
+
+
+@contextmanager
 def _one_thread() -> Iterator[None]:
     """Keeps OpenCV to one thread: the processes share the cores already."""
     threads = cv2.getNumThreads()
@@ -206,7 +203,7 @@ def _make(shard: _Shard) -> int:
             name = f"{shard.split}/{number:06d}.jpg"
             _write_image(shard.root / "WFLW_images" / name, sample.image)
             lines.append(annotation_line(sample, name))
-    _write_text(shard.part, "".join(lines))
+    write_whole(shard.part, "".join(lines))
     return len(lines)
 
 
@@ -237,17 +234,17 @@ def _write_lists(root: Path, shards: list[_Shard]) -> None:
         ]
         if split == "test":
             bare = [" ".join([*line.split()[:196], line.split()[-1]]) for line in lines]
-            _write_text(root / _TEST_LIST, "".join(f"{line}\n" for line in bare))
+            write_whole(root / _TEST_LIST, "".join(f"{line}\n" for line in bare))
             for position, attribute in enumerate(ATTRIBUTES):
                 chosen = [
                     b
                     for b, line in zip(bare, lines, strict=True)
                     if line.split()[200 + position] == "1"
                 ]
-                _write_text(
+                write_whole(
                     root / FILES[f"test/{attribute}"], "".join(f"{line}\n" for line in chosen)
                 )
-        _write_text(root / FILES[split], "".join(f"{line}\n" for line in lines))
+        write_whole(root / FILES[split], "".join(f"{line}\n" for line in lines))
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:
@@ -257,7 +254,3 @@ def _write_image(path: Path, image: np.ndarray) -> None:
     if not encoded:
         raise OSError(f"OpenCV could not encode {path}")
     write_whole(path, data.tobytes())
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_whole(path, text)
