@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tfalign.cli import main
 from tfalign.data import synthetic
 from tfalign.models import GRegNet
+from tfalign_command import main
 
 
 @dataclass(frozen=True)

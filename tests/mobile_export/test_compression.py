@@ -122,7 +122,7 @@ def test_command_tells_of_a_loss_that_is_not_finite_in_one_line(
     tiny: Any, data: Any, tmp_path: Any, monkeypatch: Any, capfd: Any
 ) -> None:
     from mobile_export import __main__ as program
-    from tfalign.cli import main
+    from tfalign_command import main
 
     tiny.save(tmp_path / "model.keras")
     monkeypatch.setattr(program.training_faces, "load", lambda *_: data)

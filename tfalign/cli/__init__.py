@@ -3,10 +3,6 @@
 A subcommand's file has ``options(prog)``, its argument parser, and ``run(arguments)``, which does
 the work, prints for people and returns plain data. In it ``"passed": False`` stands for a check
 that found a difference, ``"errors"`` for what was left out. ``program`` does the rest for all:
-``--json``, one-line errors, exit codes and Ctrl-C. It imports a subcommand's file only when that
-subcommand is asked for.
+``--json``, one-line errors, exit codes and Ctrl-C. The list of subcommands is in
+``tfalign_command``, beside this package, which starts the command without waiting for Keras.
 """
-
-from tfalign.cli.program import main
-
-__all__ = ["main"]
