@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,19 +97,14 @@ def _check_splits(dataset: str, splits: Sequence[str] | None) -> None:
 
     The names of faces do not tell: most sets name a face by its image, whatever the split.
     """
-    from tfalign.evaluation.command_line import DATASETS
+    from tfalign.data import sets
 
-    if dataset not in DATASETS:
-        raise ValueError(
-            f"`dataset` must be one of {sorted(DATASETS)}. Received: dataset={dataset!r}"
-        )
-    # A reader's module describes its set.
-    description = sys.modules[DATASETS[dataset].read.__module__].describe()
-    groups = [name for name in description.aliases if not description.test_splits([name])]
-    if not splits or description.test_splits(splits):
+    found = sets.get(dataset)
+    groups = [name for name in found.splits if found.is_for_training(name)]
+    if not splits or not all(map(found.is_for_training, splits)):
         raise ValueError(
             f"Name the splits of {dataset} to train on, among its training splits "
-            f"{', '.join([*description.training, *groups])}; a score measured on any other "
+            f"{', '.join([*found.training, *groups])}; a score measured on any other "
             f"afterwards would be too good. Received: splits={splits}"
         )
 
@@ -118,13 +112,13 @@ def _check_splits(dataset: str, splits: Sequence[str] | None) -> None:
 def _from_dataset(
     path: Path, model: Any, dataset: str, splits: Sequence[str] | None, without_last: int
 ) -> Any:
+    from tfalign.data import sets
     from tfalign.data.pipeline import CropCache
-    from tfalign.evaluation.command_line import DATASETS
-    from tfalign.training.recipe import without_relatives
 
     if not path.is_dir():
         raise FileNotFoundError(f"There is no such folder. Received: training={str(path)!r}")
-    reader = DATASETS[dataset].read(path, splits)
+    found = sets.get(dataset)
+    reader = found.read(path, splits)
     refuse_test_split(record.name for record in reader.records)
     names = sorted(record.name for record in reader.records)
     if not 0 <= without_last < len(names):
@@ -133,9 +127,7 @@ def _from_dataset(
             f"without_last={without_last}"
         )
     if without_last:
-        # Faces of one photograph are numbered: NAME_1.jpg, NAME_2.jpg.
-        photographs = {name: name.rsplit("_", 1)[0] for name in names}
-        reader, _ = without_relatives(reader, set(names[-without_last:]), photographs)
+        reader, _ = found.hold_out(reader, without_last)
     cache = CropCache.build(reader, model.crop, model.image_size)
     check_crops(cache, model)
     return cache

@@ -42,7 +42,7 @@ def test_pairs_come_from_the_names():
         ({"flip_pairs": ((0, 1), (1, 3))}, "each point in one pair"),
         ({"flip_pairs": ((2, 2),)}, "pairs of different points"),
         ({"flip_pairs": ((0, 5),)}, "flip_pairs.*from 0 to 4"),
-        ({"normalizer": "box"}, "box_side.*Received: normalizer='box'"),
+        ({"normalizer": "box"}, "side.*Received: normalizer='box'"),
         ({"normalizer": ((0, 1), (1, 0))}, "two different groups"),
         ({"normalizer": ((0,), ())}, "two different groups"),
         ({"normalizer": ((0,), (9,))}, "normalizer.*from 0 to 4"),
@@ -127,7 +127,7 @@ def test_unnamed_points_have_no_mirror_image():
 @pytest.mark.parametrize(
     "scheme",
     [*markup.SCHEMES.values(), HAND, LandmarkScheme.unnamed(3),
-     LandmarkScheme(**{**GOOD, "normalizer": "box_diagonal"})],
+     LandmarkScheme(**{**GOOD, "normalizer": "diagonal"})],
     ids=lambda s: s.name,
 )  # fmt: skip
 def test_travels_as_plain_data(scheme, tmp_path):

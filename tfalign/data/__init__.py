@@ -1,4 +1,4 @@
-"""Data: the sample record, readers of the public sets, synthetic faces, augmentation, pipeline.
+"""Data: the sample record, data sets and their readers, synthetic faces, augmentation, pipeline.
 
 The parts are imported when first used, so that reading a data set does not load what augments it,
 and nothing here imports TensorFlow before tf.data is asked for.
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from tfalign.data.sample import Sample
 
 if TYPE_CHECKING:
-    from tfalign.data import augment, balance, pipeline, readers, synthetic
+    from tfalign.data import augment, balance, pipeline, readers, sets, synthetic
 
-_MODULES = ("augment", "balance", "pipeline", "readers", "synthetic")
+_MODULES = ("augment", "balance", "pipeline", "readers", "sets", "synthetic")
 
-__all__ = ["Sample", "augment", "balance", "pipeline", "readers", "synthetic"]
+__all__ = ["Sample", "augment", "balance", "pipeline", "readers", "sets", "synthetic"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from tfalign.files import write_whole
 LOCAL_PART_NAMES = ("left_eye", "right_eye", "nose", "mouth")
 """The four parts that TSR regresses locally (Lv et al., CVPR 2017, Figure 4)."""
 
-BoxMeasure = Literal["box_side", "box_diagonal", "box_sqrt_area"]
+BoxMeasure = Literal["side", "diagonal", "sqrt_area"]
 """The longer side of the face's box, its diagonal, the square root of its area."""
 
 Points = tuple[int, ...]

@@ -48,7 +48,7 @@ def test_packed_files_are_readable_with_numpy_alone(cache, tmp_path):
 def with_own_scheme(cache):
     """The cache in a markup that no other process knows, with the name of one that it does."""
     names = tuple(f"own {i}" for i in range(98))
-    own = markup.LandmarkScheme("ibug68", names, flip_pairs=((0, 5),), normalizer="box_side")
+    own = markup.LandmarkScheme("ibug68", names, flip_pairs=((0, 5),), normalizer="side")
     return replace(cache, scheme=own)
 
 

@@ -25,6 +25,7 @@ def test_300w_subset(real_data):
     assert Counter(record.attributes["folder"] for record in reader.records) == {
         "afw": 337,
         "helen/trainset": 870,
+        "lfpw/trainset": 737,
     }
     facing = 0
     for sample in reader:
@@ -32,7 +33,7 @@ def test_300w_subset(real_data):
         # 3 decimals, hence the hundredth of a pixel.
         assert np.ptp(sample.landmarks, axis=0).max() <= 160.01
         facing += spans_the_eyes(sample, 36, 45)
-    assert facing == len(reader) == 1207
+    assert facing == len(reader) == 1944
 
 
 def test_300w_points_agree_with_a_plain_reading(real_data):

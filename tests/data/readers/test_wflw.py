@@ -97,10 +97,3 @@ def test_missing_list_and_unknown_split(root):
         wflw.read(root, "test", on_error="skip")
     with pytest.raises(ValueError, match=r"'test/pose'.*Received: splits='pose'"):
         wflw.read(root, "pose")
-
-
-def test_describe_gives_the_published_counts():
-    counts = wflw.describe().counts
-    assert counts["train"] + counts["test"] == 10_000
-    assert set(counts) == set(wflw.FILES)
-    assert "test/makeup 206" in wflw.describe().table()

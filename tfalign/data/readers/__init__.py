@@ -1,7 +1,8 @@
 """Readers of the public data sets, one module per set, all giving the same lazy samples.
 
-Each module has ``read(root, splits=None, on_error="raise") -> Reader`` and ``describe()``. A
-``Reader`` holds parsed annotations (``records``) and decodes an image when its sample is asked for.
+Each module has ``read(root, splits=None, on_error="raise") -> Reader``; ``tfalign.data.sets`` tells
+what each set is. A ``Reader`` holds parsed annotations (``records``) and decodes an image when its
+sample is asked for.
 
 Bad data never pass silently. With ``on_error="raise"`` the first problem raises a ``ValueError`` or
 ``FileNotFoundError`` that names file and line; with ``"skip"`` the face is left out, counted and
@@ -21,14 +22,12 @@ use. Points are never rounded or truncated to integers. EXIF orientation is igno
 
 from tfalign.data.readers import aflw19, cofw, helen194, lfpw29, w300, wflw, ytf
 from tfalign.data.readers.conversion import converted
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
 from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, Report
 
 __all__ = [
     "BadAnnotationError",
-    "Description",
     "MissingFileError",
     "Problem",
     "Reader",

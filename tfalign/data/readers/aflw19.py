@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.image import ImageFile, missing_image
 from tfalign.data.readers.matfile import load_mat, real_matrix
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
@@ -36,26 +35,6 @@ ALIASES = {"full": ("test",), "frontal": ("test/frontal",)}
 
 _VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
 _IMAGE_FOLDERS = ("data/flickr", "flickr", "images", "")
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="aflw19",
-        title="AFLW with 19 points (AFLW-full and AFLW-frontal)",
-        scheme="aflw19",
-        counts={"train": TRAIN_FACES, "test": 4386, "test/frontal": 1314},
-        training=("train",),
-        aliases=ALIASES,
-        layout=f"{FILE}; images in data/flickr/{{0,2,3}}/",
-        coordinates="read as 1-based, the centre of the first pixel at 1; 0.5 is subtracted",
-        licence="for non-commercial research, after registration",
-        source="https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/aflw/ "
-        "(images) and http://mmlab.ie.cuhk.edu.hk/projects/compositional.html (19 points)",
-        citation="M. Koestinger et al., Annotated Facial Landmarks in the Wild, ICCV-W 2011; "
-        "S. Zhu et al., Unconstrained Face Alignment via Cascaded Compositional Learning, "
-        "CVPR 2016",
-    )
 
 
 def read(

@@ -21,7 +21,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.hdf5 import CellImage, cell_images, matrix, read_hdf5
 from tfalign.data.readers.matfile import load_mat, real_matrix
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
@@ -32,27 +31,6 @@ NUM_POINTS = 29
 FILES = {"train": "COFW_train_color.mat", "test": "COFW_test_color.mat"}
 _SUFFIX = {"train": "Tr", "test": "T"}
 _COFW68_FOLDERS = ("COFW68_Data", "")
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="cofw",
-        title="COFW, Caltech Occluded Faces in the Wild, and COFW-68",
-        scheme="cofw29",
-        counts={"train": 1345, "test": 507, "test68": 507},
-        training=("train",),
-        aliases={},
-        layout="COFW_train_color.mat, COFW_test_color.mat; for test68 (68 points, scheme ibug68) "
-        "COFW68_Data/test_annotations/*_points.mat and COFW68_Data/cofw68_test_bboxes.mat",
-        coordinates="1-based, the centre of the first pixel at 1; 0.5 is subtracted",
-        licence="for non-commercial research",
-        source="http://www.vision.caltech.edu/xpburgos/ICCV13/ and "
-        "https://github.com/golnazghiasi/cofw68-benchmark",
-        citation="X. P. Burgos-Artizzu, P. Perona, P. Dollár, Robust face landmark estimation "
-        "under occlusion, ICCV 2013; G. Ghiasi, C. Fowlkes, Occlusion Coherence: Detecting and "
-        "Localizing Occluded Faces, 2015 (COFW-68)",
-    )
 
 
 def read(

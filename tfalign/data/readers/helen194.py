@@ -16,7 +16,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.image import ImageFile, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
@@ -25,23 +24,6 @@ from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
 NUM_POINTS = 194
 LISTS = {"train": "trainnames.txt", "test": "testnames.txt"}
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="helen194",
-        title="Helen, 194 points",
-        scheme="helen194",
-        counts={"train": 2000, "test": 330},
-        training=("train",),
-        aliases={},
-        layout="annotation/*.txt, trainnames.txt, testnames.txt, and the images anywhere below",
-        coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",
-        licence="for non-commercial research; the photographs belong to their owners",
-        source="http://www.ifp.illinois.edu/~vuongle2/helen/",
-        citation="V. Le et al., Interactive Facial Feature Localization, ECCV 2012",
-    )
 
 
 def read(

@@ -28,7 +28,6 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.image import ImageFile, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
@@ -52,25 +51,6 @@ POINTS = (
     *("mouth_center_bottom_lip_top", "mouth_center_bottom_lip_bottom", "chin"),
 )
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="lfpw29",
-        title="LFPW, Labeled Face Parts in the Wild, 29 points",
-        scheme="lfpw29",
-        counts={"train": 1132, "test": 300},
-        training=("train",),
-        aliases={},
-        layout=f"{FILES['train']}, {FILES['test']}; train/ and test/ with image_NNNN.jpg",
-        coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",
-        licence="annotations for research; the images belong to their owners and are not part of "
-        "the release, which lists their addresses (most are dead today)",
-        source="https://neerajkumar.org/databases/lfpw/",
-        citation="P. N. Belhumeur et al., Localizing Parts of Faces Using a Consensus of "
-        "Exemplars, CVPR 2011",
-    )
 
 
 def read(

@@ -19,7 +19,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.image import ImageFile, missing_image
 from tfalign.data.readers.matfile import load_mat
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
@@ -45,29 +44,10 @@ ALIASES = {
     "full": ("helen/testset", "lfpw/testset", "ibug"),
     "private": ("01_Indoor", "02_Outdoor"),
 }
-Box = Literal["ground_truth", "detector", "landmarks"]
+Box = Literal["ground_truth", "detector", "landmarks", "file"]
 
 _BOX_FOLDERS = ("Bounding Boxes", "Bounding_Boxes", "bounding_boxes", "")
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="w300",
-        title="300-W, 300 Faces in-the-Wild",
-        scheme="ibug68",
-        counts=FOLDERS,
-        training=ALIASES["train"],
-        aliases=ALIASES,
-        layout="FOLDER/NAME.{jpg,png} with FOLDER/NAME.pts; optional "
-        "Bounding Boxes/bounding_boxes_*.mat",
-        coordinates="1-based, the centre of the first pixel at 1; 0.5 is subtracted",
-        licence="annotations for research use only; the photographs belong to their owners",
-        source="https://ibug.doc.ic.ac.uk/resources/300-W/",
-        citation="C. Sagonas et al., 300 faces in-the-wild challenge: Database and results, "
-        "Image and Vision Computing 47, 2016",
-    )
 
 
 def read(
@@ -83,8 +63,9 @@ def read(
         splits: Folder names as in ``FOLDERS`` or aliases as in ``ALIASES``; None reads the
             folders that exist.
         on_error: ``"raise"`` or ``"skip"``; see ``Report``.
-        box: Which of the official boxes to use. Where there is none (and with ``"landmarks"``)
-            the box is the landmarks' tight box; ``sample.box_source`` says which it is.
+        box: Which of the official boxes to use; ``"file"`` is ``"detector"``. Where there is none
+            (and with ``"landmarks"``) the box is the landmarks' tight box; ``sample.box_source``
+            says which it is.
 
     Returns:
         A reader of 68-point samples in image space, named ``FOLDER/NAME.jpg``; all points count
@@ -97,6 +78,7 @@ def read(
     root = Path(root)
     if box not in get_args(Box):
         raise ValueError(f"`box` must be among {list(get_args(Box))}. Received: box={box!r}")
+    box = "detector" if box == "file" else box
     existing = [folder for folder in FOLDERS if (root / folder).is_dir()]
     report = Report(on_error)
     records: list[Record] = []

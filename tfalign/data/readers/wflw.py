@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.image import ImageFile, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
@@ -41,34 +40,6 @@ _SUBSETS = {
     for attribute in ATTRIBUTES
 }
 FILES = {"train": _LISTS.format("train"), "test": _LISTS.format("test"), **_SUBSETS}
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="wflw",
-        title="WFLW, Wider Facial Landmarks in-the-Wild",
-        scheme="wflw98",
-        counts={
-            "train": 7500,
-            "test": 2500,
-            "test/pose": 326,
-            "test/expression": 314,
-            "test/illumination": 698,
-            "test/makeup": 206,
-            "test/occlusion": 736,
-            "test/blur": 773,
-        },
-        training=("train",),
-        aliases={},
-        layout="WFLW_images/, WFLW_annotations/list_98pt_rect_attr_train_test/, "
-        "WFLW_annotations/list_98pt_test/",
-        coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",
-        licence="images of WIDER FACE; for non-commercial research",
-        source="https://wywu.github.io/projects/LAB/WFLW.html",
-        citation="W. Wu et al., Look at Boundary: A Boundary-Aware Face Alignment Algorithm, "
-        "CVPR 2018",
-    )
 
 
 def read(

@@ -17,7 +17,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfalign.data.readers.description import Description
 from tfalign.data.readers.image import ImageFile, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
@@ -26,24 +25,6 @@ from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
 NUM_POINTS = 68
 FILES = {"training": "training_frames_keypoints.csv", "test": "test_frames_keypoints.csv"}
-
-
-def describe() -> Description:
-    """Returns counts, layout, licence and source."""
-    return Description(
-        name="ytf",
-        title="YouTube Faces frames with 68 machine-made points",
-        scheme="ibug68",
-        counts={"training": 3462, "test": 770},
-        training=("training",),
-        aliases={"train": ("training",)},
-        layout="training/*.jpg, training_frames_keypoints.csv",
-        coordinates="read as 0-based, the centre of the first pixel at 0; 0.5 is added",
-        licence="the images are subject to the terms of YouTube Faces; for research",
-        source="https://github.com/udacity/P1_Facial_Keypoints",
-        citation="L. Wolf, T. Hassner, I. Maoz, Face recognition in unconstrained videos with "
-        "matched background similarity, CVPR 2011",
-    )
 
 
 def read(
@@ -67,9 +48,9 @@ def read(
     """
     root = Path(root)
     existing = [split for split, name in FILES.items() if (root / name).is_file()]
-    aliases = describe().aliases
     report = Report(on_error)
     records: list[Record] = []
+    aliases = {"train": ("training",)}
     for split in expand_splits(splits, list(FILES), aliases, existing or ["training"]):
         path = root / FILES[split]
         rows = read_lines(path, report)

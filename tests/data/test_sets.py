@@ -1,0 +1,156 @@
+"""The registry of data sets: what is registered, how splits, boxes, schemes and hold-outs work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfalign import geometry, markup
+from tfalign.data import sets
+from tfalign.data.readers import wflw
+
+PUBLISHED = {
+    "wflw": (7500, 2500),
+    "300w": (3148, 689),
+    "cofw": (1345, 507),
+    "cofw68": (0, 507),
+    "aflw19": (20_000, 4386),
+    "lfpw29": (1132, 300),
+    "helen194": (2000, 330),
+    "ytf": (3462, 770),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sets_tell_all_that_programs_need(name):
+    found = sets.get(name)
+    train = sum(found.counts[split] for split in found.training)
+    test = sum(found.counts[split] for split in found.expand("test"))
+    assert (train, test) == PUBLISHED[name]
+    assert not found.is_for_training("test")
+    assert all(found.is_for_training(split) for split in found.training)
+    assert found.crop in geometry.CROP_PRESETS
+    assert set(found.counts) <= set(found.files)
+    for fact in (found.licence, found.where, found.citation, found.scheme.name):
+        assert fact in found.table()
+    assert sets.get(found) is found
+
+
+def test_wflw_subsets_are_those_of_the_release():
+    assert set(sets.get("wflw").counts) == set(wflw.FILES)
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "split"),
+    [
+        ("wflw", "wflw", "train"),
+        ("w300", "300w", "afw"),
+        ("cofw", "cofw", "train"),
+        ("cofw68", "cofw68", "test"),
+        ("lfpw29", "lfpw29", "train"),
+        ("helen194", "helen194", ["train"]),
+        ("ytf", "ytf", "train"),
+    ],
+)
+def test_reads_the_native_formats(formats, form, name, split, tmp_path, rng):
+    expected = formats[form].build(tmp_path, rng)
+    found = sets.get(name)
+    reader = found.read(tmp_path, split)
+    assert reader.scheme == found.scheme
+    assert {sample.name for sample in reader} == set(expected)
+    for sample in found.read(tmp_path, split, box="landmarks"):
+        np.testing.assert_array_equal(sample.landmarks, expected[sample.name].landmarks)
+        tight = [*sample.landmarks.min(axis=0), *sample.landmarks.max(axis=0)]
+        np.testing.assert_array_equal(sample.box, tight)
+        assert sample.box_source == "landmarks"
+    assert found.available(tmp_path, split) == found.expand(split)
+
+
+def test_reads_the_boxes_and_the_scheme_that_are_asked_for(formats, tmp_path, rng):
+    expected = formats["w300_boxes"].build(tmp_path, rng)
+    found = sets.get("300w")
+    for sample in found.read(tmp_path, "afw"):
+        np.testing.assert_allclose(sample.box, expected[sample.name].box)
+    for sample in found.read(tmp_path, "afw", box="file"):
+        np.testing.assert_allclose(sample.box, expected[sample.name].box - 1)
+    inner = found.read(tmp_path, "afw", scheme="ibug51")
+    assert inner.scheme is markup.IBUG51
+    np.testing.assert_array_equal(
+        inner[0].landmarks, expected[inner.records[0].name].landmarks[17:]
+    )
+    assert found.available(tmp_path, "train") == ["afw"]
+    with pytest.raises(ValueError, match="`box` must be among.*Received: box='mtcnn'"):
+        found.read(tmp_path, "afw", box="mtcnn")
+    with pytest.raises(ValueError, match="splits='afwx'"):
+        found.read(tmp_path, "afwx")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        found.read(tmp_path / "absent", "afw")
+
+
+def faces(dataset, names, **attributes):
+    """A reader of faces with these names, without images."""
+    from tfalign.data.readers import Reader, Record, Report
+
+    points = np.array([[1, 1], [5, 4]], np.float32)
+    records = [
+        Record(
+            name,
+            image=None,
+            landmarks=points,
+            visible=np.ones(2, bool),
+            box=np.array([1, 1, 5, 4], np.float32),
+            box_source="landmarks",
+            where=name,
+            attributes={key: values[i] for key, values in attributes.items()},
+        )
+        for i, name in enumerate(names)
+    ]
+    return Reader(dataset, markup.LandmarkScheme.unnamed(2), records, Report("raise"))
+
+
+def held(dataset, names, amount, by=None, **attributes):
+    reader = faces("test", names, **attributes)
+    train, watched = sets.get(dataset).hold_out(reader, amount, by)
+    return [r.name for r in train.records], [r.name for r in watched.records]
+
+
+def test_the_last_names_are_held_out_without_relatives():
+    names = ["helen/trainset/a_1.jpg", "helen/trainset/b_2.jpg", "helen/trainset/b_1.jpg"]
+    # b_1 shares its photograph with the held-out b_2: it is on neither side.
+    assert held("300w", ["lfpw/z.jpg", *names], 1) == (["lfpw/z.jpg", names[0]], [names[1]])
+    assert held("wflw", ["b", "a", "b#2", "c"], 0.25) == (["b", "a", "b#2"], ["c"])
+    assert held("wflw", ["c", "a", "c#2"], 1) == (["a"], ["c#2"])
+
+
+def test_groups_stand_on_one_side():
+    names = ["ann/1", "bob/1", "ann/2", "cid/1", "bob/2"]
+    assert held("wflw", names, 2, "folder") == (["ann/1", "ann/2"], ["bob/1", "cid/1", "bob/2"])
+    person = ["x", "x", "x", "y", "y"]
+    assert held("wflw", names, 1, "person", person=person) == (names[:3], names[3:])
+
+
+@pytest.mark.parametrize(
+    ("amount", "by", "message"),
+    [
+        (0, None, "leave faces to train on"),
+        (3, None, "leave faces to train on"),
+        (1.5, None, "must be whole"),
+        (-0.1, None, "between 0 and 1"),
+        (2, "folder", "share neither"),
+        (1, "person", "grouped by.*Received: by='person'"),
+    ],
+)
+def test_a_hold_out_that_cannot_be_is_refused(amount, by, message):
+    with pytest.raises(ValueError, match=message):
+        held("wflw", ["a/1", "a/2", "a/3"], amount, by)
+
+
+def test_registering(monkeypatch):
+    monkeypatch.setattr(sets, "SETS", dict(sets.SETS))
+    mine = sets.DataSet(name="mine", summary="My faces", reader=wflw.read)
+    assert sets.register(mine) is sets.get("mine")
+    assert sets.register(mine) is mine
+    with pytest.raises(ValueError, match="must be new"):
+        sets.register(sets.DataSet(name="mine", summary="Others", reader=wflw.read))
+    with pytest.raises(ValueError, match="one of wflw, 300w.*Received: dataset='celeba'"):
+        sets.get("celeba")
