@@ -22,6 +22,7 @@ from tfalign.data.synthetic.scene import (
     place,
 )
 from tfalign.data.synthetic.skin import sample_appearance
+from tfalign.markup import WFLW98
 
 # Apart from the indices of images, so that a film and a data set of one seed share no face.
 _FILM = 1 << 26
@@ -86,7 +87,7 @@ def _frames(seed: int, frames: int, size: int, fps: float) -> Iterator[Sample]:
         flags |= {"occlusion": covered, "illumination": extreme, "makeup": look.makeup}
         yield Sample(
             image=_film(image, sensor), landmarks=landmarks, visible=np.ones(98, bool),
-            box=detector_box(landmarks, sensor), name=f"{seed}/{number:06d}", scheme="wflw98",
+            box=detector_box(landmarks, sensor), name=f"{seed}/{number:06d}", scheme=WFLW98,
             box_source="file", attributes={name: bool(flag) for name, flag in flags.items()},
         )  # fmt: skip
 

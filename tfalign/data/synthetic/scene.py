@@ -14,6 +14,7 @@ from tfalign.data.synthetic.mesh import head_mesh
 from tfalign.data.synthetic.parameters import HeadParameters, sample_parameters
 from tfalign.data.synthetic.raster import rasterize
 from tfalign.data.synthetic.skin import Appearance, hair_grain, paint, sample_appearance
+from tfalign.markup import WFLW98
 
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
 MIN_SIZE, MAX_SIZE = 64, 512
@@ -65,7 +66,7 @@ def render(seed: int, index: int, size: int = 256) -> Sample:
     landmarks = head.landmarks.astype(np.float32)
     return Sample(
         image=image, landmarks=landmarks, visible=np.ones(98, bool),
-        box=detector_box(landmarks, rng), name=f"{seed}/{index:06d}", scheme="wflw98",
+        box=detector_box(landmarks, rng), name=f"{seed}/{index:06d}", scheme=WFLW98,
         box_source="file", attributes={name: bool(flags[name]) for name in ATTRIBUTES},
     )  # fmt: skip
 
