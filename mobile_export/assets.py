@@ -103,12 +103,12 @@ def locate(model: LiteModel, crop: Any, picture: np.ndarray, box: np.ndarray) ->
 
     crop_from_picture = crop.crop_from_image(np.asarray(box, np.float32), model.image_size)
     picture_from_crop = np.asarray(geometry.invert(crop_from_picture))
-    face = geometry.warp_affine(
-        picture[None].astype(np.float32), picture_from_crop[None], model.image_size
+    face = np.asarray(
+        geometry.warp_affine(
+            picture[None].astype(np.float32), picture_from_crop[None], model.image_size
+        )
     )
-    unit = model(np.asarray(face))[0]
-    pixels = geometry.pixel_from_unit(unit, model.image_size)
-    return np.asarray(geometry.transform_points(picture_from_crop, pixels))
+    return geometry.image_from_unit(model(face)[0], crop_from_picture, model.image_size)
 
 
 def describe_scheme(scheme: Any, num_points: int) -> dict[str, Any]:

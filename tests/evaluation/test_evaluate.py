@@ -87,20 +87,9 @@ def test_schemes_must_fit(oracle_faces):
     backend = faces.backend()
     backend.scheme = None
     with pytest.raises(ValueError, match="scheme is unknown"):
-        evaluate_model(Predictor(_WithoutScheme(backend)), faces.samples, PROTOCOL, progress=False)
+        evaluate_model(Predictor(backend), faces.samples, PROTOCOL, progress=False)
     with pytest.raises(ValueError, match="at least one face"):
         evaluate_model(faces.backend(), [], PROTOCOL, progress=False)
-
-
-class _WithoutScheme:
-    scheme = None
-    num_landmarks = 68
-
-    def __init__(self, backend):
-        self.name, self.image_size, self.crop = "odd", backend.image_size, backend.crop
-
-    def __call__(self, crops):
-        return np.zeros((len(crops), 68, 2), np.float32)
 
 
 def test_detector_misses_are_counted(oracle_faces):

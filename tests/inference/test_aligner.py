@@ -6,7 +6,7 @@ from PIL import Image
 from tfalign import geometry
 from tfalign.inference import Aligner, HaarDetector
 from tfalign.inference.backends import CallableBackend, KerasBackend
-from tfalign.inference.looker import Looker
+from tfalign.inference.predictor import Predictor
 from tfalign.models import GRegLRef
 
 BOXES = np.array([[20.0, 30, 80, 90], [120, 40, 160, 80]])
@@ -169,17 +169,16 @@ def test_stages_of_a_keras_model(rng):
     model.set_mean_shape(rng.uniform(0.2, 0.8, (68, 2)))
     image = rng.integers(0, 256, (70, 80, 3)).astype(np.uint8)
     boxes = np.array([[10.0, 5, 60, 50], [20, 20, 70, 60], [5, 5, 30, 30]])
-    looker = Looker(KerasBackend(model))
+    looker = Predictor(KerasBackend(model))
     found = looker.once([image] * 3, boxes)
     maps = np.asarray(model.crop.crop_from_image(boxes, model.image_size))
     from tfalign.inference.crops import cut_crops
-    from tfalign.inference.predictor import image_points
 
     crops, _ = cut_crops([image] * 3, boxes, model.crop, model.image_size)
     expected = np.asarray(model.stage_shapes(crops))
     assert found.shape == (3, *expected.shape[1:])
     for stage in range(expected.shape[1]):
-        points = image_points(expected[:, stage], maps, model.image_size)
+        points = geometry.image_from_unit(expected[:, stage], maps, model.image_size)
         np.testing.assert_allclose(found[:, stage], points, atol=1e-3)
     both, apart = looker.twice([image] * 3, boxes)
     assert both.shape == found.shape
@@ -190,7 +189,7 @@ def test_stages_of_a_keras_model(rng):
 def test_boxes_of_a_wflw_model_enclose_what_its_crops_enclose():
     # Its crops leave a tenth of the landmarks' box free on each side, as those of the other sets.
     def looker(crop):
-        return Looker(CallableBackend(lambda crops: None, SIZE, crop, "wflw98"))
+        return Predictor(CallableBackend(lambda crops: None, SIZE, crop, "wflw98"))
 
     box = np.array([100.0, 200, 180, 300])
     regions = [
@@ -203,14 +202,9 @@ def test_boxes_of_a_wflw_model_enclose_what_its_crops_enclose():
 
 
 def test_scheme_unknown(backend):
-    unknown = CallableBackend(backend.function, SIZE, backend.crop, "ibug68")
-    unknown.scheme = None
-    type(unknown).num_landmarks, before = 68, CallableBackend.num_landmarks
-    try:
-        image = picture((120, 200), BOXES)
-        face = Aligner(unknown, None).align(image, BOXES[0])[0]
-    finally:
-        CallableBackend.num_landmarks = before
+    unknown = CallableBackend(backend.function, SIZE, backend.crop, None, num_landmarks=68)
+    image = picture((120, 200), BOXES)
+    face = Aligner(unknown, None).align(image, BOXES[0])[0]
     assert face.scheme is None
     np.testing.assert_allclose(face.landmarks, shape_in_box(BOXES[0]), atol=0.4)
 

@@ -72,6 +72,21 @@ def test_callable(crops):
     assert backend(crops).shape == (5, 29, 2)
     with pytest.raises(ValueError, match="scheme=None"):
         CallableBackend(lambda c: c, (8, 8), "cofw", None)
+    with pytest.raises(ValueError, match="num_landmarks=5"):
+        CallableBackend(lambda c: c, (8, 8), "cofw", "lfpw29", num_landmarks=5)
+
+
+def test_padding_is_of_the_batch_alone(crops, monkeypatch):
+    backend = KerasBackend(small_model(), crop="300w")
+    seen = []
+    original = backend.model.predict_on_batch
+    monkeypatch.setattr(
+        backend.model, "predict_on_batch", lambda x: seen.append(len(x)) or original(x)
+    )
+    for count in (5, 1, 2, 3):  # a large batch does not make the later ones cost as much
+        assert backend(crops[:count]).shape == (count, 68, 2)
+    assert seen == [8, 1, 2, 4]
+    assert backend(crops[:0]).shape == (0, 68, 2)
 
 
 def test_keras_batches_of_any_size(crops):

@@ -5,9 +5,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
-from tfalign.inference import find_images, read_image, write_image
+from tfalign.inference import find_images, images, read_image, write_image
 from tfalign.inference.images import as_rgb, decode_image
 
 
@@ -41,7 +41,7 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM"])
 def test_formats_by_content_as_pillow_reads_them(form, photo, tmp_path):
     data = encoded(Image.fromarray(photo), form)
     path = tmp_path / "named.anything"
@@ -97,16 +97,61 @@ def test_one_pixel():
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "JPEG"])
 def test_pixels_are_counted_before_decoding(form, photo, monkeypatch):
     data = encoded(Image.fromarray(photo), form)
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(ValueError, match=r"between 1 and 900 pixels .* Received: 40×24"):
         decode_image(data, max_pixels=900)
 
 
-@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"exif": b"Exif\0\0"}])
-def test_webp_sizes_of_all_three_kinds(options, photo, monkeypatch):
-    data = encoded(Image.fromarray(photo), "WEBP", **options)
-    with pytest.raises(ValueError, match="40×24"):
-        decode_image(data, max_pixels=1)
+def test_deep_pictures_are_scaled_by_their_real_range(photo):
+    # A 12-bit camera's values in a 16-bit file: the upper byte alone would be nearly black.
+    deep = photo.astype(np.uint16) << 4
+    deep[0, 0] = 4095
+    for picture in (deep, deep[..., 0]):
+        rgb = picture[..., ::-1] if picture.ndim == 3 else picture
+        data = {form: cv2.imencode(form, rgb)[1].tobytes() for form in (".png", ".tiff")}
+        for content in data.values():
+            expected = (picture if picture.ndim == 3 else picture[..., None]) >> 4
+            np.testing.assert_array_equal(
+                decode_image(content), np.broadcast_to(expected, photo.shape)
+            )
+    transparent = np.dstack([deep, np.full(deep.shape[:2], 65535, np.uint16)])
+    np.testing.assert_array_equal(as_rgb(transparent), deep >> 4)
+
+
+def test_pillow_pictures_bring_their_orientation_and_colours(photo):
+    picture = Image.fromarray(photo)
+    picture.getexif()[0x0112] = 6
+    turned = Image.open(io.BytesIO(encoded(picture, "PNG", exif=picture.getexif())))
+    np.testing.assert_array_equal(as_rgb(turned), np.rot90(photo, -1))
+    cmyk = Image.fromarray(photo).convert("CMYK")
+    np.testing.assert_allclose(as_rgb(cmyk).astype(int), photo, atol=2)
+    np.testing.assert_array_equal(as_rgb(cmyk), decode_image(encoded(cmyk, "TIFF")))
+    with pytest.raises(ValueError, match="between 1 and 10 pixels"):
+        as_rgb(cmyk, max_pixels=10)
+    palette = Image.fromarray(photo).convert("P")
+    np.testing.assert_array_equal(as_rgb(palette), np.asarray(palette.convert("RGB")))
+
+
+def test_heic_is_read_or_the_remedy_is_told(photo, monkeypatch, tmp_path):
+    header = bytes.fromhex("00000018") + b"ftypheic" + bytes(12)
+    (tmp_path / "IMG.HEIC").write_bytes(header)
+    with pytest.raises(ValueError, match=r"IMG\.HEIC"):
+        read_image(tmp_path / "IMG.HEIC")
+    monkeypatch.setattr(images, "_heif_is_read", lambda: False)
+    with pytest.raises(ValueError, match=r"pip install 'tfalign\[pictures\]'"):
+        read_image(tmp_path / "IMG.HEIC")
+    monkeypatch.undo()
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    grey = photo[..., :1].repeat(3, axis=2)  # colours are stored at half the resolution
+    data = encoded(Image.fromarray(grey), "HEIF", quality=100)
+    np.testing.assert_allclose(decode_image(data).astype(int), grey, atol=3)
+
+
+def test_programs_are_not_started_for_a_picture(tmp_path):
+    # Pillow hands PostScript to Ghostscript.
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(ValueError, match="images must be"):
+        read_image(tmp_path / "a.jpg")
 
 
 def test_a_hundred_megapixels_are_refused_with_the_limit(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 
 from tfalign import geometry
 from tfalign.inference.backends import CallableBackend
-from tfalign.inference.predictor import Predictor, image_points, load_predictor
+from tfalign.inference.predictor import Predictor, load_predictor
 from tfalign.models import GRegNet
 
 
@@ -29,11 +29,11 @@ def test_points_return_to_the_image(backend, rng):
     np.testing.assert_allclose(turned[1], found[1], atol=1e-4)
 
 
-def test_image_points_undoes_the_maps(rng):
+def test_image_from_unit_undoes_the_maps(rng):
     maps = geometry.crop_from_image(np.array([[3.0, 4, 50, 61], [-5, 2, 11, 30]]), (32, 48), 0.3)
     points = rng.uniform(0, 60, (2, 7, 2))
     unit = geometry.unit_from_pixel(geometry.transform_points(maps, points), (32, 48))
-    np.testing.assert_allclose(image_points(unit, maps, (32, 48)), points, atol=1e-4)
+    np.testing.assert_allclose(geometry.image_from_unit(unit, maps, (32, 48)), points, atol=1e-4)
 
 
 def test_large_images_keep_their_fractions(backend):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfalign.inference import Calibration
+from tfalign.inference import QualityCalibration
 from tfalign.inference.quality import disagreement
 
 
@@ -24,14 +24,14 @@ def test_shapes_that_are_none_disagree_without_end(rng):
     shapes[2, 0] = np.nan
     apart = disagreement(shapes, shapes)
     assert apart.tolist() == [0.0, np.inf, np.inf]
-    quality = Calibration().quality(apart)
+    quality = QualityCalibration().quality(apart)
     assert quality[0] == 1.0
     assert quality[1:].max() < 1e-9
-    assert np.isfinite(Calibration().expected_nme(apart)).all()
+    assert np.isfinite(QualityCalibration().expected_nme(apart)).all()
 
 
 def test_calibration_falls_with_disagreement():
-    calibration = Calibration()
+    calibration = QualityCalibration()
     apart = np.linspace(0, 0.2, 200)
     assert (np.diff(calibration.quality(apart)) < 0).all()
     assert (np.diff(calibration.expected_nme(apart)) >= 0).all()

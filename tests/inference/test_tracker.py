@@ -4,7 +4,7 @@ from inference.eyes import picture, shape_in_box
 
 from tfalign import geometry, markup
 from tfalign.data.synthetic import render_clip
-from tfalign.inference import Aligner
+from tfalign.inference import Aligner, Tracker
 
 START = np.array([[20.0, 30, 80, 90], [120, 40, 160, 80]])
 SHAPE = (120, 220)
@@ -21,7 +21,7 @@ def detector_of(boxes, calls):
 def test_faces_are_followed_without_the_detector(aligner):
     calls = []
     aligner.detector = detector_of(START + 3, calls)
-    tracker = aligner.track(detect_every=100, smooth=False)
+    tracker = Tracker(aligner, detect_every=100, smooth=False)
     for number in range(12):
         boxes = START + number * np.array([2.0, 1, 2, 1])
         faces = tracker.update(picture(SHAPE, boxes), number / 25)
@@ -37,7 +37,7 @@ def test_faces_are_followed_without_the_detector(aligner):
 
 def test_detections_of_little_quality_are_counted(aligner):
     aligner.detector = detector_of(START, [])
-    tracker = aligner.track()
+    tracker = Tracker(aligner)
     tracker.update(picture(SHAPE, START[:1]), 0.0)  # the other box shows no face
     assert tracker.left_out == 1
     for number in (1, 2):
@@ -50,7 +50,7 @@ def test_detections_of_little_quality_are_counted(aligner):
 def test_lost_faces_are_looked_for_at_once(aligner):
     calls = []
     aligner.detector = detector_of(START, calls)
-    tracker = aligner.track(detect_every=100)
+    tracker = Tracker(aligner, detect_every=100)
     tracker.update(picture(SHAPE, START), 0.0)
     # One face leaves: the detector is asked in the same frame, and its box is no face.
     faces = tracker.update(picture(SHAPE, START[:1]), 0.04)
@@ -69,7 +69,7 @@ def test_lost_faces_are_looked_for_at_once(aligner):
 def test_arrivals_are_found_every_few_frames(aligner):
     calls = []
     aligner.detector = detector_of(START, calls)
-    tracker = aligner.track(detect_every=4)
+    tracker = Tracker(aligner, detect_every=4)
     counts = [
         len(tracker.update(picture(SHAPE, START[: 1 if k < 2 else 2]), k / 25)) for k in range(6)
     ]
@@ -79,25 +79,25 @@ def test_arrivals_are_found_every_few_frames(aligner):
 
 def test_one_face_has_one_track(aligner):
     aligner.detector = detector_of([START[0], START[0] + 6], [])
-    tracker = aligner.track(detect_every=1)
+    tracker = Tracker(aligner, detect_every=1)
     for index in range(3):
         assert len(tracker.update(picture(SHAPE, START[:1]), index / 25)) == 1
 
 
 def test_most_faces(aligner):
     aligner.detector = detector_of(START, [])
-    tracker = aligner.track(detect_every=1, max_faces=1)
+    tracker = Tracker(aligner, detect_every=1, max_faces=1)
     for index in range(3):
         assert len(tracker.update(picture(SHAPE, START), index / 25)) == 1
 
 
 def test_errors(backend, aligner):
     with pytest.raises(ValueError, match="detector=None"):
-        Aligner(backend, None).track()
+        Tracker(Aligner(backend, None))
     for wrong in ({"detect_every": 0}, {"min_quality": -1}, {"max_faces": 0}):
         with pytest.raises(ValueError, match=str(next(iter(wrong)))):
-            aligner.track(**wrong)
-    tracker = aligner.track()
+            Tracker(aligner, **wrong)
+    tracker = Tracker(aligner)
     tracker.update(picture(SHAPE, []), 1.0)
     with pytest.raises(ValueError, match="seconds=1.0"):
         tracker.update(picture(SHAPE, []), 1.0)
@@ -127,7 +127,7 @@ def test_tracking_halves_jitter_at_the_same_error():
         boxes = np.asarray(geometry.perturb_box(tight, sizes, places))
         alone = aligner.align([s.image for s in frames], list(boxes)).landmarks
         aligner.detector = detector_of(boxes[:1], [])
-        tracker = aligner.track(detect_every=200, min_quality=0.0)
+        tracker = Tracker(aligner, detect_every=200, min_quality=0.0)
         followed = [tracker.update(s.image, k / 25) for k, s in enumerate(frames)]
         assert tracker.detections == 1
         tracked = np.array([faces[0].landmarks for faces in followed])

@@ -35,6 +35,7 @@ from tfalign.inference import (
     Aligner,
     Face,
     Faces,
+    Tracker,
     align_video,
     draw_faces,
     find_images,
@@ -198,7 +199,8 @@ def _align_clip(
     Frames that the file announces and does not have go to ``errors``.
     """
     out: Path = arguments.out
-    tracker = aligner.track(
+    tracker = Tracker(
+        aligner,
         detect_every=arguments.detect_every,
         smooth=not arguments.no_smooth,
         **_min_quality(arguments),

@@ -18,7 +18,7 @@ from tfalign.evaluation.faces import Faces, convert_points
 from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.worst import WorstCases
 from tfalign.inference.detectors import Detector
-from tfalign.inference.predictor import Predictor, image_points, load_predictor
+from tfalign.inference.predictor import Predictor, load_predictor
 
 
 def evaluate_model(
@@ -150,7 +150,7 @@ def evaluate_cache(
     started = time.perf_counter()
     starts = range(0, len(crops), batch_size)
     unit = np.concatenate([backend(crops[i : i + batch_size]) for i in starts])
-    points = image_points(unit, cache.maps, backend.image_size)
+    points = cache.to_image(unit)
     seconds = time.perf_counter() - started
     predicted, undefined = convert_points(points, backend.scheme, [cache.scheme], chosen)
     faces = Faces(

@@ -20,20 +20,18 @@ from tfalign import markup
 from tfalign.evaluation.robustness import Robustness
 from tfalign.evaluation.scores import Score
 from tfalign.evaluation.worst import Case
+from tfalign.inference.overlay import draw_landmarks
 
 Image = NDArray[np.uint8]
 
 # Okabe and Ito's palette: distinguishable with colour-blindness.
 TRUTH_COLOR = (0, 158, 115)
 PREDICTED_COLOR = (213, 94, 0)
-BOX_COLOR = (86, 180, 233)
 LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 LINE_STYLES = ("-", "--", ":")
 CURVES_INSIDE = 4
 """Curves whose legend fits inside the axes without hiding them."""
-
-_SHIFT = 4  # OpenCV draws at sub-pixel positions given in 1/16 pixel
 
 
 def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Any]]:
@@ -136,63 +134,6 @@ def robustness_plot(result: Robustness) -> Figure:
         axis.set_ylim(bottom=0)
     axes[0].legend(fontsize=8)
     return figure
-
-
-def draw_landmarks(
-    image: Image,
-    points: Any,
-    scheme: markup.LandmarkScheme | None = None,
-    color: tuple[int, int, int] = PREDICTED_COLOR,
-    box: Any = None,
-) -> Image:
-    """Returns a copy of an image with landmarks, the scheme's edges and a box drawn on it.
-
-    Args:
-        image: (H, W, 3) uint8, RGB.
-        points: (n, 2) in image pixels; points that are not finite are left out.
-        scheme: Gives the edges; None draws points alone.
-        color: RGB.
-        box: (4,) in image pixels, or None.
-
-    Raises:
-        ValueError: If ``points`` is not (n, 2) or does not have the scheme's n.
-    """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"`points` must be (n, 2). Received: points of shape {points.shape}")
-    if scheme is not None and len(points) != scheme.num_points:
-        raise ValueError(
-            f"Scheme {scheme.name!r} has {scheme.num_points} points. Received: {len(points)}"
-        )
-    canvas = np.ascontiguousarray(image).copy()
-    thickness = max(1, round(min(canvas.shape[:2]) / 400))
-    # OpenCV's pixel centres are whole numbers, ours lie at i + 0.5.
-    fixed = np.where(np.isfinite(points), (points - 0.5) * (1 << _SHIFT), 0).round().astype(int)
-    shown = np.isfinite(points).all(axis=1)
-    for i, j in scheme.edges if scheme is not None else ():
-        if shown[i] and shown[j]:
-            cv2.line(
-                canvas, _pair(fixed[i]), _pair(fixed[j]), color, thickness, cv2.LINE_AA, _SHIFT
-            )
-    radius = (thickness + 1) << _SHIFT
-    for point in fixed[shown]:
-        cv2.circle(canvas, _pair(point), radius, color, -1, cv2.LINE_AA, _SHIFT)
-    if box is not None:
-        corners = ((np.asarray(box, np.float64) - 0.5) * (1 << _SHIFT)).round().astype(int)
-        cv2.rectangle(
-            canvas,
-            _pair(corners[:2]),
-            _pair(corners[2:]),
-            BOX_COLOR,
-            thickness,
-            cv2.LINE_AA,
-            _SHIFT,
-        )
-    return canvas
-
-
-def _pair(values: NDArray[Any]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
 
 
 def draw_case(case: Case, scheme: markup.LandmarkScheme) -> Image:

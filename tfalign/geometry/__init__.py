@@ -39,7 +39,7 @@ from tfalign.geometry.boxes import (
     perturb_box,
     square_box,
 )
-from tfalign.geometry.crop import CROP_PRESETS, CropConvention, crop_convention
+from tfalign.geometry.crop import CROP_PRESETS, CropConvention, crop_convention, image_from_unit
 from tfalign.geometry.sampling import Border, sample_bilinear, warp_affine
 from tfalign.geometry.spaces import (
     pixel_from_unit,
@@ -62,6 +62,7 @@ __all__ = [
     "crop_convention",
     "crop_from_image",
     "identity",
+    "image_from_unit",
     "invert",
     "pad_box",
     "perturb_box",

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from tfalign.geometry.affine import invert, transform_points
 from tfalign.geometry.boxes import crop_from_image, pad_box, square_box
 from tfalign.geometry.namespace import Array
+from tfalign.geometry.spaces import pixel_from_unit
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,19 @@ def crop_convention(value: str | CropConvention | Mapping[str, Any]) -> CropConv
             )
         return CROP_PRESETS[value]
     return CropConvention.from_config(value)
+
+
+def image_from_unit(points: Any, crop_from_image: Any, size: Sequence[int]) -> np.ndarray:
+    """Maps a model's output back to the images that its crops were cut from, in float64.
+
+    Args:
+        points: (…, n, 2) in [0, 1]² of the crops.
+        crop_from_image: (…, 2, 3).
+        size: (width, height) of the crops.
+
+    Returns:
+        (…, n, 2) in image pixels.
+    """
+    in_crop = pixel_from_unit(np.asarray(points, np.float64), size)
+    image_from_crop = invert(np.asarray(crop_from_image, np.float64))
+    return np.asarray(transform_points(image_from_crop, in_crop))

@@ -6,7 +6,7 @@
 >>> result = tfalign.inference.align_video("film.mp4", aligner, out="aligned.mp4")
 
 From the bottom up: ``backends`` runs a model on crops, ``crops`` cuts them, ``predictor`` joins the
-two; ``looker`` looks twice, and ``quality`` makes a figure of the difference; ``images`` and
+two and looks twice, and ``quality`` makes a figure of the difference; ``images`` and
 ``detectors`` say what is looked at; ``aligner`` is all of it in one call, with ``face`` and
 ``faces`` as its result; ``tracker``, ``shape_filter`` and ``one_euro`` follow faces, ``video``
 through films; ``overlay`` draws them.
@@ -14,14 +14,21 @@ through films; ``overlay`` draws them.
 
 from tfalign.data.readers.image import MAX_PIXELS
 from tfalign.inference.aligner import Aligner
+from tfalign.inference.backends import (
+    Backend,
+    CallableBackend,
+    KerasBackend,
+    TFLiteBackend,
+    load_backend,
+)
 from tfalign.inference.detectors import Detector, HaarDetector
 from tfalign.inference.face import Face
 from tfalign.inference.faces import Faces, output_stems
 from tfalign.inference.images import IMAGE_SUFFIXES, find_images, read_image, write_image
 from tfalign.inference.one_euro import OneEuroFilter
-from tfalign.inference.overlay import draw_faces
+from tfalign.inference.overlay import draw_faces, draw_landmarks
 from tfalign.inference.predictor import Predictor, load_predictor
-from tfalign.inference.quality import Calibration
+from tfalign.inference.quality import QualityCalibration
 from tfalign.inference.shape_filter import ShapeFilter
 from tfalign.inference.tracker import Tracker
 from tfalign.inference.video import (
@@ -37,7 +44,12 @@ __all__ = [
     "MAX_PIXELS",
     "VIDEO_SUFFIXES",
     "Aligner",
-    "Calibration",
+    "Backend",
+    "CallableBackend",
+    "KerasBackend",
+    "TFLiteBackend",
+    "load_backend",
+    "QualityCalibration",
     "Detector",
     "Face",
     "Faces",
@@ -51,6 +63,7 @@ __all__ = [
     "VideoWriter",
     "align_video",
     "draw_faces",
+    "draw_landmarks",
     "find_images",
     "load_predictor",
     "output_stems",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfalign import geometry, markup
 from tfalign.data.readers.image import MAX_PIXELS
-from tfalign.inference.backends import Backend
+from tfalign.inference.backends import Backend, load_backend
 from tfalign.inference.detectors import (
     Detector,
     check_detections,
@@ -24,10 +24,8 @@ from tfalign.inference.detectors import (
 from tfalign.inference.face import Face
 from tfalign.inference.faces import Faces
 from tfalign.inference.images import as_rgb, read_image
-from tfalign.inference.looker import Looker
-from tfalign.inference.predictor import load_predictor
-from tfalign.inference.quality import Calibration
-from tfalign.inference.tracker import Tracker
+from tfalign.inference.predictor import Predictor
+from tfalign.inference.quality import QualityCalibration
 
 _MOST_BYTES = 2**28  # of images that wait for others to fill a batch
 
@@ -67,7 +65,7 @@ class Aligner:
         batch_size: Crops per call of the model.
         max_pixels: Larger images are refused, from their header.
         crop, scheme: Used where the model does not tell its own.
-        box_padding: See ``Looker``: for a model trained with boxes that are not its landmarks'.
+        box_padding: See ``Predictor``: for a model trained with boxes that are not its landmarks'.
         calibration: What turns disagreement into quality.
 
     Attributes:
@@ -91,7 +89,7 @@ class Aligner:
         crop: Any = None,
         scheme: str | markup.LandmarkScheme | None = None,
         box_padding: Sequence[float] | None = None,
-        calibration: Calibration | None = None,
+        calibration: QualityCalibration | None = None,
     ) -> None:
         if passes < 1 or max_pixels < 1 or not 0 <= min_quality <= 1:
             raise ValueError(
@@ -99,13 +97,12 @@ class Aligner:
                 f"passes={passes}, max_pixels={max_pixels}, min_quality={min_quality}"
             )
         self.detector = resolve_detector(detector)
-        self.predictor = load_predictor(model, crop, scheme, batch_size)
+        backend = load_backend(model, crop, scheme)
+        self.predictor = Predictor(backend, batch_size, box_padding=box_padding)
         self.passes = int(passes)
         self.min_quality = float(min_quality)
         self.max_pixels = int(max_pixels)
-        self.calibration = calibration or Calibration()
-        backend = self.predictor.backend
-        self.looker = Looker(backend, batch_size, box_padding)
+        self.calibration = calibration or QualityCalibration()
         self.name, self.scheme = backend.name, backend.scheme
         self.num_landmarks = backend.num_landmarks
 
@@ -142,7 +139,7 @@ class Aligner:
                 continue
             waiting.append(_Job(number, _path(source), image, found, image_boxes is None))
             # The last pass looks twice at every face. Few large images wait, or many small ones.
-            full = 2 * sum(len(job.boxes) for job in waiting) >= self.looker.batch_size
+            full = 2 * sum(len(job.boxes) for job in waiting) >= self.predictor.batch_size
             if full or sum(job.image.size for job in waiting) > _MOST_BYTES:
                 faces += self._finish(waiting, left_out)
                 waiting = []
@@ -162,16 +159,6 @@ class Aligner:
                 "boxes=None"
             )
         return check_detections(self.detector(self.read(image)))
-
-    def track(
-        self,
-        detect_every: int = 10,
-        smooth: bool = True,
-        min_quality: float = 0.5,
-        max_faces: int | None = None,
-    ) -> Tracker:
-        """Returns a tracker for the frames of one video; see ``Tracker``."""
-        return Tracker(self, detect_every, smooth, min_quality, max_faces)
 
     def read(self, image: ImageLike) -> NDArray[np.uint8]:
         """Returns an image as (H, W, 3) uint8 RGB; see ``align`` for what it may be."""
@@ -195,8 +182,8 @@ class Aligner:
         """
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         for _ in range((self.passes if passes is None else passes) - 1):
-            boxes = _next_boxes(self.looker.once(images, boxes)[:, -1], boxes)
-        return self.looker.twice(images, boxes)
+            boxes = _next_boxes(self.predictor.once(images, boxes)[:, -1], boxes)
+        return self.predictor.twice(images, boxes)
 
     def _boxes(self, image: np.ndarray, boxes: Any) -> NDArray[np.float32]:
         if boxes is None:

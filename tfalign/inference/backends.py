@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import abc
+import functools
+import os
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,11 +16,17 @@ import numpy as np
 from tfalign import markup
 from tfalign.files import read_json
 from tfalign.geometry import CropConvention, crop_convention
+from tfalign.inference.per_thread import PerThread
+
+# Importing the models also registers the layers that a .keras file names.
+from tfalign.models import from_preset, shipped_presets
+from tfalign.models.saved import load_model
 
 
-@runtime_checkable
-class Backend(Protocol):
+class Backend(abc.ABC):
     """Runs a landmark model on crops and knows how it wants its crops cut.
+
+    One back end may be used by any number of threads, and can be pickled if its model can.
 
     Attributes:
         name: For tables.
@@ -33,45 +42,85 @@ class Backend(Protocol):
     scheme: markup.LandmarkScheme | None
     num_landmarks: int
 
+    @abc.abstractmethod
+    def stages(self, crops: np.ndarray) -> np.ndarray:
+        """Returns the shape after every stage of the model.
+
+        Args:
+            crops: (faces, height, width, 3) uint8, also of no face.
+
+        Returns:
+            (faces, stages, n, 2) float32 in [0, 1]² of the crops; one stage, the result, where no
+            other is known.
+
+        Raises:
+            ValueError: If the model returns another shape.
+        """
+
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         """Maps (faces, height, width, 3) uint8 crops to (faces, n, 2) float32 in [0, 1]²."""
-        ...
+        return self.stages(crops)[:, -1]
+
+    def _checked(self, points: Any, faces: int) -> np.ndarray:
+        points = np.asarray(points, np.float32)
+        if points.shape != (faces, self.num_landmarks, 2):
+            raise ValueError(
+                f"Model {self.name!r} must return ({faces}, {self.num_landmarks}, 2) landmarks in "
+                f"[0, 1]². Received: shape {points.shape}"
+            )
+        return points
 
 
-@dataclass
-class CallableBackend:
+class CallableBackend(Backend):
     """Any function from crops (faces, h, w, 3) uint8 to landmarks (faces, n, 2) in [0, 1]².
 
-    Attributes:
-        function: The function.
+    Args:
+        function: The function; safe to call from several threads if the back end is to be.
         image_size: (width, height) of the crops it wants.
         crop: Convention: a preset's name, an object or its configuration.
-        scheme: Landmark scheme of its output, by name or object.
+        scheme: Landmark scheme of its output, by name or object; None if it has none.
         name: For tables.
+        num_landmarks: n, where there is no scheme to tell it.
+
+    Raises:
+        ValueError: If neither ``scheme`` nor ``num_landmarks`` tells n, or they differ.
     """
 
-    function: Callable[[np.ndarray], Any]
-    image_size: tuple[int, int]
-    crop: CropConvention
-    scheme: markup.LandmarkScheme | None
-    name: str = "callable"
+    def __init__(
+        self,
+        function: Callable[[np.ndarray], Any],
+        image_size: tuple[int, int],
+        crop: str | CropConvention | Mapping[str, Any],
+        scheme: str | markup.LandmarkScheme | None,
+        name: str = "callable",
+        num_landmarks: int | None = None,
+    ) -> None:
+        self.function = function
+        self.image_size = image_size
+        self.crop = crop_convention(crop)
+        self.scheme = None if scheme is None else markup.get(scheme)
+        self.name = name
+        points = None if self.scheme is None else self.scheme.num_points
+        if num_landmarks is None and points is None:
+            raise ValueError(
+                "`scheme` must name the scheme of the output, or `num_landmarks` its number of "
+                "points. Received: scheme=None, num_landmarks=None"
+            )
+        self.num_landmarks = int(num_landmarks or points or 0)
+        if points not in (None, self.num_landmarks):
+            raise ValueError(
+                f"Scheme {scheme!r} has {points} points. Received: num_landmarks={num_landmarks}"
+            )
 
-    def __post_init__(self) -> None:
-        self.crop = crop_convention(self.crop)
-        if self.scheme is None:
-            raise ValueError("`scheme` must name the scheme of the output. Received: scheme=None")
-        self.scheme = markup.get(self.scheme)
-
-    @property
-    def num_landmarks(self) -> int:
-        return self.scheme.num_points
-
-    def __call__(self, crops: np.ndarray) -> np.ndarray:
-        return _checked(self.function(crops), len(crops), self.num_landmarks, self.name)
+    def stages(self, crops: np.ndarray) -> np.ndarray:
+        found = self.function(crops) if len(crops) else np.zeros((0, self.num_landmarks, 2))
+        return self._checked(found, len(crops))[:, None]
 
 
-class KerasBackend:
+class KerasBackend(Backend):
     """A Keras model in memory.
+
+    Calls from several threads wait for each other: TensorFlow itself uses all cores.
 
     Args:
         model: A ``tfalign.models.LandmarkModel``, or any Keras model with the same input and output
@@ -82,6 +131,8 @@ class KerasBackend:
     Raises:
         ValueError: If the crop convention or the input size is known neither from the model nor
             from the arguments.
+        RuntimeError: From a call in a process that was forked after this was made: TensorFlow's
+            threads do not survive a fork, and it would wait for them for ever.
     """
 
     def __init__(
@@ -105,24 +156,55 @@ class KerasBackend:
         self.image_size = (int(size[0]), int(size[1]))
         self.num_landmarks = int(getattr(model, "num_landmarks", 0) or model.output_shape[-2])
         self.scheme = _scheme(getattr(model, "scheme", None) or scheme, self.num_landmarks)
-        self._batch = 0
+        self._prepare()
 
-    def __call__(self, crops: np.ndarray) -> np.ndarray:
-        # The last, smaller batch is filled up: one batch size means one compiled graph.
-        self._batch = max(self._batch, len(crops))
-        padding = [(0, self._batch - len(crops)), (0, 0), (0, 0), (0, 0)]
-        points = self.model.predict_on_batch(np.pad(crops, padding))
-        return _checked(points[: len(crops)], len(crops), self.num_landmarks, self.name)
+    def _prepare(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        training = getattr(self.model, "training_model", None)
+        # Where the model knows the shapes of all stages, they come with the last at no cost.
+        self._all_stages = (
+            None if training is None else keras.Model(self.model.inputs, training.output["stages"])
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        made_anew = ("_process", "_lock", "_all_stages")
+        return {key: value for key, value in vars(self).items() if key not in made_anew}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
+
+    def stages(self, crops: np.ndarray) -> np.ndarray:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "A Keras model cannot run in a process that was forked after it was made: start "
+                "processes with multiprocessing.get_context('spawn'), make the model in each of "
+                "them, or use a .tflite file."
+            )
+        count = len(crops)
+        if not count:
+            stages = 1 if self._all_stages is None else int(self._all_stages.output_shape[1])
+            return np.zeros((0, stages, self.num_landmarks, 2), np.float32)
+        # Filled up to a power of two: as many compiled graphs as there are such sizes.
+        filling = (1 << (count - 1).bit_length()) - count
+        filled = np.pad(crops, [(0, filling), (0, 0), (0, 0), (0, 0)])
+        with self._lock:
+            if self._all_stages is None:
+                return self._checked(self.model.predict_on_batch(filled)[:count], count)[:, None]
+            return np.asarray(self._all_stages.predict_on_batch(filled)[:count], np.float32)
 
 
-class TFLiteBackend:
+class TFLiteBackend(Backend):
     """A .tflite file, run by ai-edge-litert on the CPU one face at a time, as a phone does.
+
+    Every thread that calls has an interpreter of its own.
 
     Args:
         path: The file. A ``metadata.json`` beside it, as ``mobile_export`` writes, tells scheme and
             crop convention.
         crop, scheme: Used where there is no metadata, or it is silent.
-        threads: CPU threads.
+        threads: CPU threads of each interpreter.
         name: For tables; None takes the path's last two parts.
 
     Raises:
@@ -140,27 +222,16 @@ class TFLiteBackend:
         threads: int = 1,
         name: str | None = None,
     ) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ImportError(
-                "Running .tflite files needs ai-edge-litert: pip install 'tfalign[mobile]'"
-            ) from error
-
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"A .tflite file must exist. Received: path={str(path)!r}")
         metadata = read_metadata(path)
         self.name = name or "/".join(path.parts[-2:])
-        try:
-            self._interpreter = Interpreter(str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path} is not a .tflite file that can be run: {error}") from error
-        inputs, outputs = (
-            self._interpreter.get_input_details(),
-            self._interpreter.get_output_details(),
+        self._interpreters = PerThread(
+            functools.partial(_interpreter, path.read_bytes(), threads, str(path))
         )
+        interpreter = self._interpreters.get()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         in_shape = [int(v) for v in inputs[0]["shape"]]
         out_shape = [int(v) for v in outputs[0]["shape"]]
         image_in = len(inputs) == 1 and len(in_shape) == 4 and in_shape[0] == 1
@@ -183,15 +254,65 @@ class TFLiteBackend:
         stored = (metadata.get("scheme") or {}).get("name")
         self.scheme = _scheme(stored or scheme, self.num_landmarks)
 
-    def __call__(self, crops: np.ndarray) -> np.ndarray:
+    def stages(self, crops: np.ndarray) -> np.ndarray:
+        interpreter = self._interpreters.get()
         points = np.empty((len(crops), self.num_landmarks, 2), np.float32)
         for index in range(len(crops)):
             image = _quantized(crops[index : index + 1].astype(np.float32), self._input)
-            self._interpreter.set_tensor(self._input["index"], image)
-            self._interpreter.invoke()
-            output = self._interpreter.get_tensor(self._output["index"])
+            interpreter.set_tensor(self._input["index"], image)
+            interpreter.invoke()
+            output = interpreter.get_tensor(self._output["index"])
             points[index] = _dequantized(output, self._output)[0]
-        return _checked(points, len(crops), self.num_landmarks, self.name)
+        return self._checked(points, len(crops))[:, None]
+
+
+def load_backend(
+    model: str | Path | keras.Model | Backend, crop: Any = None, scheme: Any = None
+) -> Backend:
+    """Makes a back end of a model in memory, a file or a preset.
+
+    Args:
+        model: What to run: a Keras model, a back end, the path of a ``.keras`` or ``.tflite`` file,
+            or the name of a preset that ships with the package.
+        crop, scheme: Used where the model does not tell its own.
+
+    Raises:
+        FileNotFoundError: If a path does not exist.
+        ValueError: If a path has another ending and is no preset, or the crop convention is
+            unknown.
+    """
+    if isinstance(model, keras.Model):
+        return KerasBackend(model, crop, scheme)
+    if not isinstance(model, (str, Path)):
+        return model
+    path = Path(model)
+    if str(model) in shipped_presets():
+        return KerasBackend(from_preset(str(model)), name=f"preset {model}")
+    if path.suffix not in (".keras", ".tflite"):
+        raise ValueError(
+            "A model must be a file that ends in .keras or .tflite, or one of the presets "
+            f"{sorted(shipped_presets())}. Received: model={str(model)!r}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"A model file must exist. Received: model={str(model)!r}")
+    if path.suffix == ".tflite":
+        return TFLiteBackend(path, crop, scheme)
+    return KerasBackend(load_model(path), crop, scheme, name="/".join(path.parts[-2:]))
+
+
+def _interpreter(content: bytes, threads: int, name: str) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError(
+            "Running .tflite files needs ai-edge-litert: pip install 'tfalign[mobile]'"
+        ) from error
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{name} is not a .tflite file that can be run: {error}") from error
+    return interpreter
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -252,13 +373,3 @@ def _scheme(
         return markup.for_num_points(num_landmarks)
     except ValueError:
         return None  # an own markup: a protocol that needs the scheme will say so
-
-
-def _checked(points: Any, faces: int, n: int, name: str) -> np.ndarray:
-    points = np.asarray(points, np.float32)
-    if points.shape != (faces, n, 2):
-        raise ValueError(
-            f"Model {name!r} must return ({faces}, {n}, 2) landmarks in [0, 1]². Received: shape "
-            f"{points.shape}"
-        )
-    return points

@@ -26,8 +26,7 @@ class Face:
             said, which in a video the filter has not smoothed. One stage where only the result is
             known (``.tflite``).
         quality: Estimated probability in [0, 1] that the mean error is at most 8 % of the distance
-            of the outer eye corners, see ``tfalign.inference.Calibration``. Near 0 on what is no
-            face.
+            of the outer eye corners, see ``QualityCalibration``. Near 0 on what is no face.
         expected_nme: The error to expect, a fraction of that distance; also calibrated.
         scheme: What the points are called, or None where the model does not say.
         image: Number of the image in the input, or of the frame, from 0.

@@ -1,21 +1,29 @@
-"""Photographs as people have them: any common file or array, safely to uint8 RGB."""
+"""Photographs as people have them: any common file, Pillow picture or array, safely as RGB."""
 
 from __future__ import annotations
 
+import functools
+import io
 import os
-import struct
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
-from tfalign.data.readers.image import MAX_PIXELS, stated_size
+from tfalign.data.readers.image import MAX_PIXELS, check_pixels, opened_picture
 from tfalign.files import write_whole
-from tfalign.inference import exif
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-_WRITABLE = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
+)
+"""How the names of pictures end, in small letters; a picture's content tells its true format."""
+
+# Named one by one: some of Pillow's other readers start programs (EPS) or hold no photographs.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
+_WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 95
 # An uncompressed 16-bit RGBA picture; no format needs much more than that for its pixels.
 _MOST_BYTES_PER_PIXEL = 8
@@ -23,11 +31,13 @@ _ROOM_FOR_METADATA = 2**26
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads a photograph: JPEG, PNG, WebP or BMP, told by its content and not by its name.
+    """Reads a photograph, in a format that its content and not its name tells.
 
+    The formats are those of ``IMAGE_SUFFIXES``: AVIF where Pillow was built with it, HEIC where the
+    package pillow-heif is installed. Of a file with several pictures (GIF, TIFF) the first is read.
     The number of pixels is taken from the header before anything is decoded. The picture is turned
-    upright as its EXIF orientation says. 16-bit values are reduced to 8, grey becomes three equal
-    channels, transparent pixels are laid over white.
+    upright as its EXIF orientation says. Grey becomes three equal channels, CMYK becomes RGB,
+    transparent pixels are laid over white; for more than 8 bits a channel see ``as_rgb``.
 
     Args:
         path: The file.
@@ -61,42 +71,58 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes the bytes of a picture file; see ``read_image``."""
-    width, height = _announced_size(data)
-    check_pixels(width, height, max_pixels)
-    # Only these formats have transparency, and only unchanged decoding keeps it. The orientation is
-    # applied here, as which formats OpenCV applies it to depends on its version.
-    layers = data.startswith((b"\x89PNG", b"RIFF"))
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED if layers else flags
-        )
-    except cv2.error as error:
-        raise ValueError(f"it cannot be decoded: {error}") from error
-    if image is None or image.shape[:2] != (height, width):
-        raise ValueError(f"it cannot be decoded to its stated size {width}×{height}")
-    if image.ndim == 3:
-        codes = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
-        image = cv2.cvtColor(image, codes[image.shape[2]])
-    return exif.upright(as_rgb(image, max_pixels), exif.orientation(data))
-
-
-def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raises ``ValueError`` unless a picture has between 1 and ``max_pixels`` pixels."""
-    if not 0 < width * height <= max_pixels:
+    if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis") and not _heif_is_read():
         raise ValueError(
-            f"an image must have between 1 and {max_pixels} pixels ({max_pixels / 1e6:.0f} "
-            f"megapixels; `max_pixels` sets the limit). Received: {width}×{height} = "
-            f"{width * height / 1e6:.0f} megapixels"
+            "HEIC is read where pillow-heif is installed: pip install 'tfalign[pictures]'. "
+            f"Received: a file of type {data[8:12]!r}"
         )
+    if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _formats():
+        raise ValueError("AVIF is read by Pillow 11.3 or later: pip install -U pillow")
+    with opened_picture(data, max_pixels, _formats()) as picture:
+        if not (picture.info["deep"] and picture.mode in ("RGB", "RGBA")):
+            return rgb_of_picture(picture, max_pixels)
+        # Pillow keeps the upper byte of 16-bit colours, which of a 12-bit camera is nearly empty.
+        deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if deep is None or deep.shape[:2] != picture.size[::-1]:
+            raise ValueError(f"damaged {picture.format}: its 16-bit pixels cannot be decoded")
+        code = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[deep.shape[2]]
+        shallow = Image.fromarray(as_rgb(cv2.cvtColor(deep, code), max_pixels))
+        shallow.info["exif"] = picture.getexif().tobytes()
+        return rgb_of_picture(shallow, max_pixels)
+
+
+def rgb_of_picture(picture: Image.Image, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
+    """Converts a Pillow picture of any mode to (height, width, 3) uint8 RGB, turned upright.
+
+    Raises:
+        ValueError: If it is too large or of a mode that is no picture.
+    """
+    if max_pixels is not None:
+        check_pixels(*picture.size, max_pixels)
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I"):
+        values = np.asarray(upright)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError(
+                "pixels of 32 bits must lie in [0, 65535]. Received: values from "
+                f"{values.min()} to {values.max()}"
+            )
+        return as_rgb(values.astype(np.uint16), None)
+    if upright.mode == "F":
+        return as_rgb(np.asarray(upright), None)
+    if upright.has_transparency_data:
+        return as_rgb(np.asarray(upright.convert("RGBA")), None)
+    return np.array(upright.convert("RGB"))
 
 
 def as_rgb(image: Any, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """Converts a picture in memory to what models take.
 
     Args:
-        image: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16 (whose full range
-            is white), bool, or floating point in [0, 1].
+        image: A Pillow picture, which is turned upright and converted; or an array (H, W),
+            (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, bool, or floating point in
+            [0, 1]. Of 16 bits as many count as the largest value needs, 8 at least: cameras store
+            10, 12 or 14 bits in them.
         max_pixels: Largest picture that is accepted; None for any size.
 
     Returns:
@@ -105,6 +131,8 @@ def as_rgb(image: Any, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     Raises:
         ValueError: If the shape, the type or the range is another.
     """
+    if isinstance(image, Image.Image):
+        return rgb_of_picture(image, max_pixels)
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
@@ -157,25 +185,42 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
         OSError: If the file cannot be written.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _WRITABLE:
+    form = _WRITABLE.get(path.suffix.lower())
+    if form is None:
         raise ValueError(
             f"A picture's name must end in one of {', '.join(_WRITABLE)}. Received: {str(path)!r}"
         )
-    quality = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     # The limit is for what is read: a picture in memory has passed it.
     rgb = as_rgb(image, max_pixels=None)
+    stream = io.BytesIO()
     try:
-        good, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
-    except cv2.error as error:
-        raise ValueError(f"{path} cannot be written: {error}") from error
-    if not good:
+        Image.fromarray(rgb).save(stream, form, quality=_JPEG_QUALITY)
+    except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be written: no {suffix} file holds a picture of "
-            f"{rgb.shape[1]}×{rgb.shape[0]} pixels"
-        )
-    write_whole(path, data.tobytes())
+            f"{path} cannot be written: no {path.suffix} file holds a picture of "
+            f"{rgb.shape[1]}×{rgb.shape[0]} pixels ({error})"
+        ) from error
+    write_whole(path, stream.getvalue())
     return path
+
+
+@functools.cache
+def _heif_is_read() -> bool:
+    """Registers pillow-heif with Pillow; returns whether it is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Returns the formats that can be read here, by Pillow's names."""
+    heif = ("HEIF",) if _heif_is_read() else ()
+    Image.init()
+    return tuple(form for form in (*_FORMATS, *heif) if form in Image.OPEN)
 
 
 def _as_uint8(array: np.ndarray) -> np.ndarray:
@@ -184,7 +229,7 @@ def _as_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * 255
     if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
+        return np.concatenate([_eight_bits(array[..., :3]), _eight_bits(array[..., 3:])], axis=-1)
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
         if not (np.isfinite([low, high]).all() and low >= 0 and high <= 1):
@@ -199,31 +244,7 @@ def _as_uint8(array: np.ndarray) -> np.ndarray:
     )
 
 
-def _announced_size(data: bytes) -> tuple[int, int]:
-    """Returns (width, height) from the header of a JPEG, PNG, WebP or BMP file."""
-    try:
-        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-            return _webp_size(data)
-        if data.startswith(b"BM"):
-            width, height = struct.unpack_from("<ii", data, 18)
-            return abs(width), abs(height)  # a negative height stores the rows from the top
-    except struct.error as error:
-        raise ValueError("it is truncated inside its header") from error
-    if not data.startswith((b"\xff\xd8", b"\x89PNG\r\n\x1a\n")):
-        raise ValueError(f"it must be JPEG, PNG, WebP or BMP. Received: first bytes {data[:8]!r}")
-    return stated_size(data)
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Reads the first chunk of a WebP file (RFC 9649, sections 2.5 to 2.7)."""
-    kind = data[12:16]
-    if kind == b"VP8X":
-        low = struct.unpack_from("<HBHB", data, 24)
-        return 1 + low[0] + (low[1] << 16), 1 + low[2] + (low[3] << 16)
-    if kind == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    raise ValueError(f"damaged WebP: unknown first chunk {kind!r}")
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Reduces uint16 values by as many bits as their largest has beyond eight."""
+    bits = int(values.max(initial=0)).bit_length()
+    return (values >> max(0, bits - 8)).astype(np.uint8)

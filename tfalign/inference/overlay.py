@@ -73,6 +73,40 @@ def draw_faces(
     return canvas
 
 
+def draw_landmarks(
+    image: Image,
+    points: Any,
+    scheme: markup.LandmarkScheme | None = None,
+    color: Color = TRACK_COLORS[-1],
+    box: Any = None,
+) -> Image:
+    """Returns a copy of an image with landmarks, the scheme's edges and a box drawn on it.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        points: (n, 2) in image pixels; those that ``draw_shape`` cannot draw are left out.
+        scheme: Gives the edges; None draws points alone.
+        color: RGB.
+        box: (4,) in image pixels, or None.
+
+    Raises:
+        ValueError: If ``points`` is not (n, 2) or does not have the scheme's n.
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"`points` must be (n, 2). Received: points of shape {points.shape}")
+    if scheme is not None and len(points) != scheme.num_points:
+        raise ValueError(
+            f"Scheme {scheme.name!r} has {scheme.num_points} points. Received: {len(points)}"
+        )
+    canvas = np.ascontiguousarray(image).copy()
+    thickness = max(1, round(min(canvas.shape[:2]) / 400))
+    draw_shape(canvas, points, scheme, color, thickness, thickness + 1)
+    if box is not None:
+        _draw_box(canvas, box, BOX_COLOR, thickness)
+    return canvas
+
+
 def draw_shape(
     canvas: Image,
     shape: Any,

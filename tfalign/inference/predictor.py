@@ -1,9 +1,8 @@
-"""From images and boxes to landmarks in image pixels."""
+"""From images and boxes to landmarks in image pixels: crops, one or two looks, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +10,65 @@ import keras
 import numpy as np
 
 from tfalign import geometry
-from tfalign.geometry import Border
-from tfalign.inference.backends import Backend, KerasBackend, TFLiteBackend
+from tfalign.geometry import CROP_PRESETS, Border
+from tfalign.inference.backends import Backend, load_backend
 from tfalign.inference.crops import check_boxes, cut_crops
+from tfalign.inference.quality import disagreement
 
-# Importing the models also registers the layers that a .keras file names.
-from tfalign.models import from_preset, shipped_presets
-from tfalign.models.saved import load_model
+# WFLW's boxes are not their landmarks' boxes. Its published crop (GRegLRef, section 4.3) is taken
+# to leave 10 % of the landmarks' own box free on each side, as the other sets' crops do: then a box
+# of that set reaches this far beyond the landmarks.
+_WFLW_BOX = (0.0, 0.255, 0.0, 0.003)
+
+# The mirrored crop is also turned: a model that sees nothing answers with the mean shape, which is
+# its own mirror image, but which the turn carries along.
+_TURN = np.radians(8.0)
 
 
-@dataclass
 class Predictor:
-    """Cuts crops by the model's own convention, runs the model, maps its points back.
+    """Cuts crops by the model's own convention, runs the model and maps its shapes back.
 
-    Attributes:
+    A call takes boxes of the kind that the model was trained with, as an evaluation has them. The
+    looks of ``once`` and ``twice`` take estimates of the landmarks' tight boxes, as detectors and
+    trackers have them.
+
+    Args:
         backend: What maps crops to landmarks.
         batch_size: Crops per call of the backend.
         border: What lies outside an image.
+        box_padding: (left, top, right, bottom), fractions by which the kind of box that the model
+            was trained with reaches beyond the landmarks' tight box. None: not at all, but for a
+            model with WFLW's crop and points as far as that set's boxes do.
+
+    Raises:
+        ValueError: If ``batch_size`` is not positive, or ``box_padding`` leaves no box.
     """
 
-    backend: Backend
-    batch_size: int = 32
-    border: Border = "clamp"
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be positive. Received: batch_size={self.batch_size}"
-            )
+    def __init__(
+        self,
+        backend: Backend,
+        batch_size: int = 32,
+        border: Border = "clamp",
+        box_padding: Sequence[float] | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
+        self.backend = backend
+        self.batch_size = batch_size
+        self.border: Border = border
+        if box_padding is None:
+            of_wflw = backend.crop == CROP_PRESETS["wflw"] and backend.num_landmarks == 98
+            box_padding = _WFLW_BOX if of_wflw else (0.0,) * 4
+        geometry.pad_box([0.0, 0.0, 1.0, 1.0], box_padding)  # raises where it is unusable
+        self.box_padding = tuple(float(value) for value in box_padding)
+        self._flip_map = None if backend.scheme is None else backend.scheme.flip_map
 
     def __call__(self, images: Sequence[np.ndarray], boxes: Any, angles: Any = None) -> np.ndarray:
         """Finds the landmarks of one face per image.
 
         Args:
             images: (H, W, 3) uint8 RGB images of any sizes; one image may stand several times.
-            boxes: (faces, 4) boxes in image pixels, unpadded.
+            boxes: (faces, 4) boxes in image pixels, of the kind that the model was trained with.
             angles: (faces,) radians by which each crop is turned about its centre, or None.
 
         Returns:
@@ -54,39 +77,76 @@ class Predictor:
         Raises:
             ValueError: If an image or a box is unusable, or the counts differ.
         """
-        backend = self.backend
         boxes = check_boxes(boxes, len(images))
-        found = np.empty((len(images), backend.num_landmarks, 2), np.float64)
-        for start in range(0, len(images), self.batch_size):
+        turns = np.zeros(len(images)) if angles is None else np.asarray(angles, np.float64)
+        return self._shapes(images, boxes, turns, np.zeros(len(images), bool))[:, -1]
+
+    def once(self, images: Sequence[np.ndarray], boxes: Any) -> np.ndarray:
+        """Returns the shapes (faces, stages, n, 2) in image pixels for one tight box per image."""
+        upright = np.zeros(len(images), bool)
+        return self._shapes(images, self._trained(boxes), np.zeros(len(images)), upright)
+
+    def twice(self, images: Sequence[np.ndarray], boxes: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Looks at the crop and at its mirror image turned by 8 degrees.
+
+        Where the model's scheme, or in it the mirror image of a point, is unknown, the second crop
+        is turned only.
+
+        Args:
+            images: One per face, (H, W, 3) uint8 RGB.
+            boxes: (faces, 4) tight boxes in image pixels.
+
+        Returns:
+            (faces, stages, n, 2) mean of both shapes in image pixels, and their ``disagreement``
+            (faces,).
+        """
+        count = len(images)
+        second = np.repeat([False, True], count)
+        both = self._shapes(
+            [*images, *images],
+            np.tile(self._trained(boxes), (2, 1)),
+            np.where(second, _TURN, 0.0),
+            second & (self._flip_map is not None),
+        )
+        upright, mirrored = both[:count], both[count:]
+        return 0.5 * (upright + mirrored), disagreement(upright[:, -1], mirrored[:, -1])
+
+    def _trained(self, boxes: Any) -> np.ndarray:
+        """Turns tight boxes into boxes of the kind that the model was trained with."""
+        tight = np.asarray(boxes, np.float64).reshape(-1, 4)
+        return np.asarray(geometry.pad_box(tight, self.box_padding))
+
+    def _shapes(
+        self, images: Sequence[np.ndarray], boxes: Any, angles: np.ndarray, mirrored: np.ndarray
+    ) -> np.ndarray:
+        """Finds (faces, stages, n, 2) in image pixels, a batch at a time.
+
+        Args:
+            images: One per face.
+            boxes: (faces, 4), of the kind that the model was trained with.
+            angles: (faces,) radians by which crops are turned.
+            mirrored: (faces,), which crops are mirrored.
+        """
+        batches = []
+        for start in range(0, max(len(images), 1), self.batch_size):  # one, empty, for no face
             part = slice(start, start + self.batch_size)
-            crops, crop_from_image = cut_crops(
-                images[part],
-                boxes[part],
-                backend.crop,
-                backend.image_size,
-                None if angles is None else np.asarray(angles)[part],
-                self.border,
-            )
-            found[part] = image_points(backend(crops), crop_from_image, backend.image_size)
-        return found
+            batches.append(self._batch(images[part], boxes[part], angles[part], mirrored[part]))
+        return np.concatenate(batches)
 
-
-def image_points(
-    unit_points: np.ndarray, crop_from_image: np.ndarray, size: Sequence[int]
-) -> np.ndarray:
-    """Maps model output back to the image.
-
-    Args:
-        unit_points: (faces, n, 2) in [0, 1]² of the crops.
-        crop_from_image: (faces, 2, 3).
-        size: (width, height) of the crops.
-
-    Returns:
-        (faces, n, 2) float64 in image pixels.
-    """
-    in_crop = geometry.pixel_from_unit(np.asarray(unit_points, np.float64), size)
-    image_from_crop = geometry.invert(np.asarray(crop_from_image, np.float64))
-    return np.asarray(geometry.transform_points(image_from_crop, in_crop))
+    def _batch(
+        self, images: Sequence[np.ndarray], boxes: Any, angles: np.ndarray, mirrored: np.ndarray
+    ) -> np.ndarray:
+        backend = self.backend
+        crops, maps = cut_crops(
+            images, boxes, backend.crop, backend.image_size, angles, self.border
+        )
+        crops[mirrored] = crops[mirrored, :, ::-1]
+        unit = np.array(backend.stages(crops), np.float64)
+        if self._flip_map is not None:
+            flipped = unit[mirrored][:, :, list(self._flip_map)]
+            flipped[..., 0] = 1.0 - flipped[..., 0]
+            unit[mirrored] = flipped
+        return geometry.image_from_unit(unit, maps[:, None], backend.image_size)
 
 
 def load_predictor(
@@ -95,34 +155,5 @@ def load_predictor(
     scheme: Any = None,
     batch_size: int = 32,
 ) -> Predictor:
-    """Makes a predictor from a model in memory, a file, a preset or a backend.
-
-    Args:
-        model: What to run: a Keras model, a backend, the path of a ``.keras`` or ``.tflite`` file,
-            or the name of a preset that ships with the package.
-        crop, scheme: Used where the model does not tell its own.
-        batch_size: Crops per call.
-
-    Raises:
-        FileNotFoundError: If a path does not exist.
-        ValueError: If a path has another ending and is no preset, or the crop convention is
-            unknown.
-    """
-    if isinstance(model, keras.Model):
-        return Predictor(KerasBackend(model, crop, scheme), batch_size)
-    if not isinstance(model, (str, Path)):
-        return Predictor(model, batch_size)
-    path = Path(model)
-    if str(model) in shipped_presets():
-        return Predictor(KerasBackend(from_preset(str(model)), name=f"preset {model}"), batch_size)
-    if path.suffix not in (".keras", ".tflite"):
-        raise ValueError(
-            "A model must be a file that ends in .keras or .tflite, or one of the presets "
-            f"{sorted(shipped_presets())}. Received: model={str(model)!r}"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"A model file must exist. Received: model={str(model)!r}")
-    if path.suffix == ".tflite":
-        return Predictor(TFLiteBackend(path, crop, scheme), batch_size)
-    name = "/".join(path.parts[-2:])
-    return Predictor(KerasBackend(load_model(path), crop, scheme, name=name), batch_size)
+    """Makes a predictor of whatever ``tfalign.inference.load_backend`` takes."""
+    return Predictor(load_backend(model, crop, scheme), batch_size)

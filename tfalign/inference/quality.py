@@ -32,14 +32,14 @@ def disagreement(first: Any, second: Any) -> Floats:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class QualityCalibration:
     """Turns disagreement into a quality and an expected error.
 
-    A face is looked at twice, the second time mirrored and turned (see ``Looker``). A model that
-    sees a face gives the same points both times; on anything else its answer follows the crop and
-    not the picture. ``quality = 1 / (1 + (d / midpoint) ** steepness)`` estimates the probability
-    that the mean error is at most 8 % of the distance of the outer eye corners. ``errors`` is the
-    median of that error at the disagreements ``knots``, linear in between.
+    A face is looked at twice, the second time mirrored and turned (``Predictor.twice``). A model
+    that sees a face gives the same points both times; on anything else its answer follows the crop
+    and not the picture. ``quality = 1 / (1 + (d / midpoint) ** steepness)`` estimates the
+    probability that the mean error is at most 8 % of the distance of the outer eye corners.
+    ``errors`` is the median of that error at the disagreements ``knots``, linear in between.
 
     The default was fitted with the shipped preset ``"300w"`` on 300 faces drawn from AFW and the
     first 750 names of Helen's training part: detected boxes, the same faces in badly wrong boxes,

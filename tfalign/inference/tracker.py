@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfalign.inference.aligner import Aligner
 from tfalign.inference.detectors import distinct, same_face
 from tfalign.inference.face import Face
 from tfalign.inference.faces import Faces
 from tfalign.inference.shape_filter import ShapeFilter
-
-if TYPE_CHECKING:
-    from tfalign.inference.aligner import Aligner
 
 
 class Tracker:

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tfalign.data.readers.image import MAX_PIXELS
+from tfalign.data.readers.image import MAX_PIXELS, check_pixels
 from tfalign.inference.aligner import Aligner
 from tfalign.inference.faces import Faces
-from tfalign.inference.images import check_pixels
 from tfalign.inference.overlay import draw_faces
 from tfalign.inference.tracker import Tracker
 
@@ -219,7 +218,7 @@ def align_video(
     Args:
         source: Path of a film, or the number of a camera. A camera is read until ``max_frames``,
             ``on_frame`` or Ctrl-C ends it.
-        aligner: A tracker, which is reset; or an aligner, whose ``track()`` is used.
+        aligner: A tracker, which is reset; or an aligner, which a ``Tracker`` is made of.
         out: Film (.mp4 or .avi) to write; its folder must exist.
         max_frames: Most frames to read; None for all.
         progress: Whether to show a progress bar.
@@ -234,7 +233,7 @@ def align_video(
     """
     if max_frames is not None and max_frames < 1:
         raise ValueError(f"`max_frames` must be positive. Received: max_frames={max_frames}")
-    tracker = aligner.track() if isinstance(aligner, Aligner) else aligner
+    tracker = Tracker(aligner) if isinstance(aligner, Aligner) else aligner
     tracker.reset()
     begin = time.monotonic()
     found: list[Any] = []

@@ -171,8 +171,7 @@ class CropCache:
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
         """Maps predictions (N, m, 2) in [0, 1]² of the nominal input to photograph pixels."""
-        pixels = geometry.pixel_from_unit(np.asarray(points), self.image_size)
-        return np.asarray(geometry.transform_points(geometry.invert(self.maps), pixels))
+        return geometry.image_from_unit(points, self.maps, self.image_size)
 
     def take(self, indices: np.ndarray | Sequence[int] | slice) -> CropCache:
         """Returns the cache of some faces, in the order of ``indices`` (or of a slice or mask)."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from tfalign.data.readers.report import Problem
 
@@ -17,8 +19,10 @@ from tfalign.data.readers.report import Problem
 # few hundred bytes of PNG or JPEG can announce far more, so the header is read first.
 MAX_PIXELS = 2**26
 
-_JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, name and checksum
+_ANNOTATED_FORMATS = ("JPEG", "PNG")  # in which the supported sets come
+# Whatever Pillow and the codecs behind it raise on damaged data.
+_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, OverflowError, EOFError, TypeError)
 
 
 class ImageSource(Protocol):
@@ -76,94 +80,75 @@ def decode_rgb(data: bytes) -> np.ndarray:
 
     The EXIF orientation is ignored on purpose: every supported set annotates the pixels in the
     order in which they are stored. Grey images become three equal channels, an alpha channel is
-    dropped. A PNG's checksums are verified; a JPEG has none, so damage inside its compressed data
-    changes pixels unnoticed, but a truncated JPEG is refused.
+    dropped, of 16 bits the upper eight are kept. A PNG's checksums are verified; a JPEG has none,
+    so damage inside its compressed data changes pixels unnoticed, but a truncated JPEG is refused.
 
     Raises:
         ValueError: If the data are truncated, damaged, of another format, or announce more than
             ``MAX_PIXELS`` pixels.
     """
-    width, height = stated_size(data)
-    if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(
-            f"images must have between 1 and {MAX_PIXELS} pixels. Received: {width}×{height}"
-        )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise ValueError(f"the image cannot be decoded: {error}") from error
-    if image is None or image.shape != (height, width, 3):
-        raise ValueError(f"the image cannot be decoded to its stated size {width}×{height}")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    with opened_picture(data, MAX_PIXELS, _ANNOTATED_FORMATS) as picture:
+        if picture.mode.startswith("I"):
+            grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.array(picture.convert("RGB"))
 
 
-def stated_size(data: bytes) -> tuple[int, int]:
-    """Returns the (width, height) that the header of a whole JPEG or PNG file announces.
+@contextmanager
+def opened_picture(data: bytes, max_pixels: int, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """Opens the bytes of a picture file with Pillow and decodes it, once its size is known.
 
-    Nothing is decoded, so that a file of a few bytes cannot ask for gigabytes.
+    The header is read first, so that a file of a few bytes cannot ask for gigabytes.
+
+    Args:
+        data: The whole file.
+        max_pixels: Most pixels that are decoded.
+        formats: Pillow's names of the formats that are accepted.
+
+    Yields:
+        The picture, decoded, in its own mode and stored order. ``picture.info["deep"]`` tells
+        whether the file has 16 bits a channel, of which Pillow keeps eight in colour pictures.
 
     Raises:
-        ValueError: If the data are truncated, damaged (see ``decode_rgb``) or of another format.
+        ValueError: If the data are truncated, damaged, of another format, or announce more pixels.
     """
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg_size(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png_size(data)
-    raise ValueError(f"images must be JPEG or PNG. Received: first bytes {data[:8]!r}")
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Returns (width, height) from the frame header, and makes sure that the file has an end."""
-    size = None
-    position = 2
-    try:
-        while True:
-            if data[position] != 0xFF:
-                raise ValueError(f"damaged JPEG: no marker at byte {position}")
-            while data[position] == 0xFF:  # any number of fill bytes may precede a marker
-                position += 1
-            marker = data[position]
-            position += 1
-            if marker in _JPEG_STANDALONE_MARKERS:
-                continue
-            if marker in (0x00, 0xD8, 0xD9):
-                raise ValueError(f"damaged JPEG: marker 0x{marker:02x} before the image data")
-            (length,) = struct.unpack_from(">H", data, position)
-            if marker in _JPEG_FRAME_MARKERS:
-                height, width = struct.unpack_from(">HH", data, position + 3)
-                size = width, height
-            position += length
-            if marker == 0xDA:
-                break
-    except (IndexError, struct.error) as error:
-        raise ValueError("truncated JPEG: it ends before the image data") from error
-    # Inside the compressed data 0xFF is always followed by 0x00 or a restart marker.
-    if data.find(b"\xff\xd9", position) < 0:
-        raise ValueError("truncated JPEG: it has no end-of-image marker")
-    if size is None:
-        raise ValueError("damaged JPEG: no frame header")
-    return size
-
-
-def _png_size(data: bytes) -> tuple[int, int]:
-    """Returns (width, height) from the header, and verifies every chunk's checksum."""
-    size = (0, 0)
-    position = 8
-    while True:
-        chunk = data[position + 4 : position + 8]
+    with warnings.catch_warnings():
+        # Pillow warns of its own, higher limit; ours has decided by then.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            (length,) = struct.unpack_from(">I", data, position)
-            (checksum,) = struct.unpack_from(">I", data, position + 8 + length)
-        except struct.error as error:
-            raise ValueError("truncated PNG") from error
-        if zlib.crc32(data[position + 4 : position + 8 + length]) != checksum:
-            raise ValueError(f"damaged PNG: wrong checksum of chunk {chunk!r}")
-        if position == 8:
-            if chunk != b"IHDR" or length != 13:
-                raise ValueError(f"damaged PNG: it must start with IHDR. Received: {chunk!r}")
-            width, height = struct.unpack_from(">II", data, position + 8)
-            size = width, height
-        if chunk == b"IEND":
-            return size
-        position += 12 + length
+            picture = Image.open(io.BytesIO(data), formats=formats)
+        except UnidentifiedImageError as error:
+            raise ValueError(
+                f"images must be {' or '.join(formats)}. Received: first bytes {data[:8]!r}"
+            ) from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(
+                f"images of more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels must be allowed "
+                f"in Pillow, too (PIL.Image.MAX_IMAGE_PIXELS): {error}"
+            ) from error
+        except _DAMAGE as error:
+            raise ValueError(f"damaged or truncated image: {error}") from error
+    with picture:
+        check_pixels(*picture.size, max_pixels)
+        try:
+            if picture.format == "PNG":  # the checksums and the end, which decoding does not need
+                with Image.open(io.BytesIO(data)) as copy:
+                    copy.verify()
+                if _PNG_END not in data:
+                    raise OSError("it has no end")
+            deep = any(";16" in str(tile[3]) for tile in picture.tile)
+            picture.load()
+            picture.info["deep"] = deep
+        except _DAMAGE as error:
+            raise ValueError(f"damaged or truncated {picture.format}: {error}") from error
+        yield picture
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raises ``ValueError`` unless a picture has between 1 and ``max_pixels`` pixels."""
+    if not 0 < width * height <= max_pixels:
+        raise ValueError(
+            f"an image must have between 1 and {max_pixels} pixels ({max_pixels / 1e6:.0f} "
+            f"megapixels; `max_pixels` sets the limit). Received: {width}×{height} = "
+            f"{width * height / 1e6:.0f} megapixels"
+        )
