@@ -84,15 +84,15 @@ def read_demo():
 
 
 def main():
-    """Checks every model of the folder; returns 0 if all agree."""
+    """Checks every model of the folder; returns 0 if all agree, 1 if not, 2 after an error."""
     if not (HERE / "demo.json").is_file():
         print("No models yet: python -m mobile_export.assets --calibration DIR", file=sys.stderr)
-        return 1
+        return 2
     try:
         demo, picture = read_demo()
     except (KeyError, OSError, ValueError) as error:
         print(f"error: the demo's files are damaged: {error}", file=sys.stderr)
-        return 1
+        return 2
     failed = 0
     for name in sorted(demo["landmarks"]):
         try:

@@ -15,6 +15,6 @@ Needs ``pip install 'tfalign[mobile]'``.
 
 from mobile_export.exporter import KINDS, ExportResult, export
 from mobile_export.parity import Parity
-from mobile_export.runtime import LiteModel
+from tfalign.tflite import Runner
 
-__all__ = ["KINDS", "ExportResult", "LiteModel", "Parity", "export"]
+__all__ = ["KINDS", "ExportResult", "Runner", "Parity", "export"]

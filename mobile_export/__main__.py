@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mobile_export import compression, training_faces
+from mobile_export import training_faces, tuning
+from mobile_export.exit_status import DONE, exit_status
 from mobile_export.exporter import KINDS, TUNED, ExportResult, export, load_model
 from tfalign.argument_help import HelpFormatter
 
@@ -59,20 +60,20 @@ def parser() -> argparse.ArgumentParser:
 
 def add_tuning_options(arguments: argparse.ArgumentParser) -> None:
     """Adds the settings of the kinds that are fine-tuned."""
-    usual = compression.Tuning()
-    tuning = arguments.add_argument_group("fine-tuning")
-    usually = "; ".join(f"{k} {n} and {rate:g}" for k, (n, rate) in compression.USUAL.items())
-    tuning.add_argument("--epochs", type=int, help=f"length (epochs and rate: {usually})")
-    tuning.add_argument("--rate", type=float, help="peak learning rate of Adam")
-    tuning.add_argument(
+    usual = tuning.Tuning()
+    group = arguments.add_argument_group("fine-tuning")
+    usually = "; ".join(f"{k} {n} and {rate:g}" for k, (n, rate) in tuning.USUAL.items())
+    group.add_argument("--epochs", type=int, help=f"length (epochs and rate: {usually})")
+    group.add_argument("--rate", type=float, help="peak learning rate of Adam")
+    group.add_argument(
         "--tuning-batch", type=int, default=usual.batch_size, metavar="FACES", help="in a step"
     )
-    tuning.add_argument("--augment", default=usual.augment, help="augmentation preset")
-    tuning.add_argument("--seed", type=int, default=usual.seed, help="of order and augmentation")
-    tuning.add_argument("--sparsity", type=float, default=usual.sparsity, help="of pruned")
-    tuning.add_argument("--clusters", type=int, default=usual.clusters, help="of clustered")
-    tuning.add_argument(
-        "--base", choices=compression.BASES, default=usual.base, help="kind of pruned and clustered"
+    group.add_argument("--augment", default=usual.augment, help="augmentation preset")
+    group.add_argument("--seed", type=int, default=usual.seed, help="of order and augmentation")
+    group.add_argument("--sparsity", type=float, default=usual.sparsity, help="of pruned")
+    group.add_argument("--clusters", type=int, default=usual.clusters, help="of clustered")
+    group.add_argument(
+        "--base", choices=tuning.BASES, default=usual.base, help="kind of pruned and clustered"
     )
 
 
@@ -85,14 +86,14 @@ def read_faces(options: argparse.Namespace, model: Any) -> Any:
     )
 
 
-def make_tuning(options: argparse.Namespace, model: Any, kind: str) -> compression.Tuning:
+def make_tuning(options: argparse.Namespace, model: Any, kind: str) -> tuning.Tuning:
     """Returns the settings of ``add_tuning_options`` for one kind.
 
     Raises:
         ValueError: If one is out of range.
     """
-    return compression.Tuning(
-        schedule=compression.default_schedule(model, kind, options.epochs, options.rate),
+    return tuning.Tuning(
+        schedule=tuning.default_schedule(model, kind, options.epochs, options.rate),
         sparsity=options.sparsity,
         clusters=options.clusters,
         base=options.base,
@@ -121,13 +122,12 @@ def run(options: argparse.Namespace) -> ExportResult:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status; what users do wrong is printed as one line."""
     options = parser().parse_args(argv)
-    try:
-        result = run(options)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(result.table())
-    return 0
+
+    def work() -> int:
+        print(run(options).table())
+        return DONE
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from mobile_export import calibration as calibrating
+from mobile_export.exit_status import DONE, exit_status
 from mobile_export.exporter import export, load_model
-from mobile_export.runtime import LiteModel
 from tfalign.argument_help import HelpFormatter
 from tfalign.files import new_folder, write_json
+from tfalign.tflite import Runner
 
 KINDS = ("float16", "int8")
 DEMO_SEED, DEMO_INDEX, DEMO_SIZE = 2019, 0, 256
@@ -70,7 +71,7 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
             for kind in KINDS:
                 pictures = fitted[name] if kind == "int8" else None
                 result = export(model, kind, pictures, folder / name / kind)
-                points = locate(LiteModel(result.path), model.crop, picture, box)
+                points = locate(Runner(result.path), model.crop, picture, box)
                 landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
             scheme = describe_scheme(model.scheme, model.num_landmarks)
             write_json(folder / name / "scheme.json", scheme)
@@ -90,7 +91,7 @@ def demo_picture() -> tuple[np.ndarray, np.ndarray]:
     return sample.image, sample.box
 
 
-def locate(model: LiteModel, crop: Any, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+def locate(model: Runner, crop: Any, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Crops a face, runs the model and returns its landmarks (n, 2) in the picture's pixels.
 
     Args:
@@ -183,15 +184,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments.add_argument("--out", default="android_demo_assets")
     options = arguments.parse_args(argv)
-    try:
+
+    def work() -> int:
         models = _models(options.models or shipped_presets())
         fitted = _calibrations(options.calibration, models)
         demo = write(models, fitted, options.out)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.out}: {', '.join(demo['landmarks'])}, demo.png, demo.json")
-    return 0
+        print(f"{options.out}: {', '.join(demo['landmarks'])}, demo.png, demo.json")
+        return DONE
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mobile_export.exit_status import DONE, exit_status
 from mobile_export.timing import Latency, ceiling, latencies, operator_times, race
 from tfalign.argument_help import HelpFormatter
 from tfalign.files import write_json
+from tfalign.tflite import Graph
 
 
 def measure(
@@ -56,10 +58,11 @@ def measure(
             "Give at least one file, and positive `threads` and `runs`. Received: "
             f"files={list(map(str, files))}, threads={list(threads)}, runs={runs}"
         )
-    counts = {str(file): macc.count_tflite(file).macc for file in files}
+    graphs = [Graph.read(file) for file in files]
+    counts = {str(f): macc.count_tflite(g).macc for f, g in zip(files, graphs, strict=True)}
     top = {kind: {n: ceiling(kind, n) for n in threads} for kind in ("float32", "int8")}
-    races = {n: race(files, n, runs) for n in threads}
-    measured = {n: latencies(files, times) for n, times in races.items()}
+    races = {n: race(graphs, n, runs) for n in threads}
+    measured = {n: latencies(graphs, times) for n, times in races.items()}
     clock = {n: times.ratios() for n, times in races.items()}
     cpu = {n: times.ratios(cpu=True) for n, times in races.items()}
     rows = []
@@ -85,7 +88,7 @@ def measure(
             )
         entry["latency"] = lines
         if operators:
-            entry["operators"] = operator_times(file)
+            entry["operators"] = operator_times(graphs[index])
         rows.append(entry)
     return {
         "ceiling_gmacc_per_s": top,
@@ -152,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--no-operators", action="store_true", help="latencies only")
     arguments.add_argument("--json", help="also write the report to this file")
     options = arguments.parse_args(argv)
-    try:
+
+    def work() -> int:
         report = measure(
             options.files, options.threads, options.runs, operators=not options.no_operators
         )
@@ -160,10 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(table(report), flush=True)
         if options.json:
             write_json(options.json, report)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return DONE
+
+    return exit_status(work)
 
 
 __all__ = ["Latency", "main", "measure", "table"]

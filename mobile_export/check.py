@@ -11,10 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mobile_export import golden, metadata, operators
-from mobile_export.flatbuffer import read_graph
+from mobile_export import golden, metadata
+from mobile_export.converter import check_builtin
+from mobile_export.exit_status import DIFFERS, DONE, exit_status
 from tfalign.argument_help import HelpFormatter
 from tfalign.files import sha256
+from tfalign.tflite import Graph, Runner
 
 
 def check(folder: str | Path) -> golden.Replay:
@@ -41,36 +43,34 @@ def check(folder: str | Path) -> golden.Replay:
                 f"{name} is not the file that metadata.json was written for. Received: "
                 f"sha256={found}, expected {expected}"
             )
-    operators.check_builtin(read_graph(folder / "model.tflite"))
-    counted = macc.count_tflite(folder / "model.tflite").macc
+    graph = Graph.read(folder / "model.tflite")
+    check_builtin(graph)
+    counted = macc.count_tflite(graph).macc
     if counted != data["model"]["macc"]:
         raise ValueError(
             f"The file's arithmetic must equal the Keras model's {data['model']['macc']:,} MACC. "
             f"Received: {counted:,}"
         )
-    return golden.replay(folder / "model.tflite", folder / "golden.npz", data["kind"])
+    return golden.replay(Runner(graph), folder / "golden.npz", data["kind"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Checks folders and returns 0 if all passed."""
+    """Checks every folder and returns the worst exit status."""
     arguments = argparse.ArgumentParser(
         prog="python -m mobile_export.check",
         description="Check exports: hashes, operators, arithmetic, golden outputs.",
         formatter_class=HelpFormatter,
     )
     arguments.add_argument("folders", nargs="+")
-    failed = 0
-    for folder in arguments.parse_args(argv).folders:
-        try:
-            replay = check(folder)
-        except (ValueError, OSError, ImportError) as error:
-            print(f"{folder}: error: {error}", file=sys.stderr)
-            failed += 1
-            continue
+    folders = arguments.parse_args(argv).folders
+
+    def one(folder: str) -> int:
+        replay = check(folder)
         verdict = "passed" if replay.passed else "FAILED"
         print(f"{folder}: {verdict}, {replay.max_px:.4f} px (allowed {replay.tolerance_px:g} px)")
-        failed += not replay.passed
-    return 1 if failed else 0
+        return DONE if replay.passed else DIFFERS
+
+    return max(exit_status(lambda folder=folder: one(folder)) for folder in folders)
 
 
 if __name__ == "__main__":

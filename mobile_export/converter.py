@@ -11,11 +11,26 @@ import tempfile
 from collections.abc import Collection
 from typing import Any
 
-from mobile_export.extras import require, require_tensorflow_backend
-from mobile_export.runtime import INPUT, OUTPUT
+from tfalign.tflite import INPUT, OUTPUT, Graph, require
 
 INPUT_DTYPES = ("uint8", "float32")
 SIGNATURE = "serving_default"
+
+
+def require_tensorflow_backend() -> None:
+    """Checks that Keras runs on TensorFlow, the only back end that converts to ``.tflite``.
+
+    Raises:
+        ValueError: If Keras runs on another back end.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Models are exported with Keras on the TensorFlow back end: save the model as .keras "
+            "and run the export with KERAS_BACKEND=tensorflow. Received: "
+            f"backend={keras.backend.backend()!r}"
+        )
 
 
 def check_input_dtype(input_dtype: str) -> None:
@@ -93,6 +108,24 @@ def picture_shape(model: Any) -> tuple[int, int, int]:
             f"known. Received: input_shape={shape}, output_shape={out}"
         )
     return int(shape[1]), int(shape[2]), 3
+
+
+def check_builtin(graph: Graph) -> None:
+    """Checks that every operator is built into LiteRT.
+
+    Raises:
+        ValueError: If there is a custom or Flex operator; it and its layer are named.
+    """
+    foreign = [
+        f"{op.kind.removeprefix('CUSTOM:')} in layer {layer_of(graph.layer(op))!r}"
+        for op in graph.operators
+        if op.custom
+    ]
+    if foreign:
+        raise ValueError(
+            "An exported model uses only operators built into LiteRT (no Flex, no custom). "
+            f"Received: {'; '.join(foreign)}"
+        )
 
 
 def unsupported(message: str, layers: Collection[str] = ()) -> list[tuple[str, str]]:

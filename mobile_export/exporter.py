@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from mobile_export import calibration as calibrating
-from mobile_export import converter, golden, metadata, operators, parity, quantize
-from mobile_export.extras import require, require_tensorflow_backend
-from mobile_export.flatbuffer import read_graph
+from mobile_export import converter, golden, metadata, parity, quantize
+from mobile_export.converter import require_tensorflow_backend
+from mobile_export.gpu import gpu_compatibility
 from mobile_export.parity import Parity
 from mobile_export.pictures import noise_pictures, rendered_faces
-from mobile_export.recipe import Decision
-from mobile_export.runtime import LiteModel
+from mobile_export.precision import Decision
 from tfalign.files import new_folder, sha256, versions, write_json
+from tfalign.tflite import Graph, Runner, require
 
 PLAIN = ("float32", "float16", "dynamic", "int8", "int8_full")
 TUNED = ("int8_qat", "pruned", "clustered")
@@ -103,7 +103,7 @@ def export(
         protocol: The protocol of these errors, e.g. ``"300w_inter_ocular"``; given with ``truth``.
         training: For the tuned kinds: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and
             (N, n, 2) in [0, 1]², a ``CropCache``, or a path of one or of TFRecord shards.
-        tuning: A ``compression.Tuning`` with the fine-tuning's phases; None takes its defaults.
+        tuning: A ``tuning.Tuning`` with the fine-tuning's phases; None takes its defaults.
 
     Returns:
         The paths and figures of the export.
@@ -134,15 +134,15 @@ def export(
     with new_folder(out) as folder:
         original = model
         if kind in TUNED:
-            from mobile_export.compression import fine_tune, resolved
+            from mobile_export.tuning import fine_tune, resolved
 
             tuning = resolved(tuning, model, kind)
             model, fitted = fine_tune(model, kind, training, fitted, tuning)
         content, decisions = _content(model, kind, fitted, input_dtype, tuning)
-        graph = read_graph(content)
-        operators.check_builtin(graph)
+        graph = Graph.read(content)
+        converter.check_builtin(graph)
         (folder / "model.tflite").write_bytes(content)
-        lite = LiteModel(content)
+        lite = Runner(graph)
 
         pictures, source = _pictures(images, fitted, (width, height))
         found = lite(pictures)
@@ -166,13 +166,13 @@ def export(
             "tuning": tuning.to_dict(kind) if kind in TUNED else None,
             "parity": {**agreement.to_dict(), "pictures": source},
             "size": {"bytes": len(content), "gzip_bytes": len(gzip.compress(content, mtime=0))},
-            "operators": operators.histogram(graph),
-            "gpu": operators.gpu_compatibility(content),
+            "operators": graph.histogram(),
+            "gpu": gpu_compatibility(graph),
             "versions": versions(),
             "sha256": {name: sha256(folder / name) for name in ("model.tflite", "golden.npz")},
         }
         write_json(folder / "metadata.json", data)
-        counted = macc.count_tflite(folder / "model.tflite").macc
+        counted = macc.count_tflite(graph).macc
     return ExportResult(
         path=Path(out) / "model.tflite",
         kind=kind,
@@ -251,17 +251,19 @@ def _content(
 ) -> tuple[bytes, list[Decision]]:
     """Returns the file's bytes and how each operator of the float graph was treated."""
     if kind in TUNED:
-        from mobile_export.compression import base_kind
+        from mobile_export.tuning import base_kind
 
         kind = base_kind(kind, tuning)
     if kind == "int8_full":
-        return quantize.quantize_full(converter.convert(model, "float32"), fitted.images)
+        return quantize.quantize_full(
+            Graph.read(converter.convert(model, "float32")), fitted.images
+        )
     content = converter.convert(model, input_dtype)
     if kind in ("float16", "dynamic"):
         precision = "half" if kind == "float16" else "dynamic"
-        return quantize.quantize_weights(content, precision)
+        return quantize.quantize_weights(Graph.read(content), precision)
     if kind == "int8":
-        return quantize.quantize_mixed(content, fitted.images)
+        return quantize.quantize_mixed(Graph.read(content), fitted.images)
     return content, []
 
 

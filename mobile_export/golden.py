@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mobile_export.runtime import LiteModel
+from tfalign.tflite import Runner
 
 COUNT = 4
 """Number of pictures."""
@@ -80,7 +80,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def replay(model: str | Path | LiteModel, golden: str | Path, kind: str) -> Replay:
+def replay(model: str | Path | Runner, golden: str | Path, kind: str) -> Replay:
     """Runs a model on the golden pictures and compares its landmarks with the stored ones.
 
     Args:
@@ -89,7 +89,7 @@ def replay(model: str | Path | LiteModel, golden: str | Path, kind: str) -> Repl
         kind: The export's kind, which sets the tolerance.
     """
     stored = read(golden)
-    lite = model if isinstance(model, LiteModel) else LiteModel(model)
+    lite = model if isinstance(model, Runner) else Runner(model)
     found = lite(stored["images"])
     distance = np.linalg.norm((found - stored["landmarks"]) * np.array(lite.image_size), axis=-1)
     tolerance = TOLERANCE_PX.get(kind, QUANTIZED_TOLERANCE_PX)

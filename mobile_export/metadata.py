@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mobile_export.converter import picture_shape
-from mobile_export.runtime import INPUT, OUTPUT
 from tfalign.files import read_json
+from tfalign.tflite import INPUT, OUTPUT
 
 FORMAT_VERSION = 1
 REQUIRED = ("format_version", "kind", "input", "output", "image_size", "sha256")

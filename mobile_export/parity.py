@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mobile_export.runtime import LiteModel
+from tfalign.tflite import Runner
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Parity:
 
 
 def compare(
-    lite: LiteModel | np.ndarray,
+    lite: Runner | np.ndarray,
     model: Any,
     images: np.ndarray,
     truth: np.ndarray | None = None,

@@ -3,58 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from mobile_export import recipe
+from mobile_export import precision as treatment
 from mobile_export.converter import SIGNATURE
-from mobile_export.extras import require
-from mobile_export.flatbuffer import Graph, read_graph
-from mobile_export.half import store_half
-from mobile_export.recipe import Decision
-from mobile_export.runtime import INPUT
+from mobile_export.precision import Decision
+from tfalign.tflite import INPUT, Graph, pack, require
 
 
-def quantize_weights(model: bytes, precision: str) -> tuple[bytes, list[Decision]]:
+def quantize_weights(graph: Graph, precision: str) -> tuple[bytes, list[Decision]]:
     """Stores the weights of all products shorter; activations stay float.
 
     Args:
-        model: A float ``.tflite`` file's bytes, as ``converter.convert`` returns them.
+        graph: A float ``.tflite`` file, as ``converter.convert`` returns it.
         precision: ``"dynamic"``: int8 weights, multiplied in integers (kind ``dynamic``);
             ``"half"``: float16 weights (kind ``float16``).
 
     Returns:
         The quantized file's bytes and the decision for every operator.
     """
-    graph = read_graph(model)
-    decisions = recipe.weights_only(graph, precision)
+    decisions = treatment.weights_only(graph, precision)
     if precision == "half":
-        return store_half(model, decisions), decisions
-    return quantize(model, graph, decisions, None)
+        return store_float16(graph, decisions), decisions
+    return quantize(graph, decisions, None)
 
 
-def quantize_mixed(model: bytes, images: np.ndarray) -> tuple[bytes, list[Decision]]:
+def quantize_mixed(graph: Graph, images: np.ndarray) -> tuple[bytes, list[Decision]]:
     """Quantizes features and weights to int8 and leaves coordinates in float (kind ``int8``).
 
     Args:
-        model: A float ``.tflite`` file's bytes, as ``converter.convert`` returns them.
+        graph: A float ``.tflite`` file, as ``converter.convert`` returns it.
         images: Calibration pictures (N, H, W, 3), RGB in [0, 255], from training data.
 
     Returns:
         The quantized file's bytes and the decision for every operator.
     """
-    graph = read_graph(model)
-    return quantize(model, graph, recipe.mixed(graph), images)
+    return quantize(graph, treatment.mixed(graph), images)
 
 
-def quantize_full(model: bytes, images: np.ndarray) -> tuple[bytes, list[Decision]]:
+def quantize_full(graph: Graph, images: np.ndarray) -> tuple[bytes, list[Decision]]:
     """Quantizes everything: uint8 pixels in, int16 landmarks out (kind ``int8_full``).
 
     Args:
-        model: A float ``.tflite`` file's bytes with float input.
+        graph: A float ``.tflite`` file with float input.
         images: Calibration pictures (N, H, W, 3), RGB in [0, 255], from training data.
 
     Returns:
@@ -63,22 +59,77 @@ def quantize_full(model: bytes, images: np.ndarray) -> tuple[bytes, list[Decisio
     Raises:
         ValueError: If an operator has no integer form.
     """
-    graph = read_graph(model)
-    return quantize(model, graph, recipe.full(graph), images, integer_ends=True)
+    return quantize(graph, treatment.full(graph), images, integer_ends=True)
+
+
+def store_float16(graph: Graph, decisions: Sequence[Decision]) -> bytes:
+    """Returns the file with the weights of some operators as float16.
+
+    The converter's own float16 mode shortens every stored number, also the small ones that guard a
+    division or a logarithm, which then become zero; the quantizer's has no batched products. Here
+    only the weights of convolutions, dense layers and batched products are shortened, and one
+    DEQUANTIZE operator expands each when the model is loaded, the form in which XNNPACK and the
+    GPU delegate take float16 weights.
+
+    Args:
+        graph: A float ``.tflite`` file.
+        decisions: One per operator; those with precision ``"half"`` are changed.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = copy.deepcopy(graph.tree)
+    main = tree.subgraphs[0]
+    expand = schema.OperatorCodeT()
+    expand.builtinCode = expand.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    expand.version = 3  # the first that takes float16
+    tree.operatorCodes.append(expand)
+    pairs = zip(main.operators, decisions, strict=True)
+    weights = dict.fromkeys(int(op.inputs[1]) for op, d in pairs if d.precision == "half")
+    expanded = {weight: _shorten(tree, weight) for weight in weights}
+    for operator in main.operators:
+        # Every reader: the same numbers may also be the first factor of another product.
+        operator.inputs = [expanded.get(int(i), int(i)) for i in operator.inputs]
+    steps = []
+    for weight, whole in expanded.items():
+        step = schema.OperatorT()
+        step.opcodeIndex = len(tree.operatorCodes) - 1
+        step.inputs, step.outputs = [weight], [whole]
+        steps.append(step)
+    main.operators = steps + list(main.operators)
+    return pack(tree)
+
+
+def _shorten(tree: Any, weight: int) -> int:
+    """Makes a stored tensor float16 and returns the index of a new one for its float32 values."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    main = tree.subgraphs[0]
+    tensor = main.tensors[weight]
+    values = np.frombuffer(bytes(tree.buffers[tensor.buffer].data), np.float32)
+    largest = float(np.finfo(np.float16).max)
+    stored = schema.BufferT()
+    stored.data = np.frombuffer(
+        np.clip(values, -largest, largest).astype(np.float16).tobytes(), np.uint8
+    )
+    whole = copy.copy(tensor)
+    whole.name, whole.buffer = tensor.name + b"_float32", 0
+    # A buffer of its own: another tensor may share the old one.
+    tree.buffers.append(stored)
+    tensor.buffer, tensor.type = len(tree.buffers) - 1, schema.TensorType.FLOAT16
+    main.tensors.append(whole)
+    return len(main.tensors) - 1
 
 
 def quantize(
-    model: bytes,
     graph: Graph,
     decisions: Sequence[Decision],
     images: np.ndarray | None,
     integer_ends: bool = False,
 ) -> tuple[bytes, list[Decision]]:
-    """Carries out a recipe.
+    """Carries out a treatment.
 
     Args:
-        model: The float file's bytes.
-        graph: Its graph.
+        graph: The float file.
         decisions: One per operator of ``graph``.
         images: Calibration pictures; None where no activation is quantized.
         integer_ends: Whether the input and the output become integers too.
@@ -93,12 +144,12 @@ def quantize(
     require("ai_edge_litert", "ai_edge_quantizer")
     from ai_edge_quantizer.quantizer import Quantizer
 
-    quantizer = Quantizer(bytearray(model))
-    recipe.apply(quantizer, graph, decisions)
+    quantizer = Quantizer(bytearray(graph.content))
+    treatment.apply(quantizer, graph, decisions)
     if integer_ends:
-        recipe.integer_ends(quantizer)
+        treatment.integer_ends(quantizer)
     if all(decision.precision == "float" for decision in decisions):
-        return model, list(decisions)
+        return graph.content, list(decisions)
     ranges = None
     with quiet():
         if quantizer.need_calibration:
@@ -110,7 +161,7 @@ def quantize(
             pixels = graph.tensors[graph.inputs[0]].dtype.lower()
             # A list: the quantizer goes through it twice, the first time only to count.
             samples = [{INPUT: image[None].astype(pixels)} for image in images]
-            ranges = _ranges(model, quantizer.get_quantization_recipe(), samples)
+            ranges = _ranges(graph.content, quantizer.get_quantization_recipe(), samples)
             _keep_whole_picture_range(graph, ranges)
         result = quantizer.quantize(ranges, enable_progress_report=False)
     return bytes(result.quantized_model), list(decisions)

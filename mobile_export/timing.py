@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -11,11 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mobile_export.extras import require
-from mobile_export.flatbuffer import read_graph, read_object
 from mobile_export.pictures import noise_pictures
-from mobile_export.runtime import LiteModel
-from mobile_export.single_operator import single_operator
+from tfalign.tflite import Graph, Operator, Runner, pack, require
 
 WARM_UP = 5
 """Runs before the first timed one: they load weights into caches and start the threads."""
@@ -70,15 +68,15 @@ class Race:
         return np.asarray(np.median(times[:, :, None] / times[:, None, :], axis=0))
 
 
-def race(files: Sequence[str | Path], threads: int, runs: int) -> Race:
+def race(files: Sequence[str | Path | Graph], threads: int, runs: int) -> Race:
     """Times several files in turns, one run of each at a time, there and back in order.
 
     Args:
-        files: Exported ``.tflite`` files.
+        files: Exported ``.tflite`` files, or their graphs.
         threads: Threads of the interpreter.
         runs: Turns: timed runs of each file.
     """
-    models = [LiteModel(file, threads) for file in files]
+    models = [Runner(file, threads) for file in files]
     for model in models:
         model.set_image(noise_pictures(1, model.image_size)[0])
         for _ in range(WARM_UP):
@@ -94,7 +92,7 @@ def race(files: Sequence[str | Path], threads: int, runs: int) -> Race:
     return Race(*times)
 
 
-def latencies(files: Sequence[str | Path], times: Race) -> list[Latency]:
+def latencies(files: Sequence[str | Path | Graph], times: Race) -> list[Latency]:
     """Returns the median and the spread of each file's times.
 
     Args:
@@ -108,19 +106,19 @@ def latencies(files: Sequence[str | Path], times: Race) -> list[Latency]:
     return results
 
 
-def arithmetic(file: str | Path) -> str:
+def arithmetic(file: str | Path | Graph) -> str:
     """Returns ``"int8"`` or ``"float32"``: what most products of the file multiply."""
-    graph = read_graph(file)
+    graph = Graph.read(file)
     products = [op for op in graph.operators if op.kind in _PRODUCTS and len(op.inputs) > 1]
     integer = [op for op in products if graph.tensors[op.inputs[1]].dtype == "INT8"]
     return "int8" if 2 * len(integer) > len(products) else "float32"
 
 
-def operator_times(file: str | Path, repeat: int = 10) -> list[dict[str, Any]]:
+def operator_times(file: str | Path | Graph, repeat: int = 10) -> list[dict[str, Any]]:
     """Times every operator of a file alone, one thread, and adds up by kind.
 
     Args:
-        file: A ``.tflite`` file.
+        file: A ``.tflite`` file, or its graph.
         repeat: Timed runs of each operator; the median of the processor time counts.
 
     Returns:
@@ -128,13 +126,13 @@ def operator_times(file: str | Path, repeat: int = 10) -> list[dict[str, Any]]:
         cannot run alone are counted under ``"ms": 0`` with ``"untimed"`` telling how many.
     """
     require("ai_edge_litert")
-    tree, graph = read_object(file), read_graph(file)
+    graph = Graph.read(file)
     total: dict[str, float] = defaultdict(float)
     count: dict[str, int] = defaultdict(int)
     untimed: dict[str, int] = defaultdict(int)
     for op in graph.operators:
         count[op.kind] += 1
-        content = single_operator(tree, graph, op)
+        content = single_operator(graph, op)
         if content is None:
             continue  # a weight that is expanded once, when the model is loaded
         try:
@@ -149,6 +147,72 @@ def operator_times(file: str | Path, repeat: int = 10) -> list[dict[str, Any]]:
         for kind, n in count.items()
     ]
     return sorted(rows, key=lambda row: -row["ms"])
+
+
+def single_operator(graph: Graph, op: Operator) -> bytes | None:
+    """Returns a file that holds one operator, its stored weights and its quantization.
+
+    Args:
+        graph: The whole file.
+        op: The operator.
+
+    Returns:
+        The bytes; None where the operator only expands a stored weight (DEQUANTIZE of float16),
+        which a runtime does once.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    expanding = _expanders(graph)
+    if op.index in expanding:
+        return None
+    # A weight stored as float16 is expanded by an operator in front; it comes along.
+    before = [
+        graph.producer[i]
+        for i in op.inputs
+        if i in graph.producer and graph.producer[i].index in expanding
+    ]
+    tree = graph.tree
+    main = tree.subgraphs[0]
+    operators = [main.operators[o.index] for o in (*before, op)]
+    used = list(
+        dict.fromkeys(int(i) for o in operators for i in (*o.inputs, *o.outputs) if int(i) >= 0)
+    )
+    place = {old: new for new, old in enumerate(used)}
+    stored = {i for i in used if graph.tensors[i].constant}
+    made = {int(i) for o in operators for i in o.outputs}
+
+    model = schema.ModelT()
+    model.version, model.description = 3, b"one operator"
+    empty = schema.BufferT()
+    model.buffers = [empty]
+    model.operatorCodes = list(tree.operatorCodes)
+    part = schema.SubGraphT()
+    part.tensors, part.operators = [], []
+    for index in used:
+        tensor = copy.copy(main.tensors[index])
+        tensor.buffer = 0
+        if index in stored:
+            model.buffers.append(tree.buffers[main.tensors[index].buffer])
+            tensor.buffer = len(model.buffers) - 1
+        part.tensors.append(tensor)
+    for operator in operators:
+        moved = copy.copy(operator)
+        moved.inputs = [place[int(i)] if int(i) >= 0 else -1 for i in operator.inputs]
+        moved.outputs = [place[int(i)] for i in operator.outputs]
+        part.operators.append(moved)
+    part.inputs = [place[i] for i in used if i not in stored | made]
+    part.outputs = [place[i] for i in op.outputs]
+    model.subgraphs = [part]
+    return pack(model)
+
+
+def _expanders(graph: Graph) -> set[int]:
+    """Indices of the operators that turn a stored weight into float."""
+    return {
+        op.index
+        for op in graph.operators
+        if op.kind == "DEQUANTIZE" and graph.tensors[op.inputs[0]].constant
+    }
 
 
 def ceiling(kind: str, threads: int) -> float:

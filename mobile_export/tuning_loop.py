@@ -1,4 +1,4 @@
-"""Training a twin through a schedule's phases. Only ``worker`` imports this file."""
+"""Training a twin through a schedule's phases. Only ``tuning_process`` imports this file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mobile_export.tuning_copy import Twin
 from mobile_export.tuning_methods import Method
-from mobile_export.twin import Twin
 from tfalign import losses
 from tfalign.training import LearningRateSpec, OptimizerSpec, Phase
 

@@ -24,9 +24,10 @@ BELOW: dict[str, set[str]] = {
     "losses": {"geometry", "markup"},
     "metrics": {"geometry", "markup"},
     "callbacks": {"geometry", "markup", "metrics"},
-    "macc": {"layers", "models", "files"},
+    "tflite": {"geometry", "markup", "files"},
+    "macc": {"layers", "models", "files", "tflite"},
     "data": {"geometry", "markup", "files"},
-    "inference": {"geometry", "markup", "models", "data", "files"},
+    "inference": {"geometry", "markup", "models", "data", "files", "tflite"},
     # Evaluation runs models, and does so through the same predictor as inference: a second way
     # from image to landmarks would be a second place to get the crop wrong.
     "evaluation": {

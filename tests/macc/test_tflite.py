@@ -1,5 +1,6 @@
 """The count of a ``.tflite`` file against the count of the model it was converted from."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -246,7 +247,9 @@ def test_a_file_is_counted_without_tensorflow(save) -> None:
 
 def test_missing_packages_name_the_extra(save, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(converted(_two_inputs(), "float32"))
-    for package in ("ai_edge_litert", "tensorflow.lite.python"):
-        monkeypatch.setitem(sys.modules, f"{package}.schema_py_generated", None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else found(name)
+    )
     with pytest.raises(ImportError, match=r"pip install 'tfalign\[mobile\]'"):
         macc.count_tflite(path)

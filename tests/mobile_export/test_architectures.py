@@ -13,7 +13,7 @@ import pytest
 
 import mobile_export
 from contract.architectures import ARCHITECTURES, PLAIN, TUNED
-from mobile_export.compression import Tuning, default_schedule
+from mobile_export.tuning import Tuning, default_schedule
 from tfalign import macc, models
 
 MEAN_PX = {"float32": 1e-3, "float16": 0.05, "dynamic": 0.5, "int8": 0.5, "int8_full": 1.0}
@@ -73,7 +73,7 @@ def test_landmarks_and_arithmetic_equal_the_keras_model(
     model, pictures = prepared(name)
     calibration = pictures if kind.startswith("int8") else None
     result = mobile_export.export(model, kind, calibration, tmp_path, images=pictures)
-    found = mobile_export.LiteModel(result.path)(pictures)
+    found = mobile_export.Runner(result.path)(pictures)
     expected = np.asarray(model(pictures.astype(np.float32), training=False))
     assert expected.std(axis=0).mean() > 0.01  # a model that ignores its picture proves nothing
     distance = np.linalg.norm((found - expected) * np.array(model.image_size), axis=-1)

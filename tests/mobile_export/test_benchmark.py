@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from mobile_export import benchmark, timing
-from mobile_export.flatbuffer import read_graph, read_object
-from mobile_export.single_operator import single_operator
-from mobile_export.timing import Race
+from mobile_export.timing import Race, single_operator
+from tfalign.tflite import Graph
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def files(float_file: bytes, pictures: np.ndarray, tmp_path_factory: Any) -> lis
     folder = tmp_path_factory.mktemp("benchmark")
     paths = [folder / "float32.tflite", folder / "int8.tflite"]
     paths[0].write_bytes(float_file)
-    paths[1].write_bytes(quantize_mixed(float_file, pictures[:4])[0])
+    paths[1].write_bytes(quantize_mixed(Graph.read(float_file), pictures[:4])[0])
     return paths
 
 
@@ -37,7 +36,7 @@ def test_report(files: list[Path]) -> None:
             assert row["ceiling"] == kind
             ceiling = report["ceiling_gmacc_per_s"][kind][row["threads"]]
             assert row["share_of_ceiling"] == pytest.approx(row["gmacc_per_s"] / ceiling)
-        kinds = [op.kind for op in read_graph(entry["file"]).operators]
+        kinds = [op.kind for op in Graph.read(entry["file"]).operators]
         assert {row["operator"]: row["count"] for row in entry["operators"]} == {
             kind: kinds.count(kind) for kind in kinds
         }
@@ -62,7 +61,7 @@ def test_files_are_measured_in_turns(files: list[Path], monkeypatch: Any) -> Non
     order: list[int] = []
     made: list[Any] = []
 
-    class Recorded(timing.LiteModel):
+    class Recorded(timing.Runner):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
@@ -71,7 +70,7 @@ def test_files_are_measured_in_turns(files: list[Path], monkeypatch: Any) -> Non
             order.append(made.index(self))
             super().invoke()
 
-    monkeypatch.setattr(timing, "LiteModel", Recorded)
+    monkeypatch.setattr(timing, "Runner", Recorded)
     times = timing.race(files, 1, 2)
     assert times.clock.shape == times.cpu.shape == (2, 2)
     assert (times.clock > 0.0).all()
@@ -91,17 +90,15 @@ def test_program_prints_what_it_measured_before_it_fails_to_write(
 ) -> None:
     out = tmp_path / "absent" / "report.json"
     status = benchmark.main([str(files[0]), "--runs", "2", "--no-operators", "--json", str(out)])
-    assert status == 1
+    assert status == 2
     printed = capsys.readouterr()
     assert "median" in printed.out
     assert str(out) in printed.err
 
 
 def test_operators_that_cannot_run_alone_are_told(files: list[Path], monkeypatch: Any) -> None:
-    graph, tree = read_graph(files[0]), read_object(files[0])
-    refused = {
-        single_operator(tree, graph, op) for op in graph.operators if op.kind == "FULLY_CONNECTED"
-    }
+    graph = Graph.read(files[0])
+    refused = {single_operator(graph, op) for op in graph.operators if op.kind == "FULLY_CONNECTED"}
     run = timing._runner
 
     def runner(content: bytes) -> Any:
@@ -118,14 +115,14 @@ def test_operators_that_cannot_run_alone_are_told(files: list[Path], monkeypatch
 
 
 def test_program_names_a_missing_file(capsys: Any) -> None:
-    assert benchmark.main(["absent.tflite"]) == 1
+    assert benchmark.main(["absent.tflite"]) == 2
     assert "absent.tflite" in capsys.readouterr().err
 
 
 def test_one_operator_alone_computes_what_it_computes_in_the_file(float_file: bytes) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    graph, tree = read_graph(float_file), read_object(float_file)
+    graph = Graph.read(float_file)
     whole = Interpreter(model_content=float_file, experimental_preserve_all_tensors=True)
     whole.allocate_tensors()
     rng = np.random.default_rng(0)
@@ -134,7 +131,7 @@ def test_one_operator_alone_computes_what_it_computes_in_the_file(float_file: by
     )
     whole.invoke()
     op = next(op for op in graph.operators if op.kind == "FULLY_CONNECTED")
-    alone = Interpreter(model_content=single_operator(tree, graph, op))
+    alone = Interpreter(model_content=single_operator(graph, op))
     alone.allocate_tensors()
     features = whole.get_tensor(op.inputs[0])
     alone.set_tensor(alone.get_input_details()[0]["index"], features)

@@ -92,7 +92,7 @@ def test_rounded_weights_keep_the_peaks_of_a_fitted_model(fitted, tmp_path, kind
     model, images = fitted
     calibration = images if kind == "int8" else None
     result = mobile_export.export(model, kind, calibration, tmp_path / "out", images=images)
-    found = mobile_export.LiteModel(result.path)(images)
+    found = mobile_export.Runner(result.path)(images)
     expected = np.asarray(model(images.astype(np.float32), training=False))
     distance = np.linalg.norm((found - expected) * 48, axis=-1)
     # Plain maxima stay in their cells; within a cell a point follows the heights, rounded or not.

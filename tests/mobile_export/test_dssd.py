@@ -11,7 +11,7 @@ import pytest
 
 import mobile_export
 from contract.architectures import ARCHITECTURES
-from mobile_export.extras import require
+from tfalign.tflite import require
 
 
 def stored(path: Path, *shapes: tuple[int, ...]) -> list[np.ndarray]:

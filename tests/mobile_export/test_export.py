@@ -67,9 +67,9 @@ def test_signature_takes_camera_pixels(exports: Any) -> None:
 
 
 def test_int8_keeps_coordinates_in_float_and_gathers_before_it_dequantizes(exports: Any) -> None:
-    from mobile_export.flatbuffer import read_graph
+    from tfalign.tflite import Graph
 
-    graph = read_graph(exports["int8"].path)
+    graph = Graph.read(exports["int8"].path)
     output = graph.tensors[graph.outputs[0]]
     assert output.dtype == "FLOAT32"
     gathers = [op for op in graph.operators if op.kind == "GATHER"]
@@ -138,8 +138,8 @@ def test_float_pixels_give_the_same_points(
     model: Any, pictures: Any, exports: Any, tmp_path: Any
 ) -> None:
     result = mobile_export.export(model, "float32", out=tmp_path, input_dtype="float32")
-    found = mobile_export.LiteModel(result.path)(pictures.astype(np.float32))
-    expected = mobile_export.LiteModel(exports["float32"].path)(pictures)
+    found = mobile_export.Runner(result.path)(pictures.astype(np.float32))
+    expected = mobile_export.Runner(exports["float32"].path)(pictures)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -198,7 +198,7 @@ def test_mistakes_are_found_before_anything_slow(
     def slow(*_: Any) -> None:
         raise AssertionError("the model is tuned or converted before its arguments are checked")
 
-    monkeypatch.setattr("mobile_export.compression.fine_tune", slow)
+    monkeypatch.setattr("mobile_export.tuning.fine_tune", slow)
     monkeypatch.setattr(mobile_export.exporter.converter, "convert", slow)
     settings = {"images": np.zeros((2, 48, 48, 3), np.uint8), **arguments}
     with pytest.raises(ValueError, match=rule):

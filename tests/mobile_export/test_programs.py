@@ -57,7 +57,7 @@ def test_check_finds_an_exchanged_file(exported: Path, tmp_path: Path, capsys: A
     content = bytearray((other / "model.tflite").read_bytes())
     content[-1] ^= 1
     (other / "model.tflite").write_bytes(content)
-    assert check.main([str(other)]) == 1
+    assert check.main([str(other)]) == 2
     assert "is not the file that metadata.json was written for" in capsys.readouterr().err
 
 
@@ -86,7 +86,7 @@ def test_program_prints_one_line_for_what_users_do_wrong(
 ) -> None:
     import re
 
-    assert program.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    assert program.main([*arguments, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert re.search(message, error)
     assert error.count("\n") == 1
@@ -132,7 +132,7 @@ def test_assets_replay_with_the_check_that_apps_copy(
     run = subprocess.run(
         [sys.executable, str(out / "check.py")], capture_output=True, text=True, check=False
     )
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.startswith("error: the demo's files are damaged")
     assert run.stderr.count("\n") == 1
 
@@ -191,7 +191,7 @@ def test_assets_program_drops_nothing_silently(
     arguments = [*models, "--out", str(tmp_path / "out")]
     for item in calibration:
         arguments += ["--calibration", item]
-    assert assets.main(arguments) == 1
+    assert assets.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -25,7 +25,6 @@ import numpy as np
 
 from mobile_export.check import check
 from mobile_export.exporter import export
-from mobile_export.extras import require
 from mobile_export.timing import latencies, race
 from tfalign import macc
 from tfalign.cli import train_wflw
@@ -34,6 +33,7 @@ from tfalign.data import readers
 from tfalign.evaluation import evaluate_model, plots
 from tfalign.files import read_json, write_json, write_whole
 from tfalign.models.saved import load_model
+from tfalign.tflite import require
 from tfalign.version import __version__
 
 KINDS = ("float32", "int8")

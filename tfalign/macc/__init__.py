@@ -12,10 +12,11 @@ From the shell: ``python -m tfalign.macc GRegLRef --num-landmarks 98``.
 """
 
 from tfalign.macc.cost import Cost
-from tfalign.macc.count import cost_of, count
+from tfalign.macc.count import count
 from tfalign.macc.registry import rule
 from tfalign.macc.report import LayerCount, Report
 from tfalign.macc.tflite import TFLiteReport, count_tflite
+from tfalign.macc.walk import cost_of
 
 __all__ = [
     "Cost",

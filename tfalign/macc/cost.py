@@ -10,6 +10,10 @@ Shape = tuple[int, ...]
 """Size of one tensor, batch axis included; the counter sets the batch axis to 1."""
 
 
+TAPS = {"nearest": 1, "bilinear": 4, "bicubic": 16, "lanczos3": 36, "lanczos5": 100}
+"""Samples that a two-dimensional interpolation kernel reads for one output element."""
+
+
 def size(shape: Iterable[int]) -> int:
     """Number of elements of a tensor of this shape."""
     return math.prod(shape)

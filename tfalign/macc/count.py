@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import tree
-from keras.src.models import Functional  # Not exported; the class of every functional model.
 
 from tfalign.macc import rules  # noqa: F401  (registers the rules)
-from tfalign.macc.cost import Cost, Shape, size
 from tfalign.macc.registry import rule_for
-from tfalign.macc.report import LayerCount, Report
+from tfalign.macc.report import Report
+from tfalign.macc.walk import Walk, graph_of
 
 
 def count(model: keras.Model, input_shape: Sequence[Any] | None = None) -> Report:
@@ -42,94 +39,14 @@ def count(model: keras.Model, input_shape: Sequence[Any] | None = None) -> Repor
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
-    walk = _Walk()
-    graph = _graph(model)
+    walk = Walk()
+    graph = graph_of(model)
     if graph is not None:
         walk.graph(graph, _inputs(model, graph.inputs, input_shape), scope="")
     else:
         rule_for(model)  # Refuses a model that neither has a graph nor a rule of its own.
         walk.visit(model, "", _inputs(model, None, input_shape))
     return Report(name=model.name, layers=tuple(walk.rows))
-
-
-def cost_of(layer: keras.Operation, *inputs: Shape) -> Cost:
-    """Cost of one layer or model at these input shapes: for rules of layers made of layers.
-
-    Args:
-        layer: a layer, operation or functional model.
-        *inputs: its input shapes, batch axis included.
-    """
-    walk = _Walk()
-    tensors = [keras.KerasTensor(shape) for shape in inputs]
-    walk.visit(layer, "", tensors[0] if len(tensors) == 1 else tensors)
-    return sum((row.cost for row in walk.rows), Cost())
-
-
-class _Walk:
-    """Collects a row for each operation met on the way through a graph."""
-
-    def __init__(self) -> None:
-        self.rows: list[LayerCount] = []
-        self._calls: Counter[int] = Counter()
-        self._counted: set[int] = set()
-
-    def graph(self, model: Any, inputs: Any, scope: str) -> Any:
-        """Walks the operations of one functional model; returns its symbolic outputs."""
-
-        def visitor(operation: keras.Operation) -> Callable[..., Any]:
-            return lambda *args, **kwargs: self.visit(operation, scope, *args, **kwargs)
-
-        return model._run_through_graph(inputs, operation_fn=visitor)
-
-    def visit(self, operation: keras.Operation, scope: str, *args: Any, **kwargs: Any) -> Any:
-        """Counts one call; returns the symbolic outputs."""
-        self._calls[id(operation)] += 1
-        calls = self._calls[id(operation)]
-        name = scope + operation.name + (f"#{calls}" if calls > 1 else "")
-        graph = _graph(operation)
-        if graph is not None:
-            return self.graph(graph, args[0] if args else kwargs["inputs"], scope=name + "/")
-        function = rule_for(operation)
-        outputs = operation.compute_output_spec(*args, **kwargs)
-        input_shapes = _shapes((args, kwargs), name)
-        output_shapes = _shapes(outputs, name)
-        self.rows.append(
-            LayerCount(
-                name=name,
-                type=type(operation).__name__,
-                output_shape=output_shapes[0] if output_shapes else (),
-                params=self._new_params(operation),
-                cost=function(operation, input_shapes, output_shapes),
-            )
-        )
-        return outputs
-
-    def _new_params(self, operation: keras.Operation) -> int:
-        """Weights of this operation that no earlier row has counted."""
-        if not isinstance(operation, keras.Layer):
-            return 0
-        total = 0
-        for layer in operation._flatten_layers():
-            # Not `trainable_weights`, which is empty while a phase has the layer frozen.
-            for variable in layer._trainable_variables:
-                if id(variable) not in self._counted:
-                    self._counted.add(id(variable))
-                    total += size(variable.shape)
-        return total
-
-
-def _graph(operation: keras.Operation) -> Any | None:
-    """The functional graph of a model; None for anything else."""
-    if isinstance(operation, keras.Sequential) and type(operation).call is keras.Sequential.call:
-        if not operation.built:
-            raise ValueError(
-                "A sequential model must be built before it is counted: give it a keras.Input. "
-                f"Received: name={operation.name!r}"
-            )
-        return operation._functional
-    if isinstance(operation, Functional) and type(operation).call is Functional.call:
-        return operation
-    return None
 
 
 def _inputs(model: keras.Model, declared: Any, given: Sequence[Any] | None) -> Any:
@@ -162,19 +79,3 @@ def _inputs(model: keras.Model, declared: Any, given: Sequence[Any] | None) -> A
     if declared is None and len(tensors) == 1:
         return tensors[0]
     return tensors
-
-
-def _shapes(values: Any, name: str) -> tuple[Shape, ...]:
-    """Shapes of all tensors, weights and arrays in a nested structure."""
-    found = []
-    for value in tree.flatten(values):
-        shape = getattr(value, "shape", None)
-        if shape is None:
-            continue
-        if any(axis is None for axis in shape):
-            raise ValueError(
-                f"The size of a tensor at {name!r} cannot be computed, so it cannot be counted. "
-                f"Received: shape={tuple(shape)!r}"
-            )
-        found.append(tuple(int(axis) for axis in shape))
-    return tuple(found)

@@ -14,9 +14,8 @@ import dataclasses
 from collections.abc import Callable
 
 from tfalign.layers.fixed_map import is_fixed_linear_map
-from tfalign.macc.cost import Cost
-from tfalign.macc.rules.resampling import TAPS
-from tfalign.macc.tflite_file import Operator, Tensor, TFLiteFile
+from tfalign.macc.cost import TAPS, Cost
+from tfalign.tflite import Graph, Operator, Tensor
 
 Operands = list[Tensor | None]
 OperatorRule = Callable[[Operator, Operands, list[Tensor]], Cost]
@@ -39,30 +38,30 @@ PRODUCTS = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "
 _INDEX_TYPES = ("INT32", "INT64")
 
 
-def weight_operands(operator: Operator, file: TFLiteFile) -> set[int]:
+def weight_operands(operator: Operator, graph: Graph) -> set[int]:
     """Stored tensors that an operator uses as weights or biases.
 
     A bias that the converter could not merge stays behind as an ADD with a constant: constants of
     elementwise arithmetic count if they are more than a single number and no index arithmetic.
     """
-    if fixed_product(operator, file):
+    if fixed_product(operator, graph):
         return set()
     elementwise = operator.kind in ("ADD", "MUL", "SUB")
     places = (0, 1) if elementwise else _WEIGHTS.get(operator.kind, ())
-    used = (operator.inputs[i] for i in places if i < len(operator.inputs))
-    found = {file.origin(index) for index in used if index >= 0}
+    used = (operator.operands[i] for i in places if i < len(operator.operands))
+    found = {graph.origin(index) for index in used if index >= 0}
     return {
         index
         for index in found
         if index is not None
         and not (
             elementwise
-            and (file.tensors[index].elements == 1 or file.tensors[index].dtype in _INDEX_TYPES)
+            and (graph.tensors[index].elements == 1 or graph.tensors[index].dtype in _INDEX_TYPES)
         )
     }
 
 
-def cost_of_operator(operator: Operator, file: TFLiteFile) -> Cost:
+def cost_of_operator(operator: Operator, graph: Graph) -> Cost:
     """Cost of one operator.
 
     Raises:
@@ -74,19 +73,19 @@ def cost_of_operator(operator: Operator, file: TFLiteFile) -> Cost:
             "No rule counts this operator; add one to tfalign/macc/tflite_operators.py. "
             f"Received: operator={operator.kind!r}."
         )
-    inputs: Operands = [file.tensors[i] if i >= 0 else None for i in operator.inputs]
-    outputs = [file.tensors[i] for i in operator.outputs]
+    inputs: Operands = [graph.tensors[i] if i >= 0 else None for i in operator.operands]
+    outputs = [graph.tensors[i] for i in operator.outputs]
     if not outputs or not inputs:
         raise _misfit(operator, inputs, outputs)
     cost = function(operator, inputs, outputs)
-    if fixed_product(operator, file):
+    if fixed_product(operator, graph):
         cost = dataclasses.replace(cost, macc=0, resampling=cost.resampling + cost.macc)
-    if operator.options.get("FusedActivationFunction"):
+    if operator.activation != "NONE":
         cost += Cost(activation=outputs[0].elements)
     return cost
 
 
-def fixed_product(operator: Operator, file: TFLiteFile) -> bool:
+def fixed_product(operator: Operator, graph: Graph) -> bool:
     """Whether an operator multiplies by a matrix that a layer's definition fixes.
 
     Such a product interpolates, as a resize does: its multiply-adds stand in the resampling column
@@ -94,12 +93,12 @@ def fixed_product(operator: Operator, file: TFLiteFile) -> bool:
     operator is named after an operation made in ``tfalign.layers.fixed_map.fixed_linear_map``. The
     numbers themselves could not tell: a learned kernel is stored just like that.
     """
-    factors = operator.inputs[:2]
+    factors = operator.operands[:2]
     return (
         operator.kind in PRODUCTS
         and bool(operator.outputs)
-        and any(index >= 0 and file.origin(index) is not None for index in factors)
-        and is_fixed_linear_map(file.tensors[operator.outputs[0]].name)
+        and any(index >= 0 and graph.origin(index) is not None for index in factors)
+        and is_fixed_linear_map(graph.tensors[operator.outputs[0]].name)
     )
 
 
@@ -192,10 +191,10 @@ def _batch_matmul(operator: Operator, inputs: Operands, outputs: list[Tensor]) -
     if min(len(left.shape), len(right.shape)) < 2 or len(output.shape) < 2:
         raise _misfit(operator, inputs, outputs)
     rows, summed = left.shape[-2:]
-    if operator.options.get("AdjX"):
+    if operator.option("adjX"):
         rows, summed = summed, rows
     summed_right, columns = right.shape[-2:]
-    if operator.options.get("AdjY"):
+    if operator.option("adjY"):
         summed_right, columns = columns, summed_right
     if summed != summed_right or output.shape[-2:] != (rows, columns):
         raise _misfit(operator, inputs, outputs)
@@ -204,7 +203,7 @@ def _batch_matmul(operator: Operator, inputs: Operands, outputs: list[Tensor]) -
 
 @_rule("AVERAGE_POOL_2D", "MAX_POOL_2D")
 def _pool(operator: Operator, inputs: Operands, outputs: list[Tensor]) -> Cost:
-    window = operator.options.get("FilterWidth", 0) * operator.options.get("FilterHeight", 0)
+    window = operator.option("filterWidth") * operator.option("filterHeight")
     if window < 1:
         raise _misfit(operator, inputs, outputs)
     return Cost(pooling=outputs[0].elements * window)

@@ -1,35 +1,5 @@
-"""Rules of the counter, one per kind of layer. Importing this package registers them all."""
+"""Rules of the counter, by kind of layer. Importing this package registers them all."""
 
-from tfalign.macc.rules import (
-    activation,
-    convolution,
-    dense,
-    descriptors,
-    detectors,
-    elementwise,
-    heatmaps,
-    movement,
-    normalization,
-    pooling,
-    resampling,
-    spatial_transformer,
-    tfalign_layers,
-    wrapper,
-)
+from tfalign.macc.rules import descriptors, keras_layers, products, tfalign_layers
 
-__all__ = [
-    "activation",
-    "convolution",
-    "dense",
-    "descriptors",
-    "detectors",
-    "elementwise",
-    "heatmaps",
-    "movement",
-    "normalization",
-    "pooling",
-    "resampling",
-    "spatial_transformer",
-    "tfalign_layers",
-    "wrapper",
-]
+__all__ = ["descriptors", "keras_layers", "products", "tfalign_layers"]

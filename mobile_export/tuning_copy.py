@@ -3,7 +3,7 @@
 TensorFlow's model-optimization toolkit knows the layers of Keras 2 (``tf_keras``) only. A twin has
 the same graph, names and weights: ordinary layers become their ``tf_keras`` namesakes, which the
 toolkit can quantize, prune and cluster; every other layer or operation is wrapped
-(``twin_layers.Wrapped``) and runs its own Keras 3 code.
+(``tuning_copy_layers.Wrapped``) and runs its own Keras 3 code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mobile_export.extras import require, require_tensorflow_backend
+from mobile_export.converter import require_tensorflow_backend
+from tfalign.tflite import require
 
 NATIVE = (
     "Conv2D",
@@ -146,7 +147,7 @@ class _Builder:
     def _wrapped(self, operation: Any, args: Any, kwargs: Any) -> Any:
         import keras
 
-        from mobile_export.twin_layers import Call, Wrapped
+        from mobile_export.tuning_copy_layers import Call, Wrapped
 
         structure = (args, kwargs)
         tensors = [x for x in keras.tree.flatten(structure) if self._is_tensor(x)]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import json
 import keras, numpy as np, tensorflow as tf
-from mobile_export import compression, rounding, tuning_loop, tuning_methods, twin
+from mobile_export import tuning, tuning_copy, tuning_loop, tuning_methods
 from mobile_export.pictures import noise_pictures
 from tfalign.models import GRegLRef
 
@@ -32,28 +32,28 @@ for name, shape, axes in (
     ("conv", (3, 3, 4, 8), (0, 1, 2)), ("depthwise", (3, 3, 8, 1), (0, 1)), ("dense", (9, 5), 0),
 ):
     kernel = rng.normal(size=shape).astype("float32") * rng.uniform(0.01, 3, shape[-2:])
-    rounded = rounding.PerOutput()(tf.constant(kernel, tf.float32), True, {})
+    rounded = tuning_methods.PerOutput()(tf.constant(kernel, tf.float32), True, {})
     found[name] = float(np.abs(rounded - by_hand(kernel, axes)).max() / np.abs(kernel).max())
 
 keras.utils.set_random_seed(0)
 model = GRegLRef(12, (32, 32, 3), width=0.5, trunk="mobile", crop="300w", dropout=0.5)
 images = noise_pictures(4, (32, 32)).astype("float32")
-pair, how = twin.build(model.training_model), tuning_methods.Quantized()
+pair, how = tuning_copy.build(model.training_model), tuning_methods.Quantized()
 wrapped = how.apply(pair.model, 1)
 how.prepare(wrapped, pair, [images[:2], images[2:]])
 ranges = {}
 for layer in wrapped.layers:
-    if rounding.range_of(layer):
+    if tuning_methods.range_of(layer):
         name = how.base_name(layer.name)
         values = np.asarray(keras.Model(model.input, model.get_layer(name).output)(images))
-        low, high = (float(v) for v in rounding.range_of(layer))
+        low, high = (float(v) for v in tuning_methods.range_of(layer))
         ranges[name] = [low, high, float(values.min()), float(values.max())]
 found["ranges"] = ranges
 outputs = wrapped(images, training=False)
 outputs = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 exact = np.asarray(model.training_model(images)["stages"])
 found["moved"] = float(np.abs(outputs - exact).mean() / exact.std(axis=0).mean())
-tuning_loop._switch(wrapped, compression.default_schedule(model).phases[0])
+tuning_loop._switch(wrapped, tuning.default_schedule(model).phases[0])
 once, again = (wrapped(images, training=True) for _ in range(2))
 found["random"] = float(np.abs(np.asarray(once) - np.asarray(again)).max())
 print(json.dumps(found))

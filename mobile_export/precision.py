@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mobile_export.converter import layer_of
-from mobile_export.flatbuffer import Graph, Operator
 from tfalign.layers.fixed_map import is_fixed_linear_map
+from tfalign.tflite import Graph, Operator
 
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 PRODUCTS = frozenset({*CONVOLUTIONS, "FULLY_CONNECTED", "BATCH_MATMUL"})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contract.architectures import ARCHITECTURES
-from mobile_export import twin
+from mobile_export import tuning_copy
 
 
 def shaken(model: Any) -> Any:
@@ -29,7 +29,7 @@ def test_twin_equals_the_original(name: str) -> None:
     model = shaken(ARCHITECTURES[name]())
     size = ARCHITECTURES[name].size
     images = np.random.default_rng(0).uniform(0, 255, (3, *size, 3)).astype(np.float32)
-    pair = twin.build(model.training_model)
+    pair = tuning_copy.build(model.training_model)
     found, expected = pair.outputs(images), model.training_model(images, training=False)
     assert set(found) == set(expected)
     for key in expected:
@@ -40,7 +40,7 @@ def test_twin_equals_the_original(name: str) -> None:
 
 def test_twin_has_namesakes_for_what_the_toolkit_knows_and_wraps_the_rest() -> None:
     model = ARCHITECTURES["GRegLRef"]()
-    pair = twin.build(model.training_model)
+    pair = tuning_copy.build(model.training_model)
     kinds = {layer.name: type(layer).__name__ for layer in pair.model.layers}
     convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert {kinds[name] for name in convolutions} == {"Conv2D"}
@@ -59,7 +59,7 @@ def test_models_inside_models_and_shared_layers_keep_their_weights_once() -> Non
     total = keras.ops.concatenate([inner(image), inner(mirrored)], axis=-1)
     points = keras.layers.Dense(6)(keras.layers.Flatten()(total))
     model = keras.Model(image, keras.layers.Reshape((3, 2))(points))
-    pair = twin.build(model)
+    pair = tuning_copy.build(model)
     images = np.random.default_rng(0).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
     np.testing.assert_allclose(
         np.asarray(pair.outputs(images)[""]), np.asarray(model(images)), atol=1e-6
@@ -70,7 +70,7 @@ def test_models_inside_models_and_shared_layers_keep_their_weights_once() -> Non
 def test_gradients_reach_wrapped_layers() -> None:
     import tensorflow as tf
 
-    pair = twin.build(ARCHITECTURES["GRegLRef"]().training_model)
+    pair = tuning_copy.build(ARCHITECTURES["GRegLRef"]().training_model)
     images = tf.random.stateless_uniform((2, 48, 48, 3), (1, 2), 0, 255)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(pair.outputs(images, training=True)["stages"] ** 2)
@@ -86,4 +86,4 @@ def test_model_that_is_not_functional_is_refused() -> None:
             return inputs
 
     with pytest.raises(ValueError, match="functional Keras 3 model"):
-        twin.build(Subclassed())
+        tuning_copy.build(Subclassed())

@@ -1,41 +1,14 @@
-"""Which operators a file uses: histogram, built-in check, GPU delegate."""
+"""Which operators of a file a phone's GPU takes."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
-from collections import Counter
 from functools import cache
 from typing import Any
 
-from mobile_export.converter import layer_of
-from mobile_export.extras import require
-from mobile_export.flatbuffer import Graph, read_object
-
-
-def histogram(graph: Graph) -> dict[str, int]:
-    """Returns how often each operator occurs, the most frequent first."""
-    return dict(Counter(op.kind for op in graph.operators).most_common())
-
-
-def check_builtin(graph: Graph) -> None:
-    """Checks that every operator is built into LiteRT.
-
-    Raises:
-        ValueError: If there is a custom or Flex operator; it and its layer are named.
-    """
-    foreign = [
-        f"{op.custom or op.kind} in layer {layer_of(graph.layer(op))!r}"
-        for op in graph.operators
-        if op.custom is not None or op.kind.startswith(("STABLEHLO_", "CUSTOM"))
-    ]
-    if foreign:
-        raise ValueError(
-            "An exported model uses only operators built into LiteRT (no Flex, no custom). "
-            f"Received: {'; '.join(foreign)}"
-        )
-
+from tfalign.tflite import Graph, require
 
 GPU_OPERATORS = frozenset(
     [
@@ -71,7 +44,7 @@ conversions DEQUANTIZE and QUANTIZE, which its section on quantized models does 
 https://ai.google.dev/edge/litert/performance/gpu (TensorFlow: lite/g3doc/performance/gpu.md)"""
 
 
-def gpu_compatibility(model: bytes) -> dict[str, Any]:
+def gpu_compatibility(graph: Graph) -> dict[str, Any]:
     """Says of every kind of operator whether the GPU delegate takes it, by two sources.
 
     TensorFlow's analyzer is asked first. As some of its releases pass everything, it is also
@@ -79,15 +52,15 @@ def gpu_compatibility(model: bytes) -> dict[str, Any]:
     its answer is marked as not discerning, and the documented list decides alone.
 
     Args:
-        model: Bytes of a ``.tflite`` file.
+        graph: A ``.tflite`` file.
 
     Returns:
         ``{"compatible": bool, "operators": {operator: bool}, "refused": {operator: [reason, …]},
         "analyzer_discerns": bool}``. An operator is taken if it is documented and the analyzer
         does not refuse it; the others run on the CPU, with a copy at each change.
     """
-    refused = analyzer_refusals(model)
-    kinds = _operator_kinds(model)
+    refused = analyzer_refusals(graph.content)
+    kinds = sorted(graph.histogram())
     verdicts = {kind: kind in GPU_OPERATORS and kind not in refused for kind in kinds}
     for kind in kinds:
         if kind not in GPU_OPERATORS:
@@ -136,13 +109,3 @@ def _analyzer_discerns() -> bool:
         [control.get_concrete_function()], control
     )
     return bool(analyzer_refusals(bytes(converter.convert())))
-
-
-def _operator_kinds(model: bytes) -> list[str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    from mobile_export.flatbuffer import names_of
-
-    names = names_of(schema.BuiltinOperator)
-    codes = read_object(model).operatorCodes
-    return sorted({names[max(c.builtinCode, c.deprecatedBuiltinCode)] for c in codes})

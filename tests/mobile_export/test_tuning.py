@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mobile_export
-from mobile_export.compression import USUAL, Tuning, default_schedule
+from mobile_export.tuning import USUAL, Tuning, default_schedule
 from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 
 pytestmark = pytest.mark.slow
@@ -47,9 +47,9 @@ def tuning(**settings: Any) -> Tuning:
 
 def kernels(path: Any, kinds: tuple[str, ...] = ("CONV_2D", "FULLY_CONNECTED")) -> list[np.ndarray]:
     """Returns the stored kernels of convolutions and dense layers of a float file."""
-    from mobile_export.flatbuffer import read_graph, read_object
+    from tfalign.tflite import Graph
 
-    graph, tree = read_graph(path), read_object(path)
+    graph, tree = Graph.read(path), Graph.read(path).tree
     found = []
     for op in graph.operators:
         if op.kind in kinds:
@@ -110,9 +110,9 @@ def test_failure_in_the_process_is_quoted(tiny: Any, data: Any, tmp_path: Any) -
 def test_fault_in_the_process_stays_a_fault(
     tiny: Any, data: Any, tmp_path: Any, monkeypatch: Any
 ) -> None:
-    from mobile_export import compression
+    from mobile_export import tuning
 
-    monkeypatch.setattr(compression.sys, "executable", "/bin/false")
+    monkeypatch.setattr(tuning.sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="exit status 1"):
         mobile_export.export(tiny, "pruned", out=tmp_path, training=data, tuning=tuning())
 

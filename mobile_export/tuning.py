@@ -1,8 +1,8 @@
 """Fine-tuning before the export: quantization-aware, pruned, clustered.
 
 The toolkit that does it knows ``tf_keras`` only, which a process that already runs Keras 3 as
-``tf.keras`` cannot load. So it works in a process of its own (``worker``), which receives the model
-and the data as files and leaves a tuned Keras 3 model behind.
+``tf.keras`` cannot load. So it works in a process of its own (``tuning_process``), which receives
+the model and the data as files and leaves a tuned Keras 3 model behind.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobile_export import calibration as calibrating
-from mobile_export import training_faces, worker
+from mobile_export import training_faces, tuning_process
 from mobile_export.calibration import Calibration
 from mobile_export.converter import picture_shape
-from mobile_export.extras import require
 from tfalign.files import write_json
+from tfalign.tflite import require
 
 if TYPE_CHECKING:
     from tfalign.training import Schedule
@@ -216,7 +216,7 @@ def _run(folder: Path, tuning: Tuning) -> None:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     process = subprocess.run(
-        [sys.executable, "-m", "mobile_export.worker", str(folder)],
+        [sys.executable, "-m", "mobile_export.tuning_process", str(folder)],
         env=environment,
         stdout=None if tuning.progress else subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -228,7 +228,12 @@ def _run(folder: Path, tuning: Tuning) -> None:
         failure = RuntimeError(
             f"Fine-tuning failed with exit status {process.returncode}. Its last lines:\n{tail}"
         )
-        if process.returncode == worker.REFUSED and (folder / worker.MESSAGE).is_file():
-            # The failure stays as its cause, with the place in the worker.
-            raise ValueError((folder / worker.MESSAGE).read_text(encoding="utf-8")) from failure
+        if (
+            process.returncode == tuning_process.REFUSED
+            and (folder / tuning_process.MESSAGE).is_file()
+        ):
+            # The failure stays as its cause, with the place in the tuning_process.
+            raise ValueError(
+                (folder / tuning_process.MESSAGE).read_text(encoding="utf-8")
+            ) from failure
         raise failure

@@ -1,7 +1,7 @@
-"""The fine-tuning process: ``python -m mobile_export.worker FOLDER``.
+"""The fine-tuning process: ``python -m mobile_export.tuning_process FOLDER``.
 
 Reads ``model.keras``, ``job.json`` and the data from the folder and writes ``tuned.keras``. Started
-by ``compression.fine_tune`` with ``TF_USE_LEGACY_KERAS=1``.
+by ``tuning.fine_tune`` with ``TF_USE_LEGACY_KERAS=1``.
 
 A ``ValueError``, which a user can mend, ends the process with the status ``REFUSED`` and leaves its
 message in ``refused.txt``, so that the starting process can raise it again.
@@ -28,7 +28,10 @@ REFUSED, MESSAGE = 3, "refused.txt"
 def main(argv: Sequence[str]) -> int:
     """Carries out the job in the folder ``argv[0]``."""
     if os.environ.get("TF_USE_LEGACY_KERAS") != "1" or len(argv) != 1:
-        print("usage: TF_USE_LEGACY_KERAS=1 python -m mobile_export.worker FOLDER", file=sys.stderr)
+        print(
+            "usage: TF_USE_LEGACY_KERAS=1 python -m mobile_export.tuning_process FOLDER",
+            file=sys.stderr,
+        )
         return 2
     folder = Path(argv[0])
     try:
@@ -45,13 +48,13 @@ def _tune(folder: Path) -> None:
     import tf_keras
 
     import tfalign.models  # noqa: F401 - registers the classes that the file names
-    from mobile_export import tuning_loop, tuning_methods, twin
+    from mobile_export import tuning_copy, tuning_loop, tuning_methods
     from tfalign.training import Schedule
 
     job = read_json(folder / "job.json")
     tf_keras.utils.set_random_seed(job["seed"])
     model = keras.saving.load_model(folder / "model.keras")
-    pair = twin.build(model.training_model)
+    pair = tuning_copy.build(model.training_model)
     data = tuning_loop.Data(folder, job)
     phases = Schedule.from_config(job["schedule"]).phases
     how = tuning_methods.method(job)
@@ -62,7 +65,9 @@ def _tune(folder: Path) -> None:
     if not np.isfinite(history).all():
         raise ValueError(f"The loss is not finite; lower the learning rate. Received: {history}")
     for name, values in how.weights(wrapped, pair).items():
-        for variable, value in zip(twin.weights_of(pair.originals[name]), values, strict=True):
+        for variable, value in zip(
+            tuning_copy.weights_of(pair.originals[name]), values, strict=True
+        ):
             variable.assign(value)
     model.save(folder / "tuned.keras")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import mobile_export
-from mobile_export import recipe
-from mobile_export.flatbuffer import Graph, Operator, Tensor, read_graph
+from mobile_export import precision
 from tfalign.layers.fixed_map import SCOPE
+from tfalign.tflite import Graph, Operator, Tensor
 
 FLOAT = "FLOAT32"
 
@@ -37,13 +37,13 @@ class Sketch:
     ) -> int:
         out = self.tensor(shape)
         self.operators.append(
-            Operator(len(self.operators), kind, None, fused, tuple(inputs), (out,))
+            Operator(len(self.operators), kind, tuple(inputs), (out,), activation=fused)
         )
         return out
 
     def precisions(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[str]:
         graph = Graph(tuple(self.tensors), tuple(self.operators), tuple(inputs), tuple(outputs))
-        return [f"{d.operator} {d.precision}" for d in recipe.mixed(graph)]
+        return [f"{d.operator} {d.precision}" for d in precision.mixed(graph)]
 
 
 def test_residual_trunk_and_coordinate_layer() -> None:
@@ -174,9 +174,9 @@ def test_fixed_linear_map_stays_float_in_every_kind() -> None:
     points = g.op("FULLY_CONNECTED", [integral, g.weight(6, 64)], (1, 6))
     assert g.precisions([image], [points]) == ["FULLY_CONNECTED float", "FULLY_CONNECTED dynamic"]
     graph = Graph(tuple(g.tensors), tuple(g.operators), (image,), (points,))
-    for precision in ("dynamic", "half"):
-        found = [decision.precision for decision in recipe.weights_only(graph, precision)]
-        assert found == ["float", precision]
+    for name in ("dynamic", "half"):
+        found = [decision.precision for decision in precision.weights_only(graph, name)]
+        assert found == ["float", name]
 
 
 def test_features_sampled_at_coordinates_are_features() -> None:
@@ -197,7 +197,7 @@ def test_features_sampled_at_coordinates_are_features() -> None:
 
 
 def test_product_of_each_landmark_runs_in_int8(float_file: bytes) -> None:
-    decisions = recipe.mixed(read_graph(float_file))
+    decisions = precision.mixed(Graph.read(float_file))
     products = {d.precision for d in decisions if d.operator == "BATCH_MATMUL"}
     assert products == {"static"}
     increments = [d.precision for d in decisions if d.operator == "FULLY_CONNECTED"]
@@ -215,7 +215,7 @@ def test_int8_full_of_a_global_network(
     network = like_trained(GRegNet(12, (48, 48, 3), width=0.125, crop="300w"), pictures)
     result = mobile_export.export(network, "int8_full", pictures, tmp_path, images=pictures)
     assert result.parity.mean_px <= 1.0
-    graph = read_graph(result.path)
+    graph = Graph.read(result.path)
     assert {tensor.dtype for tensor in graph.tensors} <= {
         "UINT8",
         "INT8",
