@@ -76,7 +76,7 @@ class Metadata:
             },
             "crop": None if self.crop is None else self.crop.get_config(),
             "box": self.box,
-            "scheme": None if self.scheme is None else scheme_config(self.scheme),
+            "scheme": None if self.scheme is None else self.scheme.to_config(),
             "quality": None if self.quality is None else dict(self.quality),
             "licence": None if self.licence is None else dict(self.licence),
             "notes": list(self.notes),
@@ -110,7 +110,7 @@ class Metadata:
         if version == 1 and scheme is not None:
             # Version 1 names the scheme only, and gives no name where there was none.
             scheme = scheme["name"]
-        found = None if scheme is None else _scheme(scheme)
+        found = None if scheme is None else markup.get(scheme)
         if found is not None and found.num_points != n:
             raise ValueError(
                 f"The scheme's points must be the output's. Received: scheme {found.name!r} of "
@@ -178,29 +178,3 @@ def _file(path: str | Path) -> Path:
     if path.suffix == ".tflite":
         return path.with_name(NAME)
     return path if path.suffix == ".json" else path / NAME
-
-
-def scheme_config(scheme: markup.LandmarkScheme) -> dict[str, Any]:
-    """Returns a whole scheme as plain data; left and right are the subject's."""
-    return {
-        "name": scheme.name,
-        "points": list(scheme.points),
-        "parts": {part: list(indices) for part, indices in scheme.parts.items()},
-        "edges": [list(edge) for edge in scheme.edges],
-        "flip_map": list(scheme.flip_map),
-        "eye_corners": None if scheme.eye_corners is None else list(scheme.eye_corners),
-        "pupils": None if scheme.pupils is None else [list(eye) for eye in scheme.pupils],
-    }
-
-
-def _scheme(value: str | Mapping[str, Any]) -> markup.LandmarkScheme:
-    if isinstance(value, str):
-        return markup.get(value)
-    known = {key: item for key, item in value.items() if key != "flip_map"}
-    known["points"] = tuple(known["points"])
-    known["parts"] = {part: tuple(indices) for part, indices in known["parts"].items()}
-    known["edges"] = tuple(map(tuple, known["edges"]))
-    for key in ("eye_corners", "pupils"):
-        if known[key] is not None:
-            known[key] = tuple(tuple(i) if isinstance(i, list) else i for i in known[key])
-    return markup.LandmarkScheme(**known)
