@@ -31,7 +31,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--num-landmarks", type=int, default=98)
-    parser.add_argument("--trunk", default="resnet18", choices=("resnet18", "mobile"))
+    parser.add_argument("--trunk", default="resnet18", choices=("resnet18", "mobile", "compact"))
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 

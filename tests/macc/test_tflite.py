@@ -62,6 +62,9 @@ def architectures() -> dict[str, keras.Model]:
         "mobile": models.GRegLRef(
             num_landmarks=68, input_shape=(64, 64, 3), width=0.25, trunk="mobile"
         ),
+        "compact": models.GRegLRef(
+            num_landmarks=68, input_shape=(64, 64, 3), width=0.25, trunk="compact"
+        ),
     }
     for model in built.values():
         for weight in model.trainable_weights:
@@ -73,7 +76,7 @@ def architectures() -> dict[str, keras.Model]:
 @pytest.mark.parametrize(
     ("kind", "batch"), [*((kind, 1) for kind in KINDS), ("float32", None), ("int8", None)]
 )
-@pytest.mark.parametrize("name", ["gregnet", "greglref", "mobile"])
+@pytest.mark.parametrize("name", ["gregnet", "greglref", "mobile", "compact"])
 def test_file_and_model_agree(
     name: str, kind: str, batch: int | None, architectures, save: Callable[[bytes], Path]
 ) -> None:

@@ -24,7 +24,7 @@ def images(rng: np.random.Generator, batch: int = 3) -> np.ndarray:
 @pytest.mark.jax
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "trunk", [pytest.param("resnet18", marks=pytest.mark.exhaustive), "mobile"]
+    "trunk", [pytest.param("resnet18", marks=pytest.mark.exhaustive), "mobile", "compact"]
 )
 def test_contract(rng, tmp_path, trunk: str) -> None:
     run_contract(
@@ -213,6 +213,26 @@ def test_gregnet_is_greglref_without_refinement() -> None:
 def test_phone_trunk_stays_within_its_budget() -> None:
     model = GRegLRef(num_landmarks=98, trunk="mobile")
     assert 20e6 <= macc.count(model).macc <= 60e6
+
+
+def test_compact_trunk_has_the_cost_of_its_layers() -> None:
+    trunk = (
+        56**2 * 9 * (3 * 16 + 16 * 16)
+        + 28**2 * 9 * (16 * 32 + 32 * 32)
+        + 14**2 * 9 * (32 * 80 + 2 * 80 * 80)
+        + 7**2 * 9 * (80 * 160 + 2 * 160 * 160)
+        + 7**2 * 160 * 256
+    )
+    head = 7**2 * 256 + 256 * 2 * 68
+    assert macc.count(GRegNet(68, trunk="compact")).macc == trunk + head
+
+
+def test_compact_trunk_gives_refinement_its_shallow_maps() -> None:
+    model = GRegLRef(7, (64, 96, 3), refinements=3, trunk="compact", width=0.5)
+    maps = [tuple(model.get_layer(f"crop_{t}").input[0].shape[1:]) for t in (1, 2, 3)]
+    assert maps == [(8, 12, 40), (16, 24, 16), (32, 48, 8)]
+    depthwise = [x.name for x in model.layers if isinstance(x, keras.layers.DepthwiseConv2D)]
+    assert depthwise == ["gdconv_dwconv"]
 
 
 def test_what_a_model_says_of_itself() -> None:

@@ -14,6 +14,7 @@ from tfalign.geometry import CropConvention
 from tfalign.layers import LandmarkwiseDense, ShapeIndexedCrop
 from tfalign.models.landmark_model import LandmarkModel, check_input_shape
 from tfalign.models.trunks.blocks import depthwise_bn
+from tfalign.models.trunks.compact import compact
 from tfalign.models.trunks.mobile import mobile
 from tfalign.models.trunks.resnet import resnet18
 from tfalign.models.weights import load_weights
@@ -21,6 +22,7 @@ from tfalign.models.weights import load_weights
 TRUNKS: dict[str, Callable[[Any, float], tuple[list[Any], Any]]] = {
     "resnet18": resnet18,
     "mobile": mobile,
+    "compact": compact,
 }
 
 
@@ -38,7 +40,8 @@ class GRegLRef(LandmarkModel):
         input_shape: (height, width, 3), multiples of 16; the paper's is (112, 112, 3).
         width: Multiplier on the trunk's channels; the paper's is 1.0.
         refinements: Number of LRefNets T, 0 to 3; the paper's is 2. None at all is ``GRegNet``.
-        trunk: ``"resnet18"`` (the paper's) or ``"mobile"`` (ours, for phones and CPU training).
+        trunk: ``"resnet18"`` (the paper's), or one of ours for phones and training on a CPU:
+            ``"compact"`` (dense convolutions, the faster one) or ``"mobile"`` (inverted residuals).
         patch: Side of the patch in cells of the feature map; the paper's is 5.
         filters: Filters per landmark in each LRefNet; the paper's is 4.
         dropout: Rate of the dropout on the trunk's pooled feature, in training. The paper adds it

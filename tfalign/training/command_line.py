@@ -47,11 +47,11 @@ def parser(description: str | None, model: str, batch_size: int) -> argparse.Arg
     )
     group.add_argument(
         "--trunk",
-        choices=("resnet18", "mobile"),
+        choices=("resnet18", "mobile", "compact"),
         default="mobile",
-        help="greglref, gregnet: resnet18 is the paper's, mobile ours for phones and CPUs; ccnn: "
-        "resnet18 stands for the published networks; two_stage: resnet18 replaces the paper's "
-        "VGG-S; the others have one trunk",
+        help="greglref, gregnet: resnet18 is the paper's, compact and mobile ours for phones and "
+        "CPUs, of which compact is the faster; ccnn: resnet18 stands for the published networks; "
+        "two_stage: resnet18 replaces the paper's VGG-S; the others have one trunk",
     )
     group.add_argument(
         "--image-size", type=int, default=112, metavar="PIXELS", help="side of the square input"

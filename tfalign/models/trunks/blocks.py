@@ -65,3 +65,11 @@ def depthwise_bn(
     )(x)
     x = layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activation else x
+
+
+def conv_residual(x: Any, filters: int, strides: int, name: str) -> Any:
+    """3×3 convolution with batch normalisation and ReLU; a shortcut where the shapes agree."""
+    y = conv_bn(x, filters, 3, strides, name=name)
+    if strides == 1 and x.shape[-1] == filters:
+        return layers.Add(name=f"{name}_add")([x, y])
+    return y

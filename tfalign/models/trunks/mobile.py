@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers
 
-from tfalign.models.trunks.blocks import conv_bn, depthwise_bn, scaled
+from tfalign.models.trunks.blocks import conv_bn, conv_residual, depthwise_bn, scaled
 
 
 def inverted_residual(x: Any, filters: int, strides: int, expansion: int, name: str) -> Any:
@@ -14,18 +14,6 @@ def inverted_residual(x: Any, filters: int, strides: int, expansion: int, name: 
     y = conv_bn(x, x.shape[-1] * expansion, 1, name=f"{name}_expand")
     y = depthwise_bn(y, 3, strides, name=f"{name}_depthwise")
     y = conv_bn(y, filters, 1, activation=False, name=f"{name}_project")
-    if strides == 1 and x.shape[-1] == filters:
-        return layers.Add(name=f"{name}_add")([x, y])
-    return y
-
-
-def fused_residual(x: Any, filters: int, strides: int, name: str) -> Any:
-    """3×3 convolution with ReLU; a shortcut where the shapes agree.
-
-    At few channels and many pixels a full convolution runs faster on a CPU, and trains faster,
-    than the depthwise pair that would save its multiplications.
-    """
-    y = conv_bn(x, filters, 3, strides, name=name)
     if strides == 1 and x.shape[-1] == filters:
         return layers.Add(name=f"{name}_add")([x, y])
     return y
@@ -44,10 +32,10 @@ def mobile(images: Any, width: float = 1.0) -> tuple[list[Any], Any]:
     """
     c0, c1, c2, c3, c4, c5 = (scaled(c, width) for c in (16, 24, 40, 80, 144, 256))
     x = conv_bn(images, c0, 3, 2, name="stem")
-    x = fused_residual(x, c1, 1, name="fine")
+    x = conv_residual(x, c1, 1, name="fine")
     maps = [x]
-    x = fused_residual(x, c2, 2, name="stage1_1")
-    x = fused_residual(x, c2, 1, name="stage1_2")
+    x = conv_residual(x, c2, 2, name="stage1_1")
+    x = conv_residual(x, c2, 1, name="stage1_2")
     maps.append(x)
     x = inverted_residual(x, c3, 2, 2, name="stage2_1")
     x = inverted_residual(x, c3, 1, 2, name="stage2_2")
