@@ -53,7 +53,7 @@ def main() -> None:
         loaded.predict(images, verbose=0), model.predict(images, verbose=0)
     )
     shipped = tfalign.models.GRegLRef(num_landmarks=68, trunk="mobile", crop="300w", weights="300w")
-    grey = np.full((1, *shipped.image_size[::-1], 3), 128, np.uint8)
+    grey = np.full((1, *shipped.image_size, 3), 128, np.uint8)
     points = np.asarray(shipped(grey))[0]
     if not ((points > 0).all() and (points < 1).all() and np.ptp(points[:, 1]) > 0.5):
         raise SystemExit(f"the shipped weights give no face: {points}")

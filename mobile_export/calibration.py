@@ -87,7 +87,7 @@ def load(source: Any, image_size: tuple[int, int], limit: int = LIMIT) -> Calibr
         source: An array (N, H, W, 3) of RGB crops in [0, 255]; a ``Calibration``; a folder of
             face crops (PNG, JPEG or BMP, searched recursively, resized to the model's input); a
             ``tfalign.data.pipeline.CropCache`` or the path of its ``.npz`` file.
-        image_size: (width, height) of the model's input.
+        image_size: (height, width) of the model's input.
         limit: At most this many pictures, taken at even spacing.
 
     Returns:
@@ -184,15 +184,15 @@ def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibra
         except ValueError as error:
             raise ValueError(f"A calibration picture cannot be read: {error}") from error
         height, width = picture.shape[:2]
-        stretch = (width / height) / (image_size[0] / image_size[1])
+        stretch = (width / height) / (image_size[1] / image_size[0])
         if max(stretch, 1 / stretch) > 1 + ASPECT_TOLERANCE:
             squeezed.append(f"{file.name} ({width} × {height})")
-        images.append(cv2.resize(picture, image_size, interpolation=cv2.INTER_AREA))
+        images.append(cv2.resize(picture, image_size[::-1], interpolation=cv2.INTER_AREA))
     # Photographs that were never cropped: the ranges would be those of small, squeezed faces.
     if 2 * len(squeezed) > len(images):
         raise ValueError(
             "A calibration folder holds face crops, cut out by the model's own box convention, so "
-            f"they are shaped as its input, {image_size[0]} × {image_size[1]}, up to "
+            f"they are shaped as its input, {image_size[1]} × {image_size[0]}, up to "
             f"{ASPECT_TOLERANCE:.0%}. Received: calibration={str(path)!r}, where {len(squeezed)} "
             f"of {len(images)} pictures are not, e.g. {squeezed[0]}"
         )
@@ -208,7 +208,7 @@ def _from_cache(cache: Any, name: str, image_size: tuple[int, int], limit: int) 
 
 
 def _checked(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    width, height = image_size
+    height, width = image_size
     if images.ndim != 4 or images.shape[1:] != (height, width, 3) or not len(images):
         raise ValueError(
             f"Calibration pictures must be (N, {height}, {width}, 3), N > 0. Received: "

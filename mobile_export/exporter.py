@@ -125,7 +125,7 @@ def export(
     _check_arguments(model, input_dtype, images, truth, protocol)
     fitted = None
     if calibration is not None:
-        fitted = calibrating.load(calibration, (width, height))
+        fitted = calibrating.load(calibration, (height, width))
     if kind in CALIBRATED and fitted is None:
         raise ValueError(
             f"Kind {kind!r} needs calibration pictures from training data. Received: "
@@ -144,14 +144,14 @@ def export(
         (folder / "model.tflite").write_bytes(content)
         lite = Runner(graph)
 
-        pictures, source = _pictures(images, fitted, (width, height))
+        pictures, source = _pictures(images, fitted, (height, width))
         found = lite(pictures)
         expected = parity.keras_landmarks(model, pictures)
         agreement = parity.compare(found, expected, pictures, truth, protocol)
         before = None
         if original is not model:
             before = parity.compare(found, original, pictures, truth, protocol)
-        faces = rendered_faces(golden.COUNT, (width, height), getattr(model, "crop", None))
+        faces = rendered_faces(golden.COUNT, (height, width), getattr(model, "crop", None))
         golden.write(
             folder / "golden.npz", faces, lite(faces), parity.keras_landmarks(model, faces)
         )

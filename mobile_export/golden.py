@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfalign.geometry import pixel_from_unit
 from tfalign.tflite import Runner
 
 COUNT = 4
@@ -91,6 +92,7 @@ def replay(model: str | Path | Runner, golden: str | Path, kind: str) -> Replay:
     stored = read(golden)
     lite = model if isinstance(model, Runner) else Runner(model)
     found = lite(stored["images"])
-    distance = np.linalg.norm((found - stored["landmarks"]) * np.array(lite.image_size), axis=-1)
+    difference = pixel_from_unit(found - stored["landmarks"], lite.image_size)
+    distance = np.linalg.norm(difference, axis=-1)
     tolerance = TOLERANCE_PX.get(kind, QUANTIZED_TOLERANCE_PX)
     return Replay(float(distance.max()), tolerance)

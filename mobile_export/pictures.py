@@ -17,11 +17,11 @@ def noise_pictures(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarr
 
     Args:
         count: Number of pictures.
-        size: (width, height) in pixels.
+        size: (height, width) in pixels.
         seed: Of the generator; equal seeds give equal pictures.
     """
     rng = np.random.default_rng(seed)
-    width, height = size
+    height, width = size
     coarse = rng.uniform(0.0, 255.0, (count, 9, 9, 3))
     y, x = (np.linspace(0.0, 8.0, n, endpoint=False) for n in (height, width))
     y0, x0 = y.astype(int), x.astype(int)
@@ -38,7 +38,7 @@ def rendered_faces(
 
     Args:
         count: Number of pictures.
-        size: (width, height) in pixels.
+        size: (height, width) in pixels.
         crop: How a face's box becomes the crop; None takes the box itself, squared.
     """
     from tfalign.data.synthetic import render

@@ -175,14 +175,14 @@ def fine_tune(
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pictures = _write_data(folder, training, model, (width, height))
+        pictures = _write_data(folder, training, model, (height, width))
         model.save(folder / "model.keras")
         job = {"kind": kind, **tuning.to_dict(kind)}
         write_json(folder / "job.json", job)
         _run(folder, tuning)
         tuned = keras.saving.load_model(folder / "tuned.keras")
     if fitted is None and base_kind(kind, tuning) == "int8":
-        fitted = calibrating.load(pictures, (width, height))
+        fitted = calibrating.load(pictures, (height, width))
     return tuned, fitted
 
 

@@ -45,7 +45,7 @@ def face_shape(scheme: markup.LandmarkScheme, rng: np.random.Generator) -> np.nd
 class OracleFaces:
     samples: list[Sample]
 
-    def backend(self, scheme=None, size=(48, 40), crop="300w", error=0.0):
+    def backend(self, scheme=None, size=(40, 48), crop="300w", error=0.0):
         """A backend that finds the truth, plus ``error`` pixels of the image in x."""
         scheme = scheme or self.samples[0].scheme
         truth = [sample.landmarks.astype(np.float64) for sample in self.samples]
@@ -62,7 +62,7 @@ class OracleFaces:
                 crop_from_image = geometry.affine_from_points(in_image, in_crop[inside])
                 shape = truth[round(float(np.median(crop[..., 2])))] + (error, 0.0)
                 moved = geometry.transform_points(crop_from_image, shape)
-                found.append(geometry.unit_from_pixel(moved, (width, height)))
+                found.append(geometry.unit_from_pixel(moved, (height, width)))
             return np.stack(found)
 
         return CallableBackend(find, size, geometry.crop_convention(crop), scheme, "oracle")

@@ -33,7 +33,7 @@ def test_pad(run):
 
 def test_square_and_clip(run):
     assert run(g.square_box, BOX).tolist() == [-10, 20, 70, 100]
-    assert run(g.clip_box, g.square_box(BOX), size=(60, 90)).tolist() == [0, 20, 60, 90]
+    assert run(g.clip_box, g.square_box(BOX), size=(90, 60)).tolist() == [0, 20, 60, 90]
 
 
 def test_perturb(run):
@@ -48,7 +48,7 @@ def test_bad_padding(padding):
 
 
 def test_crop_from_image_sends_the_box_to_the_crop(run):
-    crop = run(g.crop_from_image, BOX, size=(112, 56))
+    crop = run(g.crop_from_image, BOX, size=(56, 112))
     corners = np.array([[10, 20], [50, 20], [50, 100], [10, 100], [30, 60]], "float32")
     expected = [[0, 0], [112, 0], [112, 56], [0, 56], [56, 28]]
     np.testing.assert_allclose(g.transform_points(crop, corners), expected, atol=1e-4)
@@ -70,9 +70,9 @@ def test_bad_crop_size(size):
 
 def test_spaces(run, rng):
     points = rng.uniform(0, 100, (4, 6, 2)).astype("float32")
-    unit = run(g.unit_from_pixel, points, size=(200, 50))
+    unit = run(g.unit_from_pixel, points, size=(50, 200))
     np.testing.assert_allclose(unit, points / [200, 50], rtol=1e-6)
-    np.testing.assert_allclose(run(g.pixel_from_unit, unit, size=(200, 50)), points, rtol=1e-5)
+    np.testing.assert_allclose(run(g.pixel_from_unit, unit, size=(50, 200)), points, rtol=1e-5)
     signed = run(g.signed_from_unit, unit)
     np.testing.assert_allclose(signed, 2 * unit - 1, atol=1e-6)
     np.testing.assert_allclose(run(g.unit_from_signed, signed), unit, atol=1e-6)
@@ -83,6 +83,6 @@ def test_mirroring_in_unit_space_is_mirroring_the_image(rng):
     image = rng.uniform(size=(1, 6, 9, 1)).astype("float32")
     points = rng.uniform(0, 1, (1, 40, 2)).astype("float32")
     mirrored = np.stack([1 - points[..., 0], points[..., 1]], axis=-1)
-    one = g.sample_bilinear(image, g.pixel_from_unit(points, (9, 6)))
-    other = g.sample_bilinear(image[:, :, ::-1].copy(), g.pixel_from_unit(mirrored, (9, 6)))
+    one = g.sample_bilinear(image, g.pixel_from_unit(points, (6, 9)))
+    other = g.sample_bilinear(image[:, :, ::-1].copy(), g.pixel_from_unit(mirrored, (6, 9)))
     np.testing.assert_allclose(one, other, atol=1e-5)

@@ -45,6 +45,6 @@ def test_warp_affine_equals_transform(transform, border, fill):
     # Their map acts on indices: go to indices, apply it, come back.
     matrix = g.compose(g.translation(half), g.compose(transform["matrix"], g.translation(-half)))
     height, width = transform[fill].shape[1:3]
-    out = g.warp_affine(transform["images"], matrix, (width, height), border=border)
+    out = g.warp_affine(transform["images"], matrix, (height, width), border=border)
     np.testing.assert_allclose(ops.convert_to_numpy(out), transform[fill], rtol=0, atol=ATOL)
     assert np.abs(transform["constant"] - transform["nearest"]).max() > 0.1, "borders are covered"

@@ -57,7 +57,7 @@ def test_warp_equals_opencv(rng, border, flag):
     # Smooth pictures: OpenCV rounds positions to 1/32 of a pixel.
     image = cv2.GaussianBlur(rng.uniform(size=(40, 50, 3)).astype("float32"), (0, 0), 3)
     matrix = np.array([[0.9, -0.3, 9.3], [0.25, 1.1, -6.1]], "float32")
-    got = ops.convert_to_numpy(g.warp_affine(image[None], matrix[None], (30, 24), border))[0]
+    got = ops.convert_to_numpy(g.warp_affine(image[None], matrix[None], (24, 30), border))[0]
     shift = g.translation(np.array([0.5, 0.5]))
     index_map = g.compose(g.invert(shift), g.compose(matrix.astype("float64"), shift))
     expected = cv2.warpAffine(
@@ -68,7 +68,7 @@ def test_warp_equals_opencv(rng, border, flag):
 
 
 def test_identity_warp(images):
-    got = g.warp_affine(images, g.identity(2), (17, 13))
+    got = g.warp_affine(images, g.identity(2), (13, 17))
     np.testing.assert_array_equal(ops.convert_to_numpy(got), images)
 
 

@@ -14,10 +14,10 @@ from tfalign.inference.backends import (
 )
 
 
-def small_model(points=68, size=(16, 24)):
-    """A model without tfalign's attributes; size is (width, height)."""
+def small_model(points=68, size=(24, 16)):
+    """A model without tfalign's attributes; size is (height, width)."""
     keras.utils.set_random_seed(3)
-    images = keras.Input((size[1], size[0], 3), name="images")
+    images = keras.Input((*size, 3), name="images")
     x = keras.layers.Rescaling(1 / 255)(images)
     x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(x)
     x = keras.layers.Dense(points * 2)(keras.layers.Flatten()(x))
@@ -63,7 +63,7 @@ def exported(tmp_path_factory):
 
 def test_callable(crops):
     backend = CallableBackend(
-        lambda c: np.full((len(c), 29, 2), 0.25), (16, 24), "cofw", "lfpw29", "constant"
+        lambda c: np.full((len(c), 29, 2), 0.25), (24, 16), "cofw", "lfpw29", "constant"
     )
     assert isinstance(backend, Backend)
     assert backend.scheme is markup.LFPW29
@@ -93,7 +93,7 @@ def test_keras_batches_of_any_size(crops):
     model = small_model()
     backend = KerasBackend(model, crop="300w")
     assert isinstance(backend, Backend)
-    assert backend.image_size == (16, 24)
+    assert backend.image_size == (24, 16)
     assert backend.scheme is markup.IBUG68
     expected = np.asarray(model(crops))
     for sizes in ((5,), (3, 2), (1, 4)):  # the second batch is smaller, then larger
@@ -126,7 +126,7 @@ def test_keras_needs_crop_and_size():
 def test_tflite_float_gives_what_keras_gives(exported, crops):
     backend = TFLiteBackend(exported["float"], crop="300w")
     assert isinstance(backend, Backend)
-    assert (backend.image_size, backend.num_landmarks) == ((16, 24), 68)
+    assert (backend.image_size, backend.num_landmarks) == ((24, 16), 68)
     assert backend.name == "float/model.tflite"
     expected = np.asarray(exported["model"](crops))
     np.testing.assert_allclose(backend(crops), expected, rtol=1e-4, atol=1e-5)

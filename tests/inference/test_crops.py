@@ -19,9 +19,9 @@ def image(rng):
 @pytest.mark.parametrize("angle", [0.0, 0.4])
 def test_agrees_with_the_geometry_room(image, border, angle):
     # `warp_affine` is written independently, on the back end.
-    matrix = geometry.crop_from_image(np.array([20.3, -9.6, 99.1, 70.2]), (64, 56), angle)
-    expected = geometry.warp_affine(image[None], geometry.invert(matrix)[None], (64, 56), border)
-    found = cut_crop(image, matrix, (64, 56), border)
+    matrix = geometry.crop_from_image(np.array([20.3, -9.6, 99.1, 70.2]), (56, 64), angle)
+    expected = geometry.warp_affine(image[None], geometry.invert(matrix)[None], (56, 64), border)
+    found = cut_crop(image, matrix, (56, 64), border)
     assert found.shape == (56, 64, 3)
     difference = np.abs(found - np.asarray(expected)[0])
     # OpenCV rounds positions to 1/32 pixel and colours to whole numbers.
@@ -40,7 +40,7 @@ def test_large_faces_are_averaged_and_not_skipped(rng, factor):
     box = np.array([0.0, 0.0, 120.0, 120.0])
     size = (120 // factor, 120 // factor)
     found = cut_crop(image, geometry.crop_from_image(box, size), size)
-    blocks = image.reshape(size[1], factor, size[0], factor, 3).mean(axis=(1, 3))
+    blocks = image.reshape(size[0], factor, size[1], factor, 3).mean(axis=(1, 3))
     assert np.abs(found - blocks).max() <= 1.0
 
 
@@ -48,11 +48,11 @@ def test_reduced_and_direct_crops_show_the_same_place():
     columns = np.arange(300, dtype=np.float64)
     image = np.repeat(np.broadcast_to(columns * 0.8, (200, 300))[..., None], 3, axis=2)
     image = image.astype(np.uint8)
-    matrix = geometry.crop_from_image(np.array([31.7, 12.2, 231.7, 162.2]), (40, 30), 0.2)
+    matrix = geometry.crop_from_image(np.array([31.7, 12.2, 231.7, 162.2]), (30, 40), 0.2)
     centres = np.stack(np.meshgrid(np.arange(40) + 0.5, np.arange(30) + 0.5), axis=-1)
     where = geometry.transform_points(geometry.invert(matrix), centres.reshape(-1, 2))
     expected = (where[:, 0] - 0.5).reshape(30, 40) * 0.8
-    found = cut_crop(image, matrix, (40, 30))[..., 0]
+    found = cut_crop(image, matrix, (30, 40))[..., 0]
     inside = ((where > 8) & (where < (292, 192))).all(axis=1).reshape(30, 40)
     assert np.abs(found - expected)[inside].max() < 2.0
     assert abs((found - expected)[inside].mean()) < 0.7  # colours are rounded down above
@@ -70,12 +70,12 @@ def test_a_box_outside_the_image_sees_its_border(image, box):
 def test_many_crops_follow_the_convention(image):
     boxes = np.array([[20, 30, 60, 90], [50, 10, 120, 50]], np.float32)
     convention = geometry.CropConvention((0.1, -0.1, 0.1, 0.2))
-    crops, maps = cut_crops([image, image], boxes, convention, (24, 32), [0.0, 0.1])
+    crops, maps = cut_crops([image, image], boxes, convention, (32, 24), [0.0, 0.1])
     assert crops.shape == (2, 32, 24, 3)
     for crop, matrix, box, angle in zip(crops, maps, boxes, [0.0, 0.1], strict=True):
-        expected = convention.crop_from_image(box, (24, 32), angle)
+        expected = convention.crop_from_image(box, (32, 24), angle)
         np.testing.assert_allclose(matrix, expected, rtol=1e-4, atol=1e-3)
-        np.testing.assert_array_equal(crop, cut_crop(image, matrix, (24, 32)))
+        np.testing.assert_array_equal(crop, cut_crop(image, matrix, (32, 24)))
 
 
 def test_bad_input(image):

@@ -14,7 +14,7 @@ def corners(crops):
 
 @pytest.fixture
 def backend():
-    return CallableBackend(corners, (32, 48), geometry.CropConvention(), "cofw29", "corners")
+    return CallableBackend(corners, (48, 32), geometry.CropConvention(), "cofw29", "corners")
 
 
 def test_points_return_to_the_image(backend, rng):
@@ -30,10 +30,10 @@ def test_points_return_to_the_image(backend, rng):
 
 
 def test_image_from_unit_undoes_the_maps(rng):
-    maps = geometry.crop_from_image(np.array([[3.0, 4, 50, 61], [-5, 2, 11, 30]]), (32, 48), 0.3)
+    maps = geometry.crop_from_image(np.array([[3.0, 4, 50, 61], [-5, 2, 11, 30]]), (48, 32), 0.3)
     points = rng.uniform(0, 60, (2, 7, 2))
-    unit = geometry.unit_from_pixel(geometry.transform_points(maps, points), (32, 48))
-    np.testing.assert_allclose(geometry.image_from_unit(unit, maps, (32, 48)), points, atol=1e-4)
+    unit = geometry.unit_from_pixel(geometry.transform_points(maps, points), (48, 32))
+    np.testing.assert_allclose(geometry.image_from_unit(unit, maps, (48, 32)), points, atol=1e-4)
 
 
 def test_large_images_keep_their_fractions(backend):

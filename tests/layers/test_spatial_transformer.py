@@ -39,7 +39,7 @@ def matrix3(theta: np.ndarray, kind: str) -> np.ndarray:
 
 def reference(images: np.ndarray, thetas: np.ndarray, kind: str, size, mode: str) -> np.ndarray:
     """Every pixel's place by a 3×3 product in float64, sampled by SciPy."""
-    width, height = size
+    height, width = size
     rows, columns = images.shape[1:3]
     out = np.zeros((len(images), height, width, images.shape[3]))
     for b, j, i in np.ndindex(len(images), height, width):
@@ -57,15 +57,15 @@ def reference(images: np.ndarray, thetas: np.ndarray, kind: str, size, mode: str
 @pytest.mark.parametrize("kind", PARAMETERS)
 def test_agrees_with_scipy(rng, kind) -> None:
     images, theta = pictures(rng), THETAS[kind]
-    found = SpatialTransformer((9, 7), kind=kind)([images, theta])
-    expected = reference(images, theta, kind, (9, 7), "nearest")
+    found = SpatialTransformer((7, 9), kind=kind)([images, theta])
+    expected = reference(images, theta, kind, (7, 9), "nearest")
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
 
 
 def test_agrees_with_opencv_inside_the_image(rng) -> None:
     images = pictures(rng, batch=1, rows=40, columns=50)
     theta = np.array([[0.4, 0.1, 0.05, -0.12, 0.5, 0.1]], "f4")
-    found = ops.convert_to_numpy(SpatialTransformer((32, 24))([images, theta]))[0]
+    found = ops.convert_to_numpy(SpatialTransformer((24, 32))([images, theta]))[0]
     pixel_from_signed = np.array([[25, 0, 25], [0, 20, 20], [0, 0, 1.0]])
     signed_from_output = np.array([[2 / 32, 0, -1], [0, 2 / 24, -1], [0, 0, 1.0]])
     # OpenCV's pixel centres are at whole numbers.
@@ -97,7 +97,7 @@ def test_agrees_with_tensorflow_addons(repository, border, fill) -> None:
         geometry.translation(np.float32([1, 1])),
     )
     theta = geometry.compose(signed_from_input, geometry.compose(to_pixels, output_from_signed))
-    layer = SpatialTransformer((width, height), border=border)
+    layer = SpatialTransformer((height, width), border=border)
     found = layer([golden["images"], np.asarray(theta, "f4").reshape(-1, 6)])
     np.testing.assert_allclose(ops.convert_to_numpy(found), golden[fill], atol=2e-5)
 
@@ -106,7 +106,7 @@ def test_agrees_with_tensorflow_addons(repository, border, fill) -> None:
 def test_identity_keeps_the_image(rng, kind) -> None:
     images = pictures(rng)
     theta = np.tile(identity_parameters(kind), (2, 1))
-    found = SpatialTransformer((15, 12), kind=kind)([images, theta])
+    found = SpatialTransformer((12, 15), kind=kind)([images, theta])
     np.testing.assert_allclose(ops.convert_to_numpy(found), images, atol=2e-6)
 
 
@@ -114,11 +114,11 @@ def test_identity_keeps_the_image(rng, kind) -> None:
 def test_gradients_agree_with_finite_differences(rng, kind) -> None:
     images, theta = pictures(rng, rows=6, columns=7, channels=2), THETAS[kind]
     weights = rng.normal(size=(2, 4, 5, 2)).astype("float32")
-    layer = SpatialTransformer((5, 4), kind=kind)
+    layer = SpatialTransformer((4, 5), kind=kind)
     _, (of_images, of_theta) = gradients(layer, [images, theta], [weights])
 
     def loss(images: np.ndarray, theta: np.ndarray) -> float:
-        return float(np.sum(reference(images, theta, kind, (5, 4), "nearest") * weights))
+        return float(np.sum(reference(images, theta, kind, (4, 5), "nearest") * weights))
 
     for found, array, place in ((of_images, images, 0), (of_theta, theta, 1)):
         expected, step = np.zeros(array.shape), 1e-5
@@ -138,7 +138,7 @@ def test_gradients_agree_with_finite_differences(rng, kind) -> None:
 def test_degenerate_theta_is_finite(rng, kind, value) -> None:
     images = pictures(rng)
     theta = np.full((2, PARAMETERS[kind]), value, "f4")
-    layer = SpatialTransformer((5, 4), kind=kind)
+    layer = SpatialTransformer((4, 5), kind=kind)
     found = ops.convert_to_numpy(layer([images, theta]))
     assert np.isfinite(found).all()
     assert found.min() >= images.min() - 1e-5
@@ -152,7 +152,7 @@ def test_half_precision_keeps_positions_exact() -> None:
     images = np.zeros((1, 4, 240, 1), "f4")
     images[:, :, 1::2] = 1
     theta = np.array([[1, 0, 2 * 0.25 / 240, 0, 1, 0]], "f4")
-    found = SpatialTransformer((240, 4), dtype="mixed_float16")([images, theta])
+    found = SpatialTransformer((4, 240), dtype="mixed_float16")([images, theta])
     assert ops.dtype(found) == "float16"
     columns = np.asarray(ops.convert_to_numpy(found), np.float64)[0, 1, 100:230, 0]
     np.testing.assert_allclose(columns, np.where(np.arange(100, 230) % 2, 0.75, 0.25), atol=2e-3)
@@ -163,7 +163,7 @@ def test_contract(rng, tmp_path) -> None:
     run_contract(
         SpatialTransformer,
         [pictures(rng), SIMILARITY],
-        {"output_size": (6, 5), "kind": "similarity", "border": "zero"},
+        {"size": (5, 6), "kind": "similarity", "border": "zero"},
         tmp_path,
         expected_shape=(2, 5, 6, 3),
         half_tolerance=0.02,
@@ -171,7 +171,7 @@ def test_contract(rng, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"output_size": 0}, {"output_size": (3,)}, {"kind": "rigid"}, {"border": "wrap"}]
+    "arguments", [{"size": 0}, {"size": (3,)}, {"kind": "rigid"}, {"border": "wrap"}]
 )
 def test_wrong_arguments(arguments) -> None:
     with pytest.raises(ValueError, match="Received"):
@@ -182,3 +182,13 @@ def test_wrong_arguments(arguments) -> None:
 def test_wrong_inputs(shapes) -> None:
     with pytest.raises(ValueError, match="SpatialTransformer takes"):
         SpatialTransformer()([np.zeros(shape, "f4") for shape in shapes])
+
+
+def test_a_size_of_0_1_is_width_and_height() -> None:
+    """(20, 30) made 30 rows of 20 there; the argument has another name now."""
+    old = {"name": "warp", "dtype": "float32", "output_size": [20, 30], "kind": "affine",
+           "border": "clamp"}  # fmt: skip
+    layer = SpatialTransformer.from_config(old)
+    assert layer.compute_output_shape([(1, 8, 8, 3), (1, 6)]) == (1, 30, 20, 3)
+    images, theta = np.zeros((1, 8, 8, 3), "f4"), identity_parameters("affine")[None]
+    assert SpatialTransformer((20, 30))([images, theta]).shape == (1, 20, 30, 3)

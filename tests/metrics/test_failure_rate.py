@@ -30,7 +30,7 @@ def test_nan_is_a_failure():
 
 
 def test_config_survives():
-    metric = FailureRate("300w_inter_pupil", threshold=0.08, size=(64, 64), name="bad")
+    metric = FailureRate("300w_inter_pupil", threshold=0.08, image_size=(64, 64), name="bad")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
     assert again.get_config() == metric.get_config()
     assert again.threshold == 0.08

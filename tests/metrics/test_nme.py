@@ -46,7 +46,7 @@ def test_last_stage_counts(shapes):
 def test_size_undoes_the_stretch_of_a_crop_that_is_not_square(shapes):
     truth, predicted = shapes
     size = np.array([128, 64])
-    metric = NME("wflw_inter_ocular", size=(128, 64))
+    metric = NME("wflw_inter_ocular", image_size=(64, 128))
     metric.update_state(truth, predicted)
     expected = np.mean(brute_force(truth * size, predicted * size, 60, 72))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
@@ -61,7 +61,7 @@ def test_sample_weight_leaves_a_face_out(shapes):
 
 
 def test_config_survives(shapes):
-    metric = NME("wflw_inter_ocular", size=(112, 96), name="error")
+    metric = NME("wflw_inter_ocular", image_size=(96, 112), name="error")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
     assert again.get_config() == metric.get_config()
     metric.update_state(*shapes)

@@ -76,7 +76,7 @@ def test_landmarks_and_arithmetic_equal_the_keras_model(
     found = mobile_export.Runner(result.path)(pictures)
     expected = np.asarray(model(pictures.astype(np.float32), training=False))
     assert expected.std(axis=0).mean() > 0.01  # a model that ignores its picture proves nothing
-    distance = np.linalg.norm((found - expected) * np.array(model.image_size), axis=-1)
+    distance = np.linalg.norm((found - expected) * np.array(model.image_size[::-1]), axis=-1)
     typical = np.median if ARCHITECTURES[name].peaks else np.mean
     assert typical(distance) <= MEAN_PX[kind]
     count = macc.count(model)

@@ -10,7 +10,7 @@ import pytest
 
 from mobile_export.calibration import is_test_split, load, refuse_test_split
 
-SIZE = (16, 12)
+SIZE = (12, 16)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def shapes_in_crops(
     Args:
         landmarks: Shapes (n, 2) in image pixels, e.g. ``record.landmarks`` of a reader's records.
         crop: Crop convention.
-        image_size: (width, height) of the crop; only its aspect ratio matters.
+        image_size: (height, width) of the crop; only its aspect ratio matters.
         boxes: (4,) boxes in image pixels; None takes each shape's tight box.
 
     Returns:
@@ -58,7 +58,7 @@ def mean_shape_predictor(
         shapes: (faces, n, 2) training shapes in [0, 1]² of their crops, see ``shapes_in_crops``.
         crop: The same crop convention.
         scheme: Their landmark scheme.
-        image_size: (width, height) of the crops.
+        image_size: (height, width) of the crops.
 
     Raises:
         ValueError: If ``shapes`` is not (faces, n, 2) with the scheme's n.

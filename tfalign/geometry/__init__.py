@@ -3,10 +3,11 @@
 **The one coordinate convention.** Everything in tfalign that touches a coordinate follows it:
 
 * A point is ``(x, y)``, float32; an array of shapes is ``(batch, n, 2)``.
+* A size is ``(height, width)``, as an array's shape and as in Keras, wherever one is given or told.
 * *Image space*: pixels, 0-based. Pixel ``i`` covers ``[i, i + 1)``, so its centre lies at
   ``i + 0.5`` and an image of width ``w`` covers ``[0, w]``. Readers convert into it: MATLAB-style
   annotations (1-based, the centre of the first pixel at 1) lose 0.5.
-* *Model space* (``unit``): ``[0, 1]²``, image space divided by ``(width, height)``. Mirroring an
+* *Model space* (``unit``): ``[0, 1]²``, image space divided by width and height. Mirroring an
   image is ``x → 1 − x``, exactly.
 * *Signed space* (``signed``): ``[−1, 1]²``, used inside the spatial transformer only.
 * A box is ``(x0, y0, x1, y1)`` in pixels.

@@ -74,10 +74,10 @@ def square_box(box: Array) -> Array:
 
 
 def clip_box(box: Array, size: Sequence[float]) -> Array:
-    """Clips boxes (…, 4) to an image of ``size = (width, height)``."""
+    """Clips boxes (…, 4) to an image of ``size``, (height, width)."""
     xp = namespace(box)
     box = as_float(box, xp)
-    width, height = (float(value) for value in size)
+    height, width = (float(value) for value in size)
     x = xp.clip(box[..., 0::2], 0.0, width)
     y = xp.clip(box[..., 1::2], 0.0, height)
     return xp.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], axis=-1)
@@ -108,7 +108,7 @@ def crop_from_image(box: Array, size: Sequence[int], angle: Array | float = 0.0)
 
     Args:
         box: (…, 4), image pixels.
-        size: (width, height) of the crop in pixels.
+        size: (height, width) of the crop in pixels.
         angle: (…) radians by which the box is turned about its centre (clockwise to the eye); the
             picture inside the crop turns the other way.
 
@@ -119,11 +119,11 @@ def crop_from_image(box: Array, size: Sequence[int], angle: Array | float = 0.0)
         ValueError: If ``size`` is not two positive numbers.
     """
     if len(size) != 2 or min(size) <= 0:
-        raise ValueError(f"`size` must be a positive (width, height). Received: size={tuple(size)}")
+        raise ValueError(f"`size` must be a positive (height, width). Received: size={tuple(size)}")
     xp = namespace(box, angle)
     box = as_float(box, xp)
     extent = box_size(box)
-    factors = as_float([float(value) for value in size], xp) / extent
+    factors = as_float([float(size[1]), float(size[0])], xp) / extent
     matrix = compose(scaling(factors), translation(-box[..., :2]))
     if isinstance(angle, (int, float)) and angle == 0:
         return matrix

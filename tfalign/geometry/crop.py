@@ -47,7 +47,7 @@ class CropConvention:
         return square_box(padded) if self.square else padded
 
     def crop_from_image(self, box: Array, size: Sequence[int], angle: Array | float = 0.0) -> Array:
-        """Returns the map (…, 2, 3) from image pixels to those of a ``(width, height)`` crop."""
+        """Returns the map (…, 2, 3) from image pixels to those of a crop of (height, width)."""
         return crop_from_image(self.region(box), size, angle)
 
     def get_config(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def image_from_unit(points: Any, crop_from_image: Any, size: Sequence[int]) -> n
     Args:
         points: (…, n, 2) in [0, 1]² of the crops.
         crop_from_image: (…, 2, 3).
-        size: (width, height) of the crops.
+        size: (height, width) of the crops.
 
     Returns:
         (…, n, 2) in image pixels.

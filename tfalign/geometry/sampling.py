@@ -81,7 +81,7 @@ def sample_bilinear(images: Array, points: Array, border: Border = "clamp") -> A
 def warp_affine(
     images: Array,
     image_from_output: Array,
-    output_size: Sequence[int],
+    size: Sequence[int],
     border: Border = "clamp",
 ) -> Array:
     """Warps images by affine maps.
@@ -90,13 +90,13 @@ def warp_affine(
         images: (batch, height, width, channels).
         image_from_output: (batch, 2, 3), from the output's pixels to the image's: output pixel
             ``(i, j)`` shows the image at ``image_from_output · (i + 0.5, j + 0.5)``.
-        output_size: (width, height).
+        size: (height, width) of the output.
         border: What lies outside, see ``Border``.
 
     Returns:
-        (batch, output height, output width, channels), float.
+        (batch, height, width, channels), float.
     """
-    width, height = (int(value) for value in output_size)
+    height, width = (int(value) for value in size)
     xs = np.arange(width, dtype=np.float32) + 0.5
     ys = np.arange(height, dtype=np.float32) + 0.5
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(1, height * width, 2)

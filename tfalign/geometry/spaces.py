@@ -8,25 +8,25 @@ from typing import Any
 from tfalign.geometry.namespace import Array, as_float, namespace
 
 
-def _size(xp: Any, size: Sequence[float] | Array) -> Array:
-    """Returns (width, height) as an array of the namespace ``xp``."""
+def _extent(xp: Any, size: Sequence[float] | Array) -> Array:
+    """Returns (width, height), the extent in x and y, of ``size`` in the namespace ``xp``."""
     if isinstance(size, Sequence) and len(size) != 2:
-        raise ValueError(f"`size` must be (width, height). Received: size={tuple(size)}")
-    return as_float(size, xp)
+        raise ValueError(f"`size` must be (height, width). Received: size={tuple(size)}")
+    return xp.flip(as_float(size, xp), axis=-1)
 
 
 def unit_from_pixel(points: Array, size: Sequence[float] | Array) -> Array:
-    """Divides pixel coordinates by ``size = (width, height)``: (…, 2) → (…, 2) in [0, 1]²."""
+    """Divides pixel coordinates (…, 2) by ``size``, (height, width): (…, 2) in [0, 1]²."""
     xp = namespace(points, size)
     points = as_float(points, xp)
-    return points / _size(xp, size)
+    return points / _extent(xp, size)
 
 
 def pixel_from_unit(points: Array, size: Sequence[float] | Array) -> Array:
-    """Multiplies unit coordinates by ``size = (width, height)``: (…, 2) → (…, 2) in pixels."""
+    """Multiplies unit coordinates (…, 2) by ``size``, (height, width): (…, 2) in pixels."""
     xp = namespace(points, size)
     points = as_float(points, xp)
-    return points * _size(xp, size)
+    return points * _extent(xp, size)
 
 
 def signed_from_unit(points: Array) -> Array:

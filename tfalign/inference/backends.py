@@ -30,7 +30,7 @@ class Backend(abc.ABC):
 
     Attributes:
         name: For tables.
-        image_size: (width, height) of the crops.
+        image_size: (height, width) of the crops.
         crop: Convention by which a box becomes a crop.
         scheme: Landmark scheme of the output, or None if unknown.
         num_landmarks: n.
@@ -76,7 +76,7 @@ class CallableBackend(Backend):
 
     Args:
         function: The function; safe to call from several threads if the back end is to be.
-        image_size: (width, height) of the crops it wants.
+        image_size: (height, width) of the crops it wants.
         crop: Convention: a preset's name, an object or its configuration.
         scheme: Landmark scheme of its output, by name or object; None if it has none.
         name: For tables.
@@ -242,7 +242,7 @@ class TFLiteBackend(Backend):
                 f"{[list(o['shape']) for o in outputs]}"
             )
         self._input, self._output = inputs[0], outputs[0]
-        self.image_size = (in_shape[2], in_shape[1])
+        self.image_size = (in_shape[1], in_shape[2])
         self.num_landmarks = out_shape[-2]
         found_crop = metadata.get("crop") or crop
         if found_crop is None:
@@ -354,7 +354,7 @@ def _input_size(model: keras.Model) -> tuple[int, int]:
             f"The input size of model {model.name!r} is not fixed: give `image_size`. Received: "
             f"input_shape={shape}"
         )
-    return int(shape[2]), int(shape[1])
+    return int(shape[1]), int(shape[2])
 
 
 def _scheme(

@@ -62,7 +62,7 @@ def cut_crop(
         image: (height, width, 3) uint8.
         crop_from_image: (2, 3) map from image pixels to crop pixels, both with pixel centres at
             ``i + 0.5`` (see ``tfalign.geometry``).
-        size: (width, height) of the crop.
+        size: (height, width) of the crop.
         border: What lies outside the image, see ``tfalign.geometry.Border``.
 
     Returns:
@@ -73,11 +73,11 @@ def cut_crop(
     """
     image = check_image(image)
     matrix = np.asarray(crop_from_image, np.float64)
-    width, height = int(size[0]), int(size[1])
+    height, width = int(size[0]), int(size[1])
     shrink = 1.0 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     factor = int(shrink)
     if factor >= 2:
-        image, small_from_image = _reduced(image, matrix, (width, height), factor)
+        image, small_from_image = _reduced(image, matrix, (height, width), factor)
         matrix = np.asarray(geometry.compose(matrix, geometry.invert(small_from_image)))
     # OpenCV puts pixel centres at whole numbers: shift by half a pixel on both sides.
     cv_matrix = matrix.copy()
@@ -95,7 +95,8 @@ def _reduced(
     image: np.ndarray, crop_from_image: np.ndarray, size: tuple[int, int], factor: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the part of the image under the crop, reduced, and the map to it from the image."""
-    corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size], np.float64)
+    right, bottom = size[1], size[0]
+    corners = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]], np.float64)
     in_image = np.asarray(geometry.transform_points(geometry.invert(crop_from_image), corners))
     height, width = image.shape[:2]
     margin = 2 * factor
@@ -126,7 +127,7 @@ def cut_crops(
         images: Images (H, W, 3) uint8 of any sizes; one image may stand several times.
         boxes: (faces, 4) boxes in image pixels, one per image, before padding.
         convention: The model's crop convention (``model.crop``).
-        size: (width, height) of the model's input.
+        size: (height, width) of the model's input.
         angles: (faces,) radians by which each region is turned about its centre, or None.
         border: What lies outside an image.
 
@@ -140,7 +141,7 @@ def cut_crops(
     boxes = check_boxes(boxes, len(images)).astype(np.float64)
     turn: Any = 0.0 if angles is None else np.asarray(angles, np.float64)
     maps = np.asarray(convention.crop_from_image(boxes, size, turn))
-    crops = np.empty((len(images), int(size[1]), int(size[0]), 3), np.uint8)
+    crops = np.empty((len(images), int(size[0]), int(size[1]), 3), np.uint8)
     for index, (image, matrix) in enumerate(zip(images, maps, strict=True)):
         crops[index] = cut_crop(image, matrix, size, border)
     return crops, maps

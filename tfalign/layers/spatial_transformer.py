@@ -24,7 +24,7 @@ class SpatialTransformer(keras.layers.Layer):
     the image without smoothing.
 
     Args:
-        output_size: (width, height) of the result in pixels, or one number for a square.
+        size: (height, width) of the result in pixels, or one number for a square.
         kind: ``"affine"`` (6 parameters, the paper's), ``"similarity"`` (4) or ``"projective"``
             (8); their order is that of ``geometry.parametric.PARAMETERS``.
         border: What lies outside the image, see ``tfalign.geometry.Border``.
@@ -55,28 +55,28 @@ class SpatialTransformer(keras.layers.Layer):
 
     def __init__(
         self,
-        output_size: int | Sequence[int] = (224, 224),
+        size: int | Sequence[int] = (224, 224),
         kind: str = "affine",
         border: geometry.Border = "clamp",
         **kwargs: Any,
     ) -> None:
         # Half precision would round positions to whole pixels; they stay in float32.
         super().__init__(**{**kwargs, "autocast": False})
-        size = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
-        if len(size) != 2 or min(size) < 1:
+        sides = (size,) * 2 if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or min(sides) < 1:
             raise ValueError(
-                "`output_size` must be a positive number or a positive (width, height). "
-                f"Received: output_size={output_size}"
+                "`size` must be a positive number or a positive (height, width). "
+                f"Received: size={size}"
             )
         check_kind(kind)
         check_border(border)
-        self.output_size = (int(size[0]), int(size[1]))
+        self.size = (int(sides[0]), int(sides[1]))
         self.kind = kind
         self.border = border
 
     def build(self, input_shape: Any) -> None:
         _check_shapes(input_shape, self.kind)
-        width, height = self.output_size
+        height, width = self.size
         xs = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
         ys = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
         self._grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(1, height * width, 2)
@@ -92,21 +92,28 @@ class SpatialTransformer(keras.layers.Layer):
         x = (places[..., 0] + 1.0) * (0.5 * ops.cast(columns, "float32"))
         y = (places[..., 1] + 1.0) * (0.5 * ops.cast(rows, "float32"))
         values = geometry.sample_bilinear(images, ops.stack([x, y], axis=-1), self.border)
-        width, height = self.output_size
-        values = ops.reshape(values, (-1, height, width, channels))
+        values = ops.reshape(values, (-1, *self.size, channels))
         return ops.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         images, _ = _check_shapes(input_shape, self.kind)
-        return (images[0], self.output_size[1], self.output_size[0], images[3])
+        return (images[0], *self.size, images[3])
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "output_size": list(self.output_size),
+            "size": list(self.size),
             "kind": self.kind,
             "border": self.border,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SpatialTransformer:
+        """Makes the layer from its configuration; 0.1's has ``output_size``, (width, height)."""
+        if "output_size" in config:
+            config = dict(config)
+            config["size"] = config.pop("output_size")[::-1]
+        return cls(**config)
 
 
 def _check_shapes(input_shape: Any, kind: str) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ class FailureRate(keras.metrics.MeanMetricWrapper):
         protocol: Name of an eye-distance protocol, see ``NME``.
         threshold: Fraction; an error equal to it is no failure. Tables of WFLW and 300-W use 0.10,
             CCNN's 0.08.
-        size: (width, height) of the crop in pixels, see ``NME``.
+        image_size: (height, width) of the crop in pixels, see ``NME``.
         name: Metric name.
         dtype: Accumulator type.
 
@@ -39,7 +39,7 @@ class FailureRate(keras.metrics.MeanMetricWrapper):
         self,
         protocol: str,
         threshold: float = 0.1,
-        size: Sequence[int] | None = None,
+        image_size: Sequence[int] | None = None,
         name: str = "failure_rate",
         dtype: Any = None,
     ) -> None:
@@ -48,10 +48,10 @@ class FailureRate(keras.metrics.MeanMetricWrapper):
         normalizer = anchor_distance(protocol)
         self.protocol = protocol
         self.threshold = float(threshold)
-        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.image_size = None if image_size is None else tuple(int(side) for side in image_size)
 
         def failed(y_true: Any, y_pred: Any) -> Any:
-            error = normalized_mean_error(y_true, y_pred, normalizer, self.size)
+            error = normalized_mean_error(y_true, y_pred, normalizer, self.image_size)
             # Written as "not at most", so that NaN is a failure.
             return 1.0 - ops.cast(error <= self.threshold, "float32")
 
@@ -62,7 +62,7 @@ class FailureRate(keras.metrics.MeanMetricWrapper):
         return {
             "protocol": self.protocol,
             "threshold": self.threshold,
-            "size": self.size,
+            "image_size": self.image_size,
             "name": self.name,
             "dtype": self.dtype,
         }

@@ -18,14 +18,14 @@ class NME(keras.metrics.MeanMetricWrapper):
     Works wherever a Keras metric does (``compile``, a training loop, under ``jit``). During
     training, truth and prediction live in the [0, 1]² space of the crop; the reported number equals
     the error in image pixels where the crop keeps the aspect ratio (``CropConvention(square=True)``
-    and a square input, or ``size``). Published numbers come from ``tfalign.evaluation``, which maps
-    back to the image.
+    and a square input, or ``image_size``). Published numbers come from ``tfalign.evaluation``,
+    which maps back to the image.
 
     Args:
         protocol: Name of an eye-distance protocol, e.g. ``"wflw_inter_ocular"`` (see
             ``tfalign.metrics.NORMALIZERS``).
-        size: (width, height) of the crop in pixels, needed for [0, 1]² coordinates of a crop that
-            is not square.
+        image_size: (height, width) of the crop in pixels, needed for [0, 1]² coordinates of a crop
+            that is not square.
         name: Metric name.
         dtype: Accumulator type.
 
@@ -45,15 +45,17 @@ class NME(keras.metrics.MeanMetricWrapper):
     def __init__(
         self,
         protocol: str,
-        size: Sequence[int] | None = None,
+        image_size: Sequence[int] | None = None,
         name: str = "nme",
         dtype: Any = None,
     ) -> None:
         normalizer = anchor_distance(protocol)
         self.protocol = protocol
-        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.image_size = None if image_size is None else tuple(int(side) for side in image_size)
         super().__init__(
-            lambda y_true, y_pred: normalized_mean_error(y_true, y_pred, normalizer, self.size),
+            lambda y_true, y_pred: normalized_mean_error(
+                y_true, y_pred, normalizer, self.image_size
+            ),
             name=name,
             dtype=dtype,
         )
@@ -62,7 +64,7 @@ class NME(keras.metrics.MeanMetricWrapper):
     def get_config(self) -> dict[str, Any]:
         return {
             "protocol": self.protocol,
-            "size": self.size,
+            "image_size": self.image_size,
             "name": self.name,
             "dtype": self.dtype,
         }

@@ -22,7 +22,7 @@ def normalized_mean_error(
         y_pred: (batch, n, 2) predictions in the same space, or (batch, stages, n, 2), of which the
             last stage counts.
         normalizer: Computed on ``y_true``.
-        size: (width, height) in pixels of the crop that [0, 1]² coordinates belong to; needed where
+        size: (height, width) in pixels of the crop that [0, 1]² coordinates belong to; needed where
             the crop is not square, because there a unit of x is not a unit of y.
 
     Returns:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from tfalign import markup
-from tfalign.geometry import CropConvention
+from tfalign.geometry import CropConvention, pixel_from_unit
 from tfalign.layers import PixelDifferences, ShapeIndexedPatches, ShapeMixture
 from tfalign.models.detector_start import collect, shape_centers, svr_detectors
 from tfalign.models.landmark_model import LandmarkModel, check_input_shape
@@ -188,7 +188,7 @@ class DetectorCascade(LandmarkModel):
         self._set_neighbors(shape)
 
     def _set_neighbors(self, shape: np.ndarray) -> None:
-        pixels = shape * np.array(self.image_size, "float32")
+        pixels = pixel_from_unit(shape, self.image_size)
         for tap in self.taps:
             tap.stage.neighbors.set_mean_shape(pixels)
 

@@ -22,7 +22,7 @@ class LandmarkModel(keras.Model):
 
     Attributes:
         num_landmarks: n.
-        image_size: (width, height) of the input in pixels.
+        image_size: (height, width) of the input in pixels.
         scheme: The ``LandmarkScheme`` of the outputs, or None where n belongs to no known scheme.
         crop: The ``CropConvention`` by which a face's box becomes the input.
         groups: Named parts of the network, each a list of layers, by which training phases say
@@ -44,7 +44,7 @@ class LandmarkModel(keras.Model):
         super().__init__(inputs=images, outputs=stages[-1], **kwargs)
         n = int(stages[-1].shape[1])
         self.num_landmarks = n
-        self.image_size = (int(images.shape[2]), int(images.shape[1]))
+        self.image_size = (int(images.shape[1]), int(images.shape[2]))
         self.crop = crop_convention(crop)
         self.scheme = resolve_scheme(scheme, n)
         # Views of the same layers; kept out of Keras's attribute tracking, which would otherwise
@@ -101,10 +101,9 @@ class LandmarkModel(keras.Model):
 
     def base_config(self) -> dict[str, Any]:
         """Returns the constructor arguments that all architectures share."""
-        width, height = self.image_size
         return {
             "num_landmarks": self.num_landmarks,
-            "input_shape": [height, width, 3],
+            "input_shape": [*self.image_size, 3],
             "crop": self.crop.get_config(),
             "scheme": None if self.scheme is None else self.scheme.name,
             "name": self.name,

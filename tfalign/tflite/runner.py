@@ -69,8 +69,8 @@ class Runner:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(width, height) of one picture, as ``tfalign.geometry`` takes it."""
-        return self.input_shape[1], self.input_shape[0]
+        """(height, width) of one picture, as ``tfalign.geometry`` takes it."""
+        return self.input_shape[0], self.input_shape[1]
 
     def clone(self) -> Runner:
         """Returns another runner of the same file, for another thread; the file is not re-read."""

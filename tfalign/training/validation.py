@@ -61,8 +61,7 @@ class Validation:
 
     def in_pixels(self, predicted: np.ndarray) -> np.ndarray:
         """Returns landmarks (N, n, 2) in image pixels for predictions (N, n, 2) in [0, 1]."""
-        height, width = self.images.shape[1:3]
-        points = geometry.pixel_from_unit(predicted, (width, height))
+        points = geometry.pixel_from_unit(predicted, self.images.shape[1:3])
         return np.asarray(geometry.transform_points(self.image_from_output, points))
 
     def measure(self, predict: Predict) -> dict[str, float]:

@@ -7,7 +7,7 @@ from keras import ops
 from tfalign import geometry, markup
 from tfalign.data.augment.geometric import augmented_map, mirror, permute_flipped
 
-SIZE = (112, 96)  # not square, so that width and height cannot be confused
+SIZE = (96, 112)  # not square, so that width and height cannot be confused
 
 
 def random_draws(rng, count):
@@ -38,9 +38,9 @@ def test_corners_of_the_output_show_the_turned_scaled_shifted_box(rng):
         across = np.array([np.cos(angle), np.sin(angle)]) * width * scale / 2
         down = np.array([-np.sin(angle), np.cos(angle)]) * height * scale / 2
         corners = np.stack([centre - across - down, centre + across - down, centre + across + down])
-        expected = np.array([[0, 0], [SIZE[0], 0], [SIZE[0], SIZE[1]]], float)
+        expected = np.array([[0, 0], [SIZE[1], 0], [SIZE[1], SIZE[0]]], float)
         if draws["flip"][row]:
-            expected[:, 0] = SIZE[0] - expected[:, 0]
+            expected[:, 0] = SIZE[1] - expected[:, 0]
         received = geometry.transform_points(maps[row], corners.astype(np.float32))
         np.testing.assert_allclose(received, expected, atol=2e-3)
 

@@ -14,7 +14,7 @@ from tfalign import geometry, markup
 from tfalign.data.augment import OCCLUSION, AugmentConfig, RandomAugment, sample_keys
 from tfalign.data.pipeline.augmenter import augmenter  # noqa: F401 (for the script below)
 
-OUTPUT = (64, 48)
+OUTPUT = (48, 64)
 
 
 def make_inputs(count=12, seed=0):
@@ -49,13 +49,13 @@ def test_without_augmentation_it_crops_as_opencv_does():
         matrix = geometry.compose(geometry.translation(np.array([-0.5, -0.5])), back)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         expected = cv2.warpAffine(
-            inputs["image"][row].astype(np.float32), matrix, OUTPUT, flags=flags,
+            inputs["image"][row].astype(np.float32), matrix, OUTPUT[::-1], flags=flags,
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         # OpenCV rounds positions to 1/32 of a pixel.
         np.testing.assert_allclose(result["image"][row], expected, atol=1.5)
         pixels = geometry.transform_points(inputs["crop"][row], inputs["landmarks"][row])
-        np.testing.assert_allclose(result["landmarks"][row] * OUTPUT, pixels, atol=1e-3)
+        np.testing.assert_allclose(result["landmarks"][row] * OUTPUT[::-1], pixels, atol=1e-3)
     np.testing.assert_array_equal(result["visible"], inputs["visible"])
 
 
@@ -178,14 +178,14 @@ def test_a_half_precision_policy_does_not_touch_coordinates():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"output_size": (0, 5)}, "`output_size` must be"),
+        ({"size": (0, 5)}, "`size` must be"),
         ({"image_dtype": "int8"}, "`image_dtype` must be"),
         ({"config": "unknown"}, "`augment` must be one of"),
         ({"scheme": "unknown"}, "scheme='unknown'"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
-    valid = {"config": "none", "scheme": "ibug68", "output_size": OUTPUT}
+    valid = {"config": "none", "scheme": "ibug68", "size": OUTPUT}
     with pytest.raises(ValueError, match=message):
         RandomAugment(**{**valid, **arguments})
 

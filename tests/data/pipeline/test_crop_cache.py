@@ -64,14 +64,14 @@ def test_large_faces_are_averaged_not_sampled():
 @pytest.mark.parametrize("square", [True, False])
 def test_a_dot_stays_on_its_landmark(size, centre, box, square):
     convention = geometry.CropConvention((0.1, -0.1, 0.1, 0.05), square=square)
-    cache = CropCache.build([dotted(size, centre, box)], convention, (112, 96))
+    cache = CropCache.build([dotted(size, centre, box)], convention, (96, 112))
     images, landmarks = evaluation_arrays(cache)
     assert images.shape == (1, 96, 112, 3)
     weight = np.maximum(images[0, ..., 0].astype(float) - 60, 0)
     y, x = np.mgrid[:96, :112] + 0.5
     found = np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
     assert np.abs(found - landmarks[0, 0] * [112, 96]).max() < 0.1
-    direct = geometry.crop_from_image(convention.region(cache.boxes), (112, 96))
+    direct = geometry.crop_from_image(convention.region(cache.boxes), (96, 112))
     np.testing.assert_allclose(cache.maps, direct, atol=2e-3)
     np.testing.assert_allclose(cache.to_image(landmarks), [[centre] * 68], atol=1e-2)
 

@@ -11,7 +11,7 @@ from tfalign.geometry.namespace import Array, as_float, namespace
 
 def augmented_map(
     output_from_source: Array,
-    output_size: Sequence[int],
+    size: Sequence[int],
     flip: Array,
     rotation: Array,
     scale: Array,
@@ -25,7 +25,7 @@ def augmented_map(
 
     Args:
         output_from_source: (batch, 2, 3) nominal map from source-crop pixels to output pixels.
-        output_size: (width, height).
+        size: (height, width) of the output.
         flip: (batch,) bool.
         rotation: (batch,) radians, clockwise to the eye; the picture turns the other way.
         scale: (batch,) factors on the box's sides; above 1 the face becomes smaller.
@@ -36,23 +36,23 @@ def augmented_map(
     """
     xp = namespace(output_from_source, flip, rotation, scale, translation)
     nominal = as_float(output_from_source, xp)
-    size = as_float([float(value) for value in output_size], xp)
+    extent = as_float([float(size[1]), float(size[0])], xp)
     source_from_output = geometry.invert(nominal)
-    centre = geometry.transform_points(source_from_output, xp.reshape(size * 0.5, (1, 1, 2)))
+    centre = geometry.transform_points(source_from_output, xp.reshape(extent * 0.5, (1, 1, 2)))
     centre = centre[..., 0, :]
-    shift = xp.matmul(source_from_output[..., :2], (translation * size)[..., None])[..., 0]
+    shift = xp.matmul(source_from_output[..., :2], (translation * extent)[..., None])[..., 0]
     # The map that brings the augmented box back onto the nominal one, both in source pixels.
     shrink = geometry.scaling(xp.stack([1.0 / scale, 1.0 / scale], axis=-1))
     turn = geometry.about(geometry.compose(shrink, geometry.rotation(-rotation)), centre)
     matrix = geometry.compose(nominal, geometry.compose(turn, geometry.translation(-shift)))
-    return xp.where(flip[..., None, None], mirror(matrix, output_size), matrix)
+    return xp.where(flip[..., None, None], mirror(matrix, size), matrix)
 
 
-def mirror(output_from_source: Array, output_size: Sequence[int]) -> Array:
-    """Mirrors the output of maps (…, 2, 3): x → width − x in output pixels."""
+def mirror(output_from_source: Array, size: Sequence[int]) -> Array:
+    """Mirrors the output, ``size`` (height, width), of maps (…, 2, 3): x → width − x in pixels."""
     xp = namespace(output_from_source)
     sign = as_float([[-1.0], [1.0]], xp)
-    offset = as_float([[0.0, 0.0, float(output_size[0])], [0.0, 0.0, 0.0]], xp)
+    offset = as_float([[0.0, 0.0, float(size[1])], [0.0, 0.0, 0.0]], xp)
     return output_from_source * sign + offset
 
 

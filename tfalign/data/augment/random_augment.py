@@ -34,7 +34,7 @@ class RandomAugment(keras.layers.Layer):
         scheme: The landmark scheme whose ``flip_map`` renumbers mirrored landmarks, as
             ``tfalign.markup.get`` takes it. Where it has none, faces are not mirrored, and a
             warning says so.
-        output_size: (width, height) of the output in pixels.
+        size: (height, width) of the output in pixels.
         image_dtype: ``"uint8"`` (rounded) or ``"float32"``; both in [0, 255].
         static_shapes: True keeps all shapes static, as JAX and XLA need; False lets an effect that
             only some images drew be computed on these alone, for TensorFlow on a CPU without XLA,
@@ -73,7 +73,7 @@ class RandomAugment(keras.layers.Layer):
         self,
         config: AugmentConfig | str | Mapping[str, Any],
         scheme: markup.LandmarkScheme | str | Mapping[str, Any],
-        output_size: Sequence[int],
+        size: Sequence[int],
         image_dtype: str = "uint8",
         static_shapes: bool = True,
         seed: int | None = None,
@@ -83,10 +83,9 @@ class RandomAugment(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
-        if len(output_size) != 2 or min(output_size) <= 0:
+        if len(size) != 2 or min(size) <= 0:
             raise ValueError(
-                "`output_size` must be a positive (width, height). "
-                f"Received: output_size={tuple(output_size)}"
+                f"`size` must be a positive (height, width). Received: size={tuple(size)}"
             )
         if image_dtype not in ("uint8", "float32"):
             raise ValueError(
@@ -94,7 +93,7 @@ class RandomAugment(keras.layers.Layer):
             )
         self.config = presets.get(config)
         self.scheme = markup.get(scheme)
-        self.output_size = (int(output_size[0]), int(output_size[1]))
+        self.size = (int(size[0]), int(size[1]))
         self.image_dtype = image_dtype
         self.static_shapes = bool(static_shapes)
         self.seed = seed
@@ -128,15 +127,15 @@ class RandomAugment(keras.layers.Layer):
         elif "visible" in inputs:
             outputs["visible"] = inputs["visible"]
         images = geometry.warp_affine(
-            inputs["image"], geometry.invert(crop), self.output_size, self.config.border
+            inputs["image"], geometry.invert(crop), self.size, self.config.border
         )
         # The static shape is what the filters slice by.
-        images = ops.reshape(images, (-1, self.output_size[1], self.output_size[0], 3))
+        images = ops.reshape(images, (-1, *self.size, 3))
         if training:
             images = photometric.apply(self.config, images, draws, self.static_shapes)
         outputs["image"] = self._quantised(images)
         moved = geometry.transform_points(crop, landmarks)
-        outputs["landmarks"] = geometry.unit_from_pixel(moved, self.output_size)
+        outputs["landmarks"] = geometry.unit_from_pixel(moved, self.size)
         outputs["crop"] = crop
         return outputs
 
@@ -145,7 +144,7 @@ class RandomAugment(keras.layers.Layer):
         reach = (-config.translation, config.translation)
         return augmented_map(
             crop,
-            self.output_size,
+            self.size,
             flip,
             draws.between("rotation", config.rotation) * (math.pi / 180.0),
             draws.between("scale", config.scale),
@@ -174,9 +173,8 @@ class RandomAugment(keras.layers.Layer):
     ) -> dict[str, keras.KerasTensor]:
         points = inputs["landmarks"].shape
         self._check_landmarks(points)
-        width, height = self.output_size
         spec = {
-            "image": keras.KerasTensor((points[0], height, width, 3), self.image_dtype),
+            "image": keras.KerasTensor((points[0], *self.size, 3), self.image_dtype),
             "landmarks": keras.KerasTensor(points, "float32"),
             "crop": keras.KerasTensor((points[0], 2, 3), "float32"),
         }
@@ -189,8 +187,16 @@ class RandomAugment(keras.layers.Layer):
             **super().get_config(),
             "config": self.config.get_config(),
             "scheme": self.scheme.to_config(),
-            "output_size": list(self.output_size),
+            "size": list(self.size),
             "image_dtype": self.image_dtype,
             "static_shapes": self.static_shapes,
             "seed": self.seed,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> RandomAugment:
+        """Makes the layer from its configuration; 0.1's has ``output_size``, (width, height)."""
+        if "output_size" in config:
+            config = dict(config)
+            config["size"] = config.pop("output_size")[::-1]
+        return cls(**config)

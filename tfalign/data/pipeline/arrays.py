@@ -20,12 +20,11 @@ def evaluation_arrays(cache: CropCache) -> tuple[np.ndarray, np.ndarray]:
         Images (N, h, w, 3) uint8 and landmarks (N, n, 2) float32 in [0, 1]². ``cache.to_image``
         maps predictions in [0, 1]² back to photograph pixels, where errors are measured.
     """
-    width, height = cache.image_size
-    images = np.empty((len(cache), height, width, 3), dtype=np.uint8)
+    images = np.empty((len(cache), *cache.image_size, 3), dtype=np.uint8)
     source_from_output = geometry.invert(cache.output_from_source)
     for start in range(0, len(cache), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         maps = source_from_output[chunk]
-        values = geometry.warp_affine(cache.images[chunk], maps, (width, height))
+        values = geometry.warp_affine(cache.images[chunk], maps, cache.image_size)
         images[chunk] = np.rint(np.asarray(values)).astype(np.uint8)
     return images, np.asarray(cache.unit_landmarks, dtype=np.float32)

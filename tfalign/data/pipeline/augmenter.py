@@ -20,7 +20,7 @@ Augmenter = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 def augmenter(
     config: AugmentConfig,
     scheme: markup.LandmarkScheme,
-    output_size: tuple[int, int],
+    size: tuple[int, int],
     image_dtype: str = "uint8",
     static_shapes: bool = True,
 ) -> Augmenter:
@@ -30,7 +30,7 @@ def augmenter(
     see ``RandomAugment``.
     """
     layer = RandomAugment(
-        config, scheme, output_size, image_dtype=image_dtype, static_shapes=static_shapes
+        config, scheme, size, image_dtype=image_dtype, static_shapes=static_shapes
     )
 
     def augment(image: Any, landmarks: Any, crop: Any, key: Any) -> tuple[Any, Any]:

@@ -48,7 +48,7 @@ class CropCache:
         names: (N,) names of the samples.
         attributes: (N,) object array of mappings.
         scheme: The landmark scheme.
-        image_size: (width, height) of the model's input.
+        image_size: (height, width) of the model's input.
         crop: The convention by which a box became the nominal input.
 
     Raises:
@@ -107,7 +107,7 @@ class CropCache:
         Args:
             source: A reader of ``tfalign.data.readers`` or samples of one scheme.
             crop: The model's crop convention, e.g. ``model.crop``.
-            image_size: (width, height) of the model's input, e.g. ``model.image_size``.
+            image_size: (height, width) of the model's input, e.g. ``model.image_size``.
             margin: Share of the region's longer side that a source crop adds on each side.
             source_size: Side S of the source crops in pixels; None gives the nominal input at least
                 its own resolution (192 for an input of 112 and a margin of 0.3).

@@ -19,7 +19,7 @@ from tfalign.data.pipeline.crop_cache import CropCache
 from tfalign.files import plain, replacing, sha256
 
 FORMAT = "tfalign crop cache 2"
-_OLD_FORMAT = "tfalign crop cache 1"  # Its scheme is a name.
+_OLD_FORMAT = "tfalign crop cache 1"  # Its scheme is a name, its size (width, height).
 
 _ARRAYS = ("landmarks", "visible", "source_from_image", "output_from_source", "boxes", "names")
 
@@ -89,6 +89,7 @@ def load(path: str | PathLike[str], mmap: bool = False) -> CropCache:
         raise ValueError(
             f"{table_path} must have the format {FORMAT!r}. Received: {about.get('format')!r}"
         )
+    height, width = about["image_size"][:: 1 if about["format"] == FORMAT else -1]
     size = images_path.stat().st_size
     if size != about["images_bytes"] or not (mmap or sha256(images_path) == about["images_sha256"]):
         raise ValueError(
@@ -101,7 +102,7 @@ def load(path: str | PathLike[str], mmap: bool = False) -> CropCache:
         images=np.load(images_path, mmap_mode="r" if mmap else None, allow_pickle=False),
         attributes=attributes,
         scheme=markup.get(about["scheme"]),
-        image_size=tuple(about["image_size"]),
+        image_size=(height, width),
         crop=geometry.CropConvention.from_config(about["crop"]),
         **arrays,
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tfalign.data.readers.reader import Reader
 
 FORMAT = "tfalign crop shards 2"
-_OLD_FORMAT = "tfalign crop shards 1"  # Its scheme is a name.
+_OLD_FORMAT = "tfalign crop shards 1"  # Its scheme is a name, its size (width, height).
 MANIFEST = "manifest.json"
 
 # The arrays of one face, stored as raw bytes; each dtype is the one that CropCache states.
@@ -134,7 +134,7 @@ class ShardedCache:
 
     Attributes:
         scheme: The landmark scheme.
-        image_size: (width, height) of the model's input.
+        image_size: (height, width) of the model's input.
         crop: The crop convention.
         source_size: Side of the source crops in pixels.
         files: Paths of the shards.
@@ -157,7 +157,8 @@ class ShardedCache:
             self._count = int(manifest["count"])
             self.places = int(manifest["places"])
             self.source_size = int(manifest["source_size"])
-            self.image_size = (int(manifest["image_size"][0]), int(manifest["image_size"][1]))
+            size = manifest["image_size"][:: 1 if manifest["format"] == FORMAT else -1]
+            self.image_size = (int(size[0]), int(size[1]))
             self.scheme = markup.get(manifest["scheme"])
             self.crop = geometry.CropConvention.from_config(manifest["crop"])
         except (KeyError, TypeError, IndexError, ValueError) as error:

@@ -40,7 +40,7 @@ def cut_source_crop(
     Args:
         sample: The face.
         crop: The convention that gives the region that the model sees.
-        image_size: (width, height) of the model's input.
+        image_size: (height, width) of the model's input.
         margin: Share of the region's longer side added on each side.
         source_size: Side S of the source crop in pixels.
 
