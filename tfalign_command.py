@@ -32,6 +32,7 @@ examples:
   tfalign export runs/300w/model.keras --kind int8 --calibration runs/300w/calibration.npz
 
 --json prints a command's result as JSON on standard output and everything else on standard error;
+--import MODULE imports a module of yours first, whose architectures every command then takes;
 --traceback shows where an error comes from. Exit codes: 0 done, 1 a check found a difference,
 2 an error, told in one line, 130 interrupted (finished parts are kept).
 """
@@ -48,8 +49,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "align": Command("align", "landmarks of photographs, folders and clips, with overlays"),
-    "train wflw": Command("train_wflw", "train on WFLW (98 points), or on rendered faces"),
-    "train 300w": Command("train_300w", "train on 300-W (68 points)"),
+    "train": Command("train", "train a model on a data set, or on rendered faces"),
     "evaluate": Command("evaluate", "measure a model on a data set by a named protocol"),
     "robustness": Command("robustness", "measure how models bear wrong face boxes"),
     "macc": Command("macc", "count multiply-accumulates and parameters"),
@@ -74,16 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview(COMMANDS), end="")
+        print(_overview(), end="")
         return 0
     if words[0] == "--version":
         file = Path(__file__).with_name("tfalign") / "version.py"
         print(f"tfalign {runpy.run_path(str(file))['__version__']}")
         return 0
-    name = next((n for n in (words[0], " ".join(words[:2])) if n in COMMANDS), None)
-    if name is None:
-        return _group_or_mistake(words)
-    rest = words[len(name.split()) :]
+    name, *rest = words
+    if name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"error: The command must be one of: {known}. Received: {name!r}", file=sys.stderr)
+        return 2
     # TensorFlow's notes on processors and drivers help nobody here. A user's value wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if {"-h", "--help"} & set(rest) and "keras" not in sys.modules:
@@ -98,24 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return program.run_command(name, COMMANDS[name].module, rest)
 
 
-def _group_or_mistake(words: Sequence[str]) -> int:
-    """Tells a group's commands, or which commands there are; returns the exit code."""
-    group = {name: value for name, value in COMMANDS.items() if name.startswith(f"{words[0]} ")}
-    if group and set(words[1:]) <= {"-h", "--help"}:
-        print(_overview(group), end="")
-        return 0
-    received = " ".join(words[:2] if group else words[:1])
-    print(
-        f"error: The command must be one of: {', '.join(group or COMMANDS)}. "
-        f"Received: {received!r}",
-        file=sys.stderr,
-    )
-    return 2
-
-
-def _overview(commands: Mapping[str, Command]) -> str:
-    width = max(map(len, commands))
-    lines = (f"  {name:<{width}}  {command.summary}" for name, command in commands.items())
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = (f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
     return _HELP.format(commands="\n".join(lines))
 
 

@@ -106,17 +106,18 @@ def default_schedule(
         rate: Learning rate at its peak, after a twentieth of the steps, from where it falls to a
             hundredth; None takes the one of ``USUAL``.
     """
+    from tfalign.models import ARCHITECTURES, architecture
     from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-    from tfalign.training.schedules import MODELS, Budget
+    from tfalign.training.schedules import Budget, schedules_of
 
     length, peak = USUAL[kind]
     length, peak = length if epochs is None else epochs, peak if rate is None else rate
     factors: Mapping[str, float] = {}
-    keys = {name.replace("_", ""): name for name in MODELS}
-    trainable = MODELS.get(keys.get(type(model).__name__.lower(), ""))
-    if trainable is not None and "cpu" in trainable.schedules:
-        usual = trainable.schedules["cpu"](model, Budget(1000, 100))
-        factors = usual.phases[0].optimizer.rate_factors
+    if any(type(model) is entry.kind for entry in ARCHITECTURES.values()):
+        schedules = schedules_of(architecture(model))
+        if "cpu" in schedules:
+            usual = schedules["cpu"](model, Budget(1000, 100))
+            factors = usual.phases[0].optimizer.rate_factors
     phase = Phase(
         "tune",
         {"stages": LossTerm("l2", arguments={"squared": False, "point_reduction": "mean"})},

@@ -37,17 +37,18 @@ from typing import Any
 import keras
 
 from tfalign import macc, training
+from tfalign.cli.train import read_faces
 from tfalign.data import readers
-from tfalign.data.pipeline import CropCache, concatenate
+from tfalign.data.pipeline import CropCache
 from tfalign.evaluation.plots import ced_plot, png_bytes
 from tfalign.evaluation.scores import Score, compute_score
-from tfalign.training import command_line
+from tfalign.models import architecture
 from tfalign.training.schedules import Budget
 from tfalign.training.schedules import ccnn as schedules
 from tfalign.training.validation import stage_predictor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import train_300w
+import comparison
 
 OCULAR, PUPIL = "300w_inter_ocular", "300w_inter_pupil"
 THRESHOLD = 0.08
@@ -84,7 +85,7 @@ HEADER += " failure_008_percent"
 
 
 def options() -> argparse.ArgumentParser:
-    parser = command_line.comparison_parser(__doc__, batch_size=32)
+    parser = comparison.parser(__doc__, batch_size=32)
     parser.add_argument(
         "--synthetic", type=Path, metavar="FACES", help="train on these first; WFLW's layout"
     )
@@ -135,8 +136,8 @@ def caches(arguments: argparse.Namespace) -> dict[str, tuple[CropCache, CropCach
             ).convert("ibug68")
             for part, count in zip(("train", "test"), arguments.synthetic_faces, strict=True)
         )
-    faces = train_300w.read_faces(arguments.data, arguments.holdout, None)
-    train = concatenate([CropCache.build(part, CROP, size) for part in faces.train])
+    faces = read_faces("300w", arguments.data, arguments.holdout)
+    train = CropCache.build(faces.train, CROP, size)
     made[PHOTOGRAPHS] = (train, CropCache.build(faces.test, CROP, size))
     return made
 
@@ -167,7 +168,7 @@ def make(arguments: argparse.Namespace, units: int) -> Any:
     keras.utils.set_random_seed(arguments.seed)
     side = arguments.image_size
     chosen = {} if arguments.filters is None else {"filters": arguments.filters}
-    return schedules.make(
+    return architecture("ccnn").make(
         width=arguments.width,
         trunk=arguments.trunk,
         num_landmarks=68,

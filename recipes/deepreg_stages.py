@@ -27,16 +27,16 @@ import keras
 import numpy as np
 
 from tfalign import training
-from tfalign.data.pipeline import CropCache, concatenate
+from tfalign.cli.train import read_faces
+from tfalign.data.pipeline import CropCache
 from tfalign.evaluation import stages
 from tfalign.evaluation.plots import png_bytes
 from tfalign.models import DeepReg
-from tfalign.training import command_line
 from tfalign.training.schedules import deepreg as schedules
 from tfalign.training.validation import stage_predictor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import train_300w
+import comparison
 
 SEQUENTIAL, JOINT = "SequentialReg", "DeepReg"
 # Model name to whether it is learned jointly, and whether it has a global layer.
@@ -49,7 +49,7 @@ MODELS = {
 
 
 def options() -> argparse.ArgumentParser:
-    parser = command_line.comparison_parser(__doc__, batch_size=25, validation=100)
+    parser = comparison.parser(__doc__, batch_size=25, validation=100)
     parser.add_argument(
         "--image-size", type=int, default=128, metavar="PIXELS", help="side of the crops"
     )
@@ -82,10 +82,10 @@ def split(cache: CropCache, held_out: int, seed: int) -> tuple[CropCache, CropCa
 def main(argv: Sequence[str] | None = None) -> list[stages.StageErrors]:
     arguments = options().parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    faces = train_300w.read_faces(arguments.data, arguments.holdout, None)
+    faces = read_faces("300w", arguments.data, arguments.holdout)
     size = (arguments.image_size, arguments.image_size)
-    caches = [CropCache.build(part, "300w", size) for part in faces.train]
-    train, validation = split(concatenate(caches), arguments.validation, arguments.seed)
+    cache = CropCache.build(faces.train, "300w", size)
+    train, validation = split(cache, arguments.validation, arguments.seed)
     test = CropCache.build(faces.test, "300w", size)
     sets = {
         name: training.Validation.from_cache(cache, arguments.protocol)

@@ -33,17 +33,18 @@ from typing import Any
 import keras
 
 from mobile_export.measured import export_and_measure
-from tfalign.cli import train_300w, train_wflw
+from tfalign import training
 from tfalign.cli.program import one_line, run_recipe
-from tfalign.data import readers, synthetic
+from tfalign.cli.train import read_faces
+from tfalign.data import sets, synthetic
+from tfalign.data.readers import Reader
 from tfalign.files import claimed, read_json, settle, write_json
-from tfalign.training import command_line
-from tfalign.training.recipe import Faces, train_and_measure, without_relatives
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import comparison
 from reproduce_table import finished, write
 
-PROTOCOL = train_300w.PROTOCOL
+PROTOCOL = "300w_inter_ocular"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Row:
     """One model of the comparison.
 
     Attributes:
-        model: Its name in ``tfalign.training.schedules.MODELS``.
+        model: Its name in ``tfalign.models.ARCHITECTURES``.
         paper: Citation.
         image_size: Side of its input in pixels.
         width: Multiplier on its channels.
@@ -125,7 +126,7 @@ ROWS = {
 
 
 def options() -> argparse.ArgumentParser:
-    parser = command_line.comparison_parser(__doc__, batch_size=32, validation=80)
+    parser = comparison.parser(__doc__, batch_size=32, validation=80)
     parser.add_argument(
         "--presentations",
         type=int,
@@ -147,15 +148,21 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def read_faces(data: Path, holdout: int, validation: int) -> Faces:
+@dataclass(frozen=True)
+class Faces:
+    """Faces to train on, to watch and to measure on, and what the last are, in words."""
+
+    train: Reader
+    held_out: Reader
+    test: Reader
+    test_name: str
+
+
+def compared_faces(data: Path, holdout: int, validation: int) -> Faces:
     """Returns the faces to train on, to validate on and to test on."""
-    faces = train_300w.read_faces(data, holdout, None)
-    (everything,) = faces.train
-    names = [record.name for record in everything.records]
-    helen = sorted(name for name in names if name.startswith(train_300w.HELD_OUT_FOLDER))
-    photographs = {name: name.rsplit("_", 1)[0] for name in names}
-    train, held_out = without_relatives(everything, set(helen[-validation:]), photographs)
-    return Faces([train], held_out, faces.test, faces.test_name, faces.protocol)
+    faces = read_faces("300w", data, holdout)
+    train, held_out = sets.get("300w").hold_out(faces.train, validation)
+    return Faces(train, held_out, faces.test, faces.test_name)
 
 
 def read_synthetic(source: str, out: Path, seed: int) -> Faces:
@@ -164,35 +171,35 @@ def read_synthetic(source: str, out: Path, seed: int) -> Faces:
     if source.isdigit():
         # No test faces of its own are needed, but WFLW's layout has some.
         folder = synthetic.write_wflw(out / "faces", int(source), test=1, seed=seed)
-    faces = train_wflw.read_faces(folder, 0.04, f"held-out faces of {source}")
-    train, held_out = (readers.converted(r, "ibug68") for r in (*faces.train, faces.held_out))
-    return Faces([train], held_out, held_out, faces.test_name, PROTOCOL)
+    known = sets.get("wflw")
+    train, held_out = known.hold_out(known.read(folder, "train", scheme="ibug68"))
+    return Faces(train, held_out, held_out, f"held-out faces of {source}")
 
 
 def train(
     name: str, arguments: argparse.Namespace, faces: Faces, out: Path, start: Path | None = None
 ) -> dict[str, Any]:
-    """Trains a row's model by the function of the training recipes, or loads its finished run."""
+    """Trains a row's model, or loads its finished run."""
     row = ROWS[name]
-    command = {
-        "data": arguments.data,
-        "out": out,
-        "model": row.model,
-        "image-size": row.image_size,
-        "width": row.width,
-        "steps": -(-arguments.presentations // arguments.batch_size),
-        "batch-size": arguments.batch_size,
-        "augment": arguments.augment,
-        "seed": arguments.seed,
-        **({"init-weights": start} if start else {}),
-    }
-    words = [word for key, value in command.items() for word in (f"--{key}", str(value))]
     # The names that Keras gives to unnamed layers must not depend on the models made before.
     keras.utils.clear_session()
-    run = command_line.parse(train_300w.options(), words)
-    distribution = command_line.prepare(run)
-    model = command_line.make_model(run, num_landmarks=68, crop="300w")
-    return train_and_measure(run, distribution, model, faces)
+    size = (row.image_size, row.image_size)
+    width = {} if row.model == "deepreg" else {"width": row.width}
+    return training.train(
+        row.model,
+        faces.train,
+        options={"crop": "300w", "image_size": size, **width},
+        validation=faces.held_out,
+        test=faces.test,
+        test_name=faces.test_name,
+        protocol=PROTOCOL,
+        out=out,
+        steps=-(-arguments.presentations // arguments.batch_size),
+        batch_size=arguments.batch_size,
+        augment=arguments.augment,
+        seed=arguments.seed,
+        init_weights=start,
+    ).summary
 
 
 def make_row(name: str, arguments: argparse.Namespace, faces: Faces, before: Faces | None) -> None:
@@ -236,7 +243,7 @@ def settings(arguments: argparse.Namespace, faces: Faces) -> dict[str, Any]:
         "seed": arguments.seed,
         "start_from_synthetic": arguments.start_from_synthetic,
         "protocol": PROTOCOL,
-        "train": [part.fingerprint() for part in faces.train],
+        "train": [faces.train.fingerprint()],
         "validation": faces.held_out.fingerprint(),
         "test": faces.test.fingerprint(),
     }
@@ -259,8 +266,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     Raises:
         ValueError: If OUT holds rows of other settings.
     """
-    arguments = command_line.parse(options(), argv)
-    faces = read_faces(arguments.data, arguments.holdout, arguments.validation)
+    arguments = options().parse_args(argv)
+    faces = compared_faces(arguments.data, arguments.holdout, arguments.validation)
     common = settings(arguments, faces)
     settle(arguments.out, common)
     before = None

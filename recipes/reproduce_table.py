@@ -14,10 +14,9 @@ from tfalign.evaluation import output, published
 from tfalign.evaluation.comparison import Contender, comparison_frame, remarks
 from tfalign.evaluation.tables import format_table
 from tfalign.files import read_json
-from tfalign.training.recipe import Faces
 
 if TYPE_CHECKING:
-    from reproduce import Row
+    from reproduce import Faces, Row
 
 TITLE = "Five papers trained alike on 300-W faces"
 
@@ -104,7 +103,7 @@ def write(
         }
     test = f"{len(faces.test)} faces: {faces.test_name}"
     notes = [
-        f"Test faces: {test}. Trained on {len(faces.train[0])} faces; phases that watch an error "
+        f"Test faces: {test}. Trained on {len(faces.train)} faces; phases that watch an error "
         f"watched {len(faces.held_out)} others. One seed; ± is the spread over faces alone.",
         "Sizes and training lengths are ours: the papers' own results are not reproduced by them.",
         "Latency: median processor time of one image, one thread, LiteRT with XNNPACK; the clock's "

@@ -1,9 +1,6 @@
-"""Trains a model on 300-W (68 points) and measures it on faces that it was not trained on.
+"""``tfalign train 300w`` as a program of its own; --help explains the options.
 
-    python recipes/train_300w.py --data DIR --out runs/300w
-
-The program is ``tfalign/cli/train_300w.py``,
-which an installed tfalign runs as ``tfalign train 300w``. ``--help`` explains the options.
+python recipes/train_300w.py --data DIR --out runs/300w
 """
 
 from __future__ import annotations
@@ -13,14 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfalign.cli.program import run_recipe
-from tfalign.cli.train_300w import options, read_faces, run
-from tfalign.training import command_line
-
-__all__ = ["main", "options", "read_faces", "run"]
+from tfalign.cli.train import options, run
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    return run(command_line.parse(options("python recipes/train_300w.py"), argv))
+    return run(options("python recipes/train_300w.py", "300w").parse_args(argv))
 
 
 if __name__ == "__main__":

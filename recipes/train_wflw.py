@@ -1,10 +1,6 @@
-"""Trains a model on WFLW (98 points) and measures it on WFLW's test faces.
+"""``tfalign train wflw`` as a program of its own; --help explains the options.
 
-    python recipes/train_wflw.py --data DIR --out runs/wflw
-    python recipes/train_wflw.py --out runs/synthetic          # renders synthetic faces
-
-The program is ``tfalign/cli/train_wflw.py``,
-which an installed tfalign runs as ``tfalign train wflw``. ``--help`` explains the options.
+python recipes/train_wflw.py --data DIR --out runs/wflw
 """
 
 from __future__ import annotations
@@ -14,12 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfalign.cli.program import run_recipe
-from tfalign.cli.train_wflw import options, run
-from tfalign.training import command_line
+from tfalign.cli.train import options, run
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    return run(command_line.parse(options("python recipes/train_wflw.py"), argv))
+    return run(options("python recipes/train_wflw.py", "wflw").parse_args(argv))
 
 
 if __name__ == "__main__":

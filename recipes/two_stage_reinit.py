@@ -30,21 +30,22 @@ import argparse
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfalign import training
-from tfalign.cli import train_300w, train_wflw
-from tfalign.data import augment, synthetic
-from tfalign.data.pipeline import CropCache, concatenate
+from tfalign.argument_help import HelpFormatter
+from tfalign.cli import train as command
+from tfalign.data import augment
+from tfalign.data.pipeline import CropCache
+from tfalign.data.readers import Reader
+from tfalign.data.sample import Sample
 from tfalign.evaluation import reinitialization
 from tfalign.evaluation.plots import png_bytes
 from tfalign.layers import ShapeTransform
-from tfalign.training import command_line
-from tfalign.training.warm_start import warm_start
 
 MARGIN = 0.5
 """Surroundings kept of each face, as a share of the nominal crop: boxes move far."""
@@ -52,48 +53,45 @@ BATCH, SHOWN = 60, 10
 
 
 def options() -> argparse.ArgumentParser:
-    parser = command_line.parser(__doc__, model="two_stage", batch_size=32)
-    parser.set_defaults(schedule="reinit", augment="tsr_reinit", crop="tsr", width=0.25)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
-    parser.add_argument("--dataset", choices=("wflw", "300w"), default="wflw", help="what DIR is")
-    parser.add_argument("--holdout", type=int, default=120, metavar="FACES")
-    parser.add_argument("--limit", type=int, metavar="FACES", help="train on the first ones only")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder of the run.")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="Folder of the data set.")
+    parser.add_argument("--dataset", choices=("wflw", "300w"), default="wflw", help="What DIR is.")
     parser.add_argument(
-        "--synthetic-faces", type=int, nargs=2, default=(4000, 400), metavar=("TRAIN", "TEST")
+        "--holdout", type=int, default=120, metavar="FACES", help="How many faces to measure on."
     )
+    parser.add_argument(
+        "--limit", type=int, metavar="FACES", help="Train on so many faces, the first ones, only."
+    )
+    parser.add_argument(
+        "--synthetic-faces", type=int, nargs=2, default=(4000, 400), metavar=("TRAIN", "TEST"),
+        help="How many faces to render where no --data is given.",
+    )  # fmt: skip
+    command.add_model_options(parser, "two_stage")
+    command.add_settings(parser, schedule="reinit", augment="tsr_reinit")
+    command.add_device_options(parser)
     return parser
 
 
-def read_faces(arguments: argparse.Namespace, writes: bool) -> Any:
+def faces_of(arguments: argparse.Namespace, writes: bool) -> tuple[Reader, Reader]:
     """Returns what to train on and what to measure on; renders faces where none are given."""
     data = arguments.data
     if data is None:
-        data = arguments.out / "faces"
-        train, test = arguments.synthetic_faces
-        print(f"No --data: rendering {train} + {test} synthetic faces into {data}", flush=True)
-        if writes:
-            synthetic.write_wflw(data, train, test, seed=arguments.seed)
-    if arguments.dataset == "300w":
-        return train_300w.read_faces(data, arguments.holdout, None)
-    faces = train_wflw.read_faces(data, 0.04, "WFLW test")
-    tests = faces.test.records[: arguments.holdout]
-    small = faces.test.subset(tests)
-    return dataclasses.replace(faces, held_out=small, test=small)
+        data = command.render(arguments, writes)
+    faces = command.read_faces(arguments.dataset, data, arguments.holdout)
+    test = faces.test if arguments.dataset == "300w" else faces.test[: arguments.holdout]
+    return faces.train, test
 
 
-def tight_cache(readers: Sequence[Any], model: Any, limit: int | None = None) -> CropCache:
+def tight_cache(reader: Reader, size: tuple[int, int], limit: int | None = None) -> CropCache:
     """Crops by the landmarks' own boxes, whatever box the data set has, with 68 points."""
 
-    def samples(reader: Any) -> Any:
+    def samples() -> Iterator[Sample]:
         for sample in itertools.islice(reader, limit):
             box = np.concatenate([sample.landmarks.min(axis=0), sample.landmarks.max(axis=0)])
             yield dataclasses.replace(sample, box=box.astype(np.float32), box_source="landmarks")
 
-    caches = [
-        CropCache.build(samples(reader), model.crop, model.image_size, margin=MARGIN)
-        for reader in readers
-    ]
-    return concatenate([cache.convert(model.scheme) for cache in caches])
+    return CropCache.build(samples(), "tsr", size, margin=MARGIN).convert("ibug68")
 
 
 def disturbed(cache: CropCache, count: int, config: Any, seed: int) -> tuple[Any, Any]:
@@ -108,30 +106,26 @@ def disturbed(cache: CropCache, count: int, config: Any, seed: int) -> tuple[Any
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    arguments = command_line.parse(options(), argv)
-    distribution = command_line.prepare(arguments)
-    faces = read_faces(arguments, distribution.writes)
-    with distribution.scope():
-        model = command_line.make_model(arguments, num_landmarks=68, crop="tsr")
-    cache = tight_cache(faces.train, model, arguments.limit)
-    test = tight_cache([faces.test], model)
-    print(f"{len(cache)} faces to train on, {len(test)} to measure on", flush=True)
-    model.set_mean_shape(cache.unit_landmarks.mean(axis=0))
-    if arguments.init_weights:
-        print(warm_start(model, arguments.init_weights).table())
-    feed = training.CacheFeed(cache, arguments.batch_size, arguments.augment, arguments.seed)
-    result = training.fit(
-        model,
-        command_line.make_schedule(arguments, model, feed.steps_per_epoch),
-        feed,
+    arguments = options().parse_args(argv)
+    command.check_paths(arguments)
+    distribution = command.connect(arguments)
+    faces, test_faces = faces_of(arguments, distribution.writes)
+    chosen = {"width": 0.25, "image_size": (112, 112), **command.given_options(arguments)}
+    height, width = chosen["image_size"]
+    test = tight_cache(test_faces, (width, height))
+    settings = command.given_settings(arguments)
+    result = training.train(
+        arguments.model,
+        tight_cache(faces, (width, height), arguments.limit),
+        options={**chosen, "crop": "tsr"},
         out=arguments.out,
         distribution=distribution,
-        execution=command_line.execution(arguments),
-        identity=command_line.identity(arguments),
+        **{**settings, "validation": 0},
     )
-    model.save(arguments.out / "model.keras")
+    model = result.model
 
-    crops, landmarks = disturbed(test, len(test), feed.augment, seed=arguments.seed + 1)
+    config = augment.presets.get(arguments.augment)
+    crops, landmarks = disturbed(test, len(test), config, seed=settings.get("seed", 0) + 1)
     parts = [model.intermediate_results(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
     found = {
         key: np.concatenate([np.asarray(part[key]) for part in parts])
@@ -145,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "before": before.to_dict(),
         "after": after.to_dict(),
         "share_left": {k: v / before.to_dict()[k] for k, v in after.to_dict().items()},
-        "seconds": result.seconds,
+        "seconds": result.summary["seconds"],
     }
     (arguments.out / "residuals.json").write_text(json.dumps(summary, indent=2) + "\n")
     pictures = (found["face"][:SHOWN] + 1.0) * 127.5

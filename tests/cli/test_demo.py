@@ -14,7 +14,7 @@ from tfalign.cli import demo
 from tfalign.cli.demo_report import paper_row
 from tfalign.inference import read_image
 
-WORDS = ["--synthetic-faces", "24", "12", "--holdout", "0.25", "--width", "0.25", "--image-size",
+WORDS = ["--synthetic-faces", "24", "12", "--validation", "0.25", "--width", "0.25", "--image-size",
          "32", "--batch-size", "8", "--steps", "6", "--runs", "2"]  # fmt: skip
 
 

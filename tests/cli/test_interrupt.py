@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "robustness": (["robustness", "--model", "small.keras", *DATA], "bar"),
     "export": (["export", "small.keras"], "temporary file"),
     "benchmark": (["benchmark", "small.tflite", "--runs", "1000000"], "interpreter"),
-    "demo": (["demo", "--synthetic-faces", "12", "4", "--holdout", "0.25", *TRAIN],
+    "demo": (["demo", "--synthetic-faces", "12", "4", "--validation", "0.25", *TRAIN],
              "checkpoint.npz"),
 }  # fmt: skip
 

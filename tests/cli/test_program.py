@@ -72,21 +72,19 @@ def test_help_of_each_command_shows_examples_of_itself(tfalign, name):
     assert "python recipes" not in outcome.out
 
 
-def test_group_lists_its_commands_alone(tfalign):
-    for words in (["train"], ["train", "--help"]):
-        outcome = tfalign(*words)
-        assert outcome.code == 0
-        assert "train 300w" in outcome.out
-        assert "count multiply-accumulates" not in outcome.out
-
-
 def test_what_is_no_command(tfalign):
-    outcome = tfalign("train", "cofw")
+    outcome = tfalign("train", "cofx", "--out", "x")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == (
-        "error: The command must be one of: train wflw, train 300w. Received: 'train cofw'\n"
-    )
+    assert "invalid choice: 'cofx'" in outcome.err
+    assert outcome.err.count("\n") == 1
     assert "Received: 'aling'" in tfalign("aling", "a.jpg").err
+
+
+def test_import_of_what_is_not_there(tfalign):
+    outcome = tfalign("macc", "GRegLRef", "--import", "no_such_module")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: --import must name a module")
+    assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,18 @@ from tfalign import training
 from tfalign.data.augment import NONE
 from tfalign.data.pipeline import CropCache
 from tfalign.data.synthetic import render
-from tfalign.models import CCNN
+from tfalign.models import ARCHITECTURES, CCNN, architecture
 from tfalign.training import runner
-from tfalign.training.schedules import MODELS, Budget, ccnn
+from tfalign.training.schedules import Budget, ccnn, schedules_of
 
 QUIET = training.Execution(verbose=0)
 
 
 def model(units: int = 1, side: int = 32) -> CCNN:
     keras.utils.set_random_seed(1)
-    return ccnn.make(width=0.125, num_landmarks=68, input_shape=(side, side, 3), units=units)
+    return architecture("ccnn").make(
+        width=0.125, num_landmarks=68, input_shape=(side, side, 3), units=units
+    )
 
 
 def test_published_numbers() -> None:
@@ -52,7 +54,7 @@ def test_published_numbers() -> None:
 @pytest.mark.parametrize("units", [0, 2])
 def test_schedules_survive_json_and_follow_the_budget(name: str, units: int) -> None:
     made = model(units)
-    schedule = MODELS["ccnn"].schedules[name](made, Budget(400, 4, rate=0.002))
+    schedule = schedules_of(ARCHITECTURES["ccnn"])[name](made, Budget(400, 4, rate=0.002))
     assert training.Schedule.from_config(json.loads(json.dumps(schedule.get_config()))) == schedule
     assert schedule.phases[0].learning_rate.base == pytest.approx(0.002)
     assert abs(sum(phase.length(4) for phase in schedule.phases) - 100) <= 1
@@ -62,29 +64,30 @@ def test_schedules_survive_json_and_follow_the_budget(name: str, units: int) -> 
 
 
 def test_increments_are_measured_in_cells() -> None:
-    wide = ccnn.make(width=0.125, num_landmarks=68, input_shape=(32, 64, 3))
-    for make in MODELS["ccnn"].schedules.values():
+    wide = architecture("ccnn").make(width=0.125, num_landmarks=68, input_shape=(32, 64, 3))
+    for make in schedules_of(ARCHITECTURES["ccnn"]).values():
         schedule = make(wide, Budget(None, 4))
         assert schedule.phases[0].losses["refined_1"].arguments["scale"] == [16.0, 8.0]
     assert ccnn.published().phases[0].losses["refined_4"].arguments == {"scale": [64.0, 64.0]}
 
 
 def test_maps_are_learned_as_wide_as_they_are_read() -> None:
-    wide = ccnn.make(width=0.125, num_landmarks=68, input_shape=(32, 32, 3), sigma=2.0)
+    wide = architecture("ccnn").make(
+        width=0.125, num_landmarks=68, input_shape=(32, 32, 3), sigma=2.0
+    )
     assert wide.get_layer("peak_2").sigma == 2.0
-    for make in MODELS["ccnn"].schedules.values():
+    for make in schedules_of(ARCHITECTURES["ccnn"]).values():
         losses = make(wide, Budget(None, 4)).phases[0].losses
         assert losses["heatmap_0"].arguments["sigma"] == 2.0
 
 
-@pytest.mark.parametrize("name", ["resnet18", "paper"])
-def test_maker(name: str) -> None:
-    paper = ccnn.make(trunk=name, width=0.0625, dropout=0.3, num_landmarks=29)
+def test_maker() -> None:
+    paper = architecture("ccnn").make(trunk="paper", width=0.0625, dropout=0.3, num_landmarks=29)
     assert (paper.trunk, paper.filters, paper.units, paper.soft) == ("paper", "paper", 4, False)
     ours = model()
     assert (ours.trunk, ours.filters, ours.units, ours.soft) == ("mobile", "separable", 1, True)
     with pytest.raises(ValueError, match="trunk='vgg'"):
-        ccnn.make(trunk="vgg")
+        architecture("ccnn").make(trunk="vgg")
 
 
 def run(out: Path) -> tuple[CCNN, training.TrainingResult]:

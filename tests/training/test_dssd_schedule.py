@@ -10,8 +10,8 @@ import pytest
 from training import tiny
 
 from tfalign import training
-from tfalign.models import DSSD, RDSSD
-from tfalign.training.schedules import MODELS, Budget, dssd
+from tfalign.models import ARCHITECTURES, DSSD, RDSSD
+from tfalign.training.schedules import Budget, dssd, schedules_of
 
 SMALL = {"input_shape": (48, 48, 3), "width": 0.05, "patch": 10, "kernel": 3, "centers": 6}
 
@@ -88,12 +88,12 @@ def test_sequential_learning_trains_each_stage_by_itself() -> None:
 @pytest.mark.parametrize("name", ["dssd", "rdssd", "rdssd_star"])
 @pytest.mark.parametrize("kind", ["published", "cpu"])
 def test_schedules_survive_json_and_follow_the_budget(name: str, kind: str) -> None:
-    made = MODELS[name].make(
-        width=0.05, trunk="", dropout=0.2, num_landmarks=68, input_shape=(112, 112, 3), crop="300w"
+    made = ARCHITECTURES[name].make(
+        width=0.05, num_landmarks=68, input_shape=(112, 112, 3), crop="300w"
     )
     assert made.patch == 17
     assert made.num_stages == {"dssd": 2, "rdssd": 6, "rdssd_star": 4}[name]
-    schedule = MODELS[name].schedules[kind](made, Budget(40, 4, rate=0.003))
+    schedule = schedules_of(ARCHITECTURES[name])[kind](made, Budget(40, 4, rate=0.003))
     text = json.dumps(schedule.get_config())
     assert training.Schedule.from_config(json.loads(text)) == schedule
     # Each phase rounds up to whole epochs.
@@ -102,12 +102,12 @@ def test_schedules_survive_json_and_follow_the_budget(name: str, kind: str) -> N
 
 
 def test_published_alternations_follow_the_budget() -> None:
-    made = MODELS["dssd"].make(
-        width=0.05, trunk="", dropout=0.2, num_landmarks=68, input_shape=(112, 112, 3), crop="300w"
+    made = ARCHITECTURES["dssd"].make(
+        width=0.05, num_landmarks=68, input_shape=(112, 112, 3), crop="300w"
     )
     found = {}
     for steps in (None, 4 * 2 * 40, 4 * 2 * 6):
-        phase = MODELS["dssd"].schedules["published"](made, Budget(steps, 4)).phases[-1]
+        phase = schedules_of(ARCHITECTURES["dssd"])["published"](made, Budget(steps, 4)).phases[-1]
         (update,) = phase.callbacks
         every, delay = update.arguments["every"], update.arguments["delay"]
         found[phase.epochs] = (phase.epochs - delay) // every

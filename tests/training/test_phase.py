@@ -9,8 +9,9 @@ import pytest
 from training import tiny
 
 from tfalign import models
+from tfalign.models import ARCHITECTURES
 from tfalign.training import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.schedules import MODELS, Budget, greglref
+from tfalign.training.schedules import Budget, greglref, schedules_of
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_published_numbers_of_greglref() -> None:
 
 def test_budget_scales_the_published_schedule() -> None:
     model = models.GRegLRef(68, (32, 32, 3), 0.25, trunk="mobile", crop="300w", dropout=0.2)
-    published = MODELS["greglref"].schedules["published"]
+    published = schedules_of(ARCHITECTURES["greglref"])["published"]
     assert published(model, Budget(None, 34)) == greglref.published(2)
     joint, fine = published(model, Budget(45 * 34, 34, rate=0.1)).phases
     assert (joint.epochs, fine.epochs) == (30, 15)
@@ -61,7 +62,7 @@ def test_budget_scales_the_published_schedule() -> None:
 
 def test_cpu_schedule_splits_its_budget() -> None:
     model = models.GRegLRef(68, (32, 32, 3), 0.25, trunk="mobile", crop="300w", dropout=0.2)
-    joint, fine = MODELS["greglref"].schedules["cpu"](model, Budget(1000, 10)).phases
+    joint, fine = schedules_of(ARCHITECTURES["greglref"])["cpu"](model, Budget(1000, 10)).phases
     assert (joint.steps, fine.steps) == (800, 200)
     assert joint.length(30) == 27
     assert joint.optimizer.rate_factors["increment_"] < 1.0

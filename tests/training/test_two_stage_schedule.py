@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tfalign import markup, training
-from tfalign.training.schedules import MODELS, Budget, two_stage
+from tfalign.models import ARCHITECTURES
+from tfalign.training.schedules import Budget, schedules_of, two_stage
 
 SIDE, POINTS = 80, 19
 PARTS = ("left_eye", "right_eye", "nose", "mouth")
@@ -24,11 +25,10 @@ def shape() -> np.ndarray:
 def made(name: str = "two_stage", known: bool = True):
     keras.utils.set_random_seed(1)
     side = SIDE // 2 if name == "tsr_baseline1" else SIDE
-    model = MODELS[name].make(
+    model = ARCHITECTURES[name].make(
         num_landmarks=POINTS,
         input_shape=(side, side, 3),
         width=0.0625,
-        trunk="mobile",
         dropout=0.2,
         crop="tsr",
     )
@@ -91,7 +91,7 @@ def test_theta_losses_can_be_dropped() -> None:
 )
 def test_schedules_survive_json_and_follow_the_budget(name) -> None:
     model = made(name)
-    for kind, build in MODELS[name].schedules.items():
+    for kind, build in schedules_of(ARCHITECTURES[name]).items():
         schedule = build(model, Budget(100, 4, rate=0.004))
         text = json.dumps(schedule.get_config())
         assert training.Schedule.from_config(json.loads(text)) == schedule, kind
@@ -99,9 +99,9 @@ def test_schedules_survive_json_and_follow_the_budget(name) -> None:
         has_local = any(phase.name == "local" for phase in schedule.phases)
         assert has_local == (name == "two_stage" and kind != "reinit"), kind
     if name == "two_stage":
-        free = MODELS[name].schedules["unsupervised"](model, Budget(100, 4))
+        free = schedules_of(ARCHITECTURES[name])["unsupervised"](model, Budget(100, 4))
         assert not any("theta" in loss for phase in free.phases for loss in phase.losses)
-        regression = MODELS[name].schedules["regression"](model, Budget(100, 4))
+        regression = schedules_of(ARCHITECTURES[name])["regression"](model, Budget(100, 4))
         assert [phase.name for phase in regression.phases] == list(two_stage.STEPS[1:])
 
 
@@ -124,11 +124,11 @@ def test_what_needs_the_canonical_shape_says_so() -> None:
 
 
 def test_makers_follow_the_recipes_options() -> None:
-    model = MODELS["two_stage"].make(
-        num_landmarks=68, input_shape=(112, 112, 3), width=0.25, trunk="resnet18", crop="300w"
+    model = ARCHITECTURES["two_stage"].make(
+        num_landmarks=68, input_shape=(112, 112, 3), width=0.25, regressor="resnet18", crop="300w"
     )
     assert (model.view_size, model.view_width, model.regressor) == (56, 1.0, "resnet18")
-    assert MODELS["two_stage_global"].make(num_landmarks=68, width=0.0625).parts == ()
+    assert ARCHITECTURES["two_stage_global"].make(num_landmarks=68, width=0.0625).parts == ()
 
 
 @pytest.mark.slow

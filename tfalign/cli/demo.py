@@ -27,7 +27,7 @@ from mobile_export.check import check
 from mobile_export.exporter import export
 from mobile_export.timing import latencies, race
 from tfalign import macc
-from tfalign.cli import train_wflw
+from tfalign.cli import train
 from tfalign.cli.demo_report import Row, demo_report, demo_table, overlay, paper_row
 from tfalign.data import readers
 from tfalign.evaluation import evaluate_model, plots
@@ -42,7 +42,7 @@ _EXPORTED = "exported.json"
 
 def options(prog: str = "tfalign demo") -> argparse.ArgumentParser:
     """Returns the program's options: those of the training, and how long to time the files."""
-    parser = train_wflw.options(prog)
+    parser = train.options(prog, "wflw")
     parser.description = __doc__
     parser.add_argument(
         "--runs", type=int, default=50, metavar="N", help="timed runs of each exported file"
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     out: Path = arguments.out
     seconds: dict[str, float] = {}
     with _timed(seconds, "render and train"):
-        summary = train_wflw.run(arguments)
+        summary = train.run(arguments)
     with _timed(seconds, "quantize, export, check"):
         model: Any = load_model(out / "model.keras")
         replays = {kind: _exported(model, kind, out) for kind in KINDS}
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             name: evaluate_model(
                 model if file is None else str(file),
                 faces,
-                train_wflw.PROTOCOL,
+                "wflw_inter_ocular",
                 box="file",
                 split=summary["split"],
                 worst=0,

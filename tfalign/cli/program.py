@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ def run_command(name: str, module: str, words: Sequence[str]) -> int:
     """Runs a subcommand.
 
     Args:
-        name: How it is called, e.g. ``"train 300w"``.
+        name: How it is called, e.g. ``"train"``.
         module: Its file in ``tfalign.cli``.
         words: The arguments after its name.
 
@@ -95,12 +96,40 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _import_modules(words: Sequence[str]) -> None:
+    """Imports what ``--import`` names, from the current folder or wherever Python looks.
+
+    Raises:
+        ValueError: If one cannot be imported.
+    """
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--import", action="append", default=[], dest="modules")
+    asked.error = _one_line_usage("tfalign")  # type: ignore[method-assign]
+    modules = asked.parse_known_args(words)[0].modules
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(
+                f"--import must name a module that Python finds: {error}. Received: {name!r}"
+            ) from error
+
+
 def _run(name: str, module_name: str, words: Sequence[str]) -> int:
+    _import_modules(words)
     module = importlib.import_module(f"tfalign.cli.{module_name}")
     parser: argparse.ArgumentParser = module.options(f"tfalign {name}")
     group = parser.add_argument_group("every command")
-    group.add_argument("--json", action="store_true", help="print the result as JSON")
-    group.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    group.add_argument(
+        "--import",
+        action="append",
+        metavar="MODULE",
+        help="Import a module of yours first, for the architectures that it registers.",
+    )
+    group.add_argument("--json", action="store_true", help="Print the result as JSON.")
+    group.add_argument("--traceback", action="store_true", help="Show where an error comes from.")
     parser.error = _one_line_usage(parser.prog)  # type: ignore[method-assign]
     try:
         arguments = parser.parse_args(words)

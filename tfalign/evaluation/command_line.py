@@ -222,7 +222,10 @@ def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
         result = read_json(record)
         data = result["data"]
         trained, tested = list(data["train_fingerprints"]), data["test_fingerprint"]
-        watched = data["held_out"] == result["faces"]
+        if "held_out_fingerprint" in data:
+            watched = tested is not None and tested == data["held_out_fingerprint"]
+        else:  # written by 0.1
+            watched = data["held_out"] == result["faces"]
     except (ValueError, KeyError, TypeError):
         # Another program's: no reason to measure nothing, but none to be silent either.
         return (

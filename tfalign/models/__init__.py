@@ -1,5 +1,6 @@
 """The architectures of the five papers, as Keras models."""
 
+from tfalign.models.architectures import ARCHITECTURES, Architecture, architecture, register
 from tfalign.models.ccnn import CCNN
 from tfalign.models.deepreg import DeepReg
 from tfalign.models.direct_regression import DirectRegression, TSRBaseline1, TSRBaseline2
@@ -11,9 +12,11 @@ from tfalign.models.two_stage import TwoStage
 from tfalign.models.weights import from_preset, save_weights, shipped_presets
 
 __all__ = [
+    "ARCHITECTURES",
     "CCNN",
     "DSSD",
     "RDSSD",
+    "Architecture",
     "DeepReg",
     "DirectRegression",
     "GRegLRef",
@@ -22,7 +25,9 @@ __all__ = [
     "TSRBaseline1",
     "TSRBaseline2",
     "TwoStage",
+    "architecture",
     "from_preset",
+    "register",
     "save_weights",
     "shipped_presets",
 ]

@@ -1,8 +1,9 @@
 """Training: phases are data, and one runner executes any of them.
 
-A `Schedule` is a tuple of `Phase`s; `fit` runs it on a landmark model, one feed of batches and one
-validation set, and continues exactly where a killed run was. Schedules of the papers are in
-`tfalign.training.schedules`.
+`train` is the call for a model and faces; its `Settings` are the options of ``tfalign train``.
+Below it, a `Schedule` is a tuple of `Phase`s; `fit` runs it on a landmark model, one feed of
+batches and one validation set, and continues exactly where a killed run was. Schedules of the
+papers are in `tfalign.training.schedules`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from tfalign.training.phase import (
     Schedule,
 )
 from tfalign.training.runner import TrainingResult, fit
+from tfalign.training.schedules import Budget
+from tfalign.training.settings import Settings
+from tfalign.training.train import TrainResult, make_model, make_schedule, train
 from tfalign.training.validation import Validation
 from tfalign.training.warm_start import warm_start
 
 __all__ = [
     "ArrayFeed",
+    "Budget",
     "CacheFeed",
     "CallbackSpec",
     "Distribution",
@@ -35,10 +40,15 @@ __all__ = [
     "OptimizerSpec",
     "Phase",
     "Schedule",
+    "Settings",
+    "TrainResult",
     "TrainingResult",
     "Validation",
     "connect",
     "fit",
+    "make_model",
+    "make_schedule",
     "schedules",
+    "train",
     "warm_start",
 ]

@@ -86,7 +86,8 @@ def compile_phase(
                 phase.optimizer, rate, mirrored=distribution.strategy == "mirrored"
             ),
             loss={
-                name: losses.get(term.loss, **term.arguments) for name, term in phase.losses.items()
+                name: _made(losses.get, term.loss, term.arguments, phase)
+                for name, term in phase.losses.items()
             },
             loss_weights={name: term.weight for name, term in phase.losses.items()},
             jit_compile=execution.jit_compile,
@@ -109,7 +110,8 @@ def phase_callbacks(phase: Phase) -> list[Any]:
                 f"A phase's callbacks are named by one of {sorted(callback_classes.__all__)}. "
                 f"Received: phase={phase.name!r}, callback={spec.name!r}"
             )
-        made.append(getattr(callback_classes, spec.name)(**spec.arguments))
+        kind = getattr(callback_classes, spec.name)
+        made.append(_made(lambda _, kind=kind, **a: kind(**a), spec.name, spec.arguments, phase))
     rate = phase.learning_rate
     if rate.kind == "plateau":
         made.append(
@@ -120,6 +122,17 @@ def phase_callbacks(phase: Phase) -> list[Any]:
     if phase.patience is not None:
         made.append(callback_classes.EarlyStopping(patience=phase.patience))
     return made
+
+
+def _made(make: Any, name: str, arguments: Any, phase: Phase) -> Any:
+    """Makes a loss or callback of the phase, whose arguments may come from a user's file."""
+    try:
+        return make(name, **arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"Phase {phase.name!r} must give {name!r} arguments that it takes: {error}. "
+            f"Received: {dict(arguments)}"
+        ) from error
 
 
 def watches_validation(callback: Any) -> bool:

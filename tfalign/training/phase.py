@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 _OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -243,11 +244,14 @@ class Schedule:
         """Makes a schedule from what `get_config` returned.
 
         Raises:
-            TypeError: If a field is unknown.
-            ValueError: If a value breaks a field's rule.
+            ValueError: If a field is unknown, missing or of another type, or breaks its rule; the
+                message says in which phase.
         """
-        phases = [_phase_from_config(phase) for phase in config["phases"]]
-        return cls(**{**config, "phases": tuple(phases)})
+        made = _checked(cls, config, "the schedule")
+        phases = [
+            _phase(phase, f"phase {place}") for place, phase in enumerate(made["phases"], start=1)
+        ]
+        return cls(**{**made, "phases": tuple(phases)})
 
     def to_json(self) -> str:
         """Returns the schedule as JSON text."""
@@ -255,17 +259,85 @@ class Schedule:
 
     @classmethod
     def from_json(cls, text: str) -> Schedule:
-        """Makes a schedule from what `to_json` returned."""
+        """Makes a schedule from what `to_json` returned, or a person wrote; see `from_config`."""
         return cls.from_config(json.loads(text))
 
+    @classmethod
+    def from_file(cls, path: str | Path) -> Schedule:
+        """Reads a schedule from a JSON file.
 
-def _phase_from_config(config: Mapping[str, Any]) -> Phase:
-    return Phase(
-        **{
-            **config,
-            "losses": {name: LossTerm(**term) for name, term in config["losses"].items()},
-            "learning_rate": LearningRateSpec(**config["learning_rate"]),
-            "optimizer": OptimizerSpec(**config["optimizer"]),
-            "callbacks": tuple(CallbackSpec(**spec) for spec in config["callbacks"]),
-        }
-    )
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no schedule; the message names the file and what is wrong.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"A schedule's file must exist. Received: {str(path)!r}")
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} must hold a schedule as JSON: {error}") from error
+
+
+def _phase(config: Any, where: str) -> Phase:
+    made = _checked(Phase, config, where)
+    where = f"{where}, {made['name']!r}"
+    parts: dict[str, Any] = {
+        "losses": {
+            name: LossTerm(**_checked(LossTerm, term, f"{where}, loss of {name!r}"))
+            for name, term in made["losses"].items()
+        },
+        "learning_rate": LearningRateSpec(
+            **_checked(LearningRateSpec, made["learning_rate"], f"{where}, learning_rate")
+        ),
+        "callbacks": tuple(
+            CallbackSpec(**_checked(CallbackSpec, spec, f"{where}, callbacks"))
+            for spec in made.get("callbacks", ())
+        ),
+    }
+    if "optimizer" in made:
+        parts["optimizer"] = OptimizerSpec(
+            **_checked(OptimizerSpec, made["optimizer"], f"{where}, optimizer")
+        )
+    return Phase(**{**made, **parts})
+
+
+# What JSON has for the types that fields are declared with.
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "None": (type(None),),
+    "tuple": (list, tuple),
+    "Mapping": (dict,),
+    "LearningRateSpec": (dict,),
+    "OptimizerSpec": (dict,),
+}
+
+
+def _checked(kind: type, config: Any, where: str) -> dict[str, Any]:
+    """Returns a mapping that has the fields of a dataclass, and values of their types.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{where} must be an object. Received: {config!r}")
+    nothing = dataclasses.MISSING
+    required = {
+        name for name, f in known.items() if f.default is nothing and f.default_factory is nothing
+    }
+    if (unknown := sorted(set(config) - set(known))) or (missing := sorted(required - set(config))):
+        told = f"the unknown {unknown}" if unknown else f"none of {missing}"
+        raise ValueError(f"{where} has the fields {', '.join(known)}. Received: {told}")
+    for name, value in config.items():
+        # Annotations are text here: "float | None", "tuple[int, ...]".
+        kinds = [part.partition("[")[0].strip() for part in str(known[name].type).split("|")]
+        allowed = tuple(t for part in kinds for t in _JSON_TYPES[part])
+        if not isinstance(value, allowed) or (isinstance(value, bool) and "bool" not in kinds):
+            raise ValueError(
+                f"{where}: `{name}` must be of type {known[name].type}. Received: {name}={value!r}"
+            )
+    return dict(config)

@@ -29,16 +29,17 @@ from tfalign.training.compiling import (
     watches_validation,
 )
 from tfalign.training.distribution import Distribution
-from tfalign.training.epoch_end import (
+from tfalign.training.feed import Batch, Feed, named_targets
+from tfalign.training.freezing import apply_switches, trainable_flags_kept
+from tfalign.training.phase import Phase, Schedule
+from tfalign.training.progress import (
     Keep,
     Measure,
+    PhaseBar,
     Progress,
     callback_states,
     restore_callbacks,
 )
-from tfalign.training.feed import Batch, Feed, named_targets
-from tfalign.training.freezing import apply_switches, trainable_flags_kept
-from tfalign.training.phase import Phase, Schedule
 from tfalign.training.validation import Validation, stage_predictor
 
 
@@ -243,7 +244,12 @@ class _Run:
             assign_variables("optimizer", trainer.optimizer.variables, arrays)
             restore_callbacks(special, state["callbacks"], arrays)
         elif phase.start is not None:
-            getattr(self.model, phase.start)(self.train)
+            if not callable(start := getattr(self.model, phase.start, None)):
+                raise ValueError(
+                    "A phase starts by a method of the model. Received: "
+                    f"phase={phase.name!r}, start={phase.start!r}"
+                )
+            start(self.train)
             save()
         done = self.progress.epoch
         if done >= length or self.progress.stopped:
@@ -288,10 +294,17 @@ class _Run:
             epochs=length,
             initial_epoch=done,
             steps_per_epoch=steps,
-            callbacks=[*own, measure, *watching, *log, record],
+            callbacks=[*own, measure, *watching, *log, record, *self._bar(phase, first_epoch)],
             shuffle=False,
             verbose=self._verbosity(),
         )
+
+    def _bar(self, phase: Phase, first_epoch: int) -> list[keras.callbacks.Callback]:
+        """Keras's own bar counts the epochs of one call and knows no phases."""
+        if not self._verbosity():
+            return []
+        lengths = [p.length(self.train.steps_per_epoch) for p in self.schedule.phases]
+        return [PhaseBar(phase.name, first_epoch, sum(lengths))]
 
     def _verbosity(self) -> int:
         if not self.distribution.writes:

@@ -1,69 +1,73 @@
-"""Published schedules as data, one file per paper, with ours beside them.
-
-``MODELS`` is the one place that lists what a recipe can train: the model's name, how it is made,
-and its schedules.
-"""
+"""Published schedules as data, one file per paper, with ours beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from tfalign import models
+from tfalign.models.architectures import Architecture
 from tfalign.training.phase import Schedule
-from tfalign.training.schedules import ccnn, deepreg, dssd, greglref, two_stage, two_stage_models
+from tfalign.training.schedules import ccnn, deepreg, dssd, general, greglref, two_stage
 from tfalign.training.schedules.budget import Budget
 
+Maker = Callable[[Any, Budget], Schedule]
 
-@dataclass(frozen=True)
-class Trainable:
-    """A model that recipes offer.
-
-    Attributes:
-        make: Its constructor.
-        schedules: Name to a function of the model and a `Budget`.
-        augment: Preset of `tfalign.data.augment` that goes with the published schedule; GRegLRef's
-            for papers that describe none.
-    """
-
-    make: Callable[..., Any]
-    schedules: Mapping[str, Callable[[Any, Budget], Schedule]]
-    augment: str = "greglref"
-
-
-_Schedules = Mapping[str, Callable[[Any, Budget], Schedule]]
-
-_CCNN = {"published": ccnn.published_for, "cpu": ccnn.cpu_budget_for}
-_DEEPREG = {
-    "published": deepreg.published_for,
-    "sequential": deepreg.sequential_for,
-    "cpu": deepreg.closed_form_for,
+_GREGLREF: dict[str, Maker] = {
+    "published": greglref.published_for,
+    "cpu": greglref.cpu_budget_for,
 }
-_DSSD: _Schedules = {"published": dssd.published_for, "cpu": dssd.cpu_budget_for}
-_GREGLREF = {"published": greglref.published_for, "cpu": greglref.cpu_budget_for}
-_TSR: _Schedules = {"published": two_stage.published_for, "cpu": two_stage.cpu_budget_for}
-_TWO_STAGE: _Schedules = {
+_DSSD: dict[str, Maker] = {"published": dssd.published_for, "cpu": dssd.cpu_budget_for}
+_TSR: dict[str, Maker] = {"published": two_stage.published_for, "cpu": two_stage.cpu_budget_for}
+_TWO_STAGE: dict[str, Maker] = {
     **_TSR,
     "unsupervised": two_stage.unsupervised_for,
     "reinit": two_stage.reinit_for,
     "regression": two_stage.regression_for,
 }
 
-MODELS: dict[str, Trainable] = {
-    "ccnn": Trainable(ccnn.make, _CCNN, "ccnn"),
-    "deepreg": Trainable(deepreg.make, _DEEPREG, "deepreg"),
-    "dssd": Trainable(dssd.make, _DSSD),
-    "greglref": Trainable(models.GRegLRef, _GREGLREF),
-    "gregnet": Trainable(models.GRegNet, _GREGLREF),
-    "tsr_baseline1": Trainable(two_stage_models.make_baseline1, _TSR, "tsr"),
-    "tsr_baseline2": Trainable(two_stage_models.make_baseline2, _TSR, "tsr"),
-    "two_stage": Trainable(
-        two_stage_models.make, {**_TWO_STAGE, "local": two_stage.local_for}, "tsr"
+# Of the papers' architectures: their schedules, and the settings of their published training.
+_PAPERS: dict[str, tuple[Mapping[str, Maker], Mapping[str, Any]]] = {
+    "ccnn": ({"published": ccnn.published_for, "cpu": ccnn.cpu_budget_for}, {"augment": "ccnn"}),
+    "deepreg": (
+        {
+            "published": deepreg.published_for,
+            "sequential": deepreg.sequential_for,
+            "cpu": deepreg.closed_form_for,
+        },
+        {"augment": "deepreg"},
     ),
-    "two_stage_global": Trainable(two_stage_models.make_global, _TWO_STAGE, "tsr"),
-    "rdssd": Trainable(dssd.make_recurrent, _DSSD),
-    "rdssd_star": Trainable(dssd.make_recurrent_star, _DSSD),
+    "dssd": (_DSSD, {}),
+    "rdssd": (_DSSD, {}),
+    "rdssd_star": (_DSSD, {}),
+    "greglref": (_GREGLREF, {}),
+    "gregnet": (_GREGLREF, {}),
+    "tsr_baseline1": (_TSR, {"augment": "tsr"}),
+    "tsr_baseline2": (_TSR, {"augment": "tsr"}),
+    "two_stage": ({**_TWO_STAGE, "local": two_stage.local_for}, {"augment": "tsr"}),
+    "two_stage_global": (_TWO_STAGE, {"augment": "tsr"}),
 }
 
-__all__ = ["MODELS", "Budget", "Trainable", "ccnn", "deepreg", "dssd", "greglref", "two_stage"]
+
+def schedules_of(architecture: Architecture) -> Mapping[str, Maker]:
+    """Returns an architecture's schedules by name; one that brings none has `general`'s "cpu"."""
+    papers, _ = _PAPERS.get(architecture.name, ({}, {}))
+    return {**papers, **architecture.schedules} or {"cpu": general.cpu_budget_for}
+
+
+def published_settings(architecture: Architecture) -> Mapping[str, Any]:
+    """Returns the fields of `tfalign.training.Settings` that go with the published schedule."""
+    _, papers = _PAPERS.get(architecture.name, ({}, {}))
+    return {**papers, **architecture.settings}
+
+
+__all__ = [
+    "Budget",
+    "ccnn",
+    "deepreg",
+    "dssd",
+    "general",
+    "greglref",
+    "published_settings",
+    "schedules_of",
+    "two_stage",
+]

@@ -27,7 +27,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tfalign.models import CCNN
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules.budget import Budget
 
@@ -120,32 +119,6 @@ def cpu_budget(
 
 def _heatmap(**arguments: Any) -> LossTerm:
     return LossTerm("tfalign>HeatmapLoss", arguments=arguments)
-
-
-def make(width: float = 1.0, trunk: str = "mobile", dropout: float = 0.0, **arguments: Any) -> CCNN:
-    """Makes the model of the recipes' options.
-
-    Args:
-        width: Multiplier on channels.
-        trunk: ``"mobile"``: our base networks, separable filters, two units and sub-cell maxima,
-            which a CPU trains. ``"paper"``: Tables 2 to 4, four units; ``"resnet18"``, the name
-            that the recipes' option has for what is published, is the same.
-        dropout: Ignored; the schedules set it.
-        **arguments: Of ``CCNN``; they override.
-
-    Raises:
-        ValueError: If ``trunk`` is none of these.
-    """
-    del dropout
-    paper = {"trunk": "paper", "filters": "paper", "units": 4, "soft": False}
-    kinds: dict[str, dict[str, Any]] = {
-        "mobile": {"trunk": "mobile", "filters": "separable", "units": 2, "soft": True},
-        "paper": paper,
-        "resnet18": paper,
-    }
-    if trunk not in kinds:
-        raise ValueError(f"`trunk` must be one of {sorted(kinds)}. Received: trunk={trunk!r}")
-    return CCNN(**{"width": width, "sigma": SIGMA, **kinds[trunk], **arguments})
 
 
 def published_for(model: Any, budget: Budget) -> Schedule:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tfalign.models import DeepReg
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules.budget import Budget
 
@@ -122,24 +121,6 @@ def _plateau(base: float, patience: int = PATIENCE) -> LearningRateSpec:
 
 def _ours() -> str:
     return f"ours, after {SOURCE}"
-
-
-def make(width: float = 1.0, trunk: str = "", dropout: float = 0.0, **arguments: Any) -> DeepReg:
-    """Makes the model of the recipes' options, of which some belong to networks.
-
-    Args:
-        width: Must be 1: descriptors have no channels to multiply.
-        trunk: Ignored; there is none.
-        dropout: Ignored; the schedule sets 0.5, as the paper does.
-        **arguments: Of ``DeepReg``.
-
-    Raises:
-        ValueError: If ``width`` is not 1.
-    """
-    del trunk, dropout
-    if width != 1.0:
-        raise ValueError(f"DeepReg has one width, 1. Received: width={width}")
-    return DeepReg(**arguments)
 
 
 def published_for(model: Any, budget: Budget) -> Schedule:

@@ -27,7 +27,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tfalign.models import DSSD, RDSSD
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules.budget import Budget
 from tfalign.training.schedules.detector_penalties import Penalties, proximal_update
@@ -223,41 +222,6 @@ def _phase(
 
 def _only(stage: int, stages: int) -> list[float]:
     return [float(index == stage) for index in range(stages)]
-
-
-def make(
-    width: float = 1.0,
-    trunk: str = "",
-    dropout: float = 0.0,
-    stages: str | None = None,
-    **arguments: Any,
-) -> DSSD | RDSSD:
-    """Makes the model of the recipes' options, of which some belong to other networks.
-
-    Args:
-        width: Of the model.
-        trunk: Ignored; there is none.
-        dropout: Ignored; the paper has none.
-        stages: None for DSSD, or R-DSSD's argument.
-        **arguments: Of the model. Unless given, the patch is the paper's share of the image, and
-            at least 16 pixels, the least that the patch network takes.
-    """
-    del trunk, dropout
-    side = min(arguments.get("input_shape", (200, 200, 3))[:2])
-    arguments.setdefault("patch", max(16, round(30 * side / 200)))
-    if stages is None:
-        return DSSD(width=width, **arguments)
-    return RDSSD(width=width, stages=stages, **arguments)
-
-
-def make_recurrent(**arguments: Any) -> DSSD | RDSSD:
-    """Makes R-DSSD, see `make`."""
-    return make(**{"stages": "R-DSSD", **arguments})
-
-
-def make_recurrent_star(**arguments: Any) -> DSSD | RDSSD:
-    """Makes R-DSSD*, see `make`."""
-    return make(**{"stages": "R-DSSD*", **arguments})
 
 
 def coarse_of(model: Any) -> int:

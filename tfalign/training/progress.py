@@ -152,6 +152,27 @@ class Keep(keras.callbacks.Callback):
             self.save()
 
 
+class PhaseBar(keras.callbacks.ProgbarLogger):
+    """Keras's progress bar, under a line that names the phase and the epoch of the whole run.
+
+    Args:
+        phase_name: Name of the phase.
+        first_epoch: Epoch of the run that the phase begins with.
+        epochs: Epochs of the run.
+    """
+
+    def __init__(self, phase_name: str, first_epoch: int, epochs: int) -> None:
+        super().__init__()
+        self.phase_name, self.first_epoch, self.run_epochs = phase_name, first_epoch, epochs
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begins the bar of an epoch."""
+        self.epochs = 1  # Keras then prints no line of its own.
+        super().on_epoch_begin(epoch, logs)
+        run_epoch = self.first_epoch + epoch + 1
+        print(f"Epoch {run_epoch}/{self.run_epochs}, {self.phase_name}", flush=True)
+
+
 def averages_weights(optimizer: Any) -> bool:
     """Returns whether the optimizer, or the one it wraps, averages weights."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)

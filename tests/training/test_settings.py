@@ -1,0 +1,166 @@
+"""What a training can be told: published settings, refusals, and the options made of them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tfalign import models, training
+from tfalign.cli import train as command
+from tfalign.data.augment import presets
+from tfalign.models import ARCHITECTURES
+from tfalign.training import Settings
+from tfalign.training.schedules import published_settings
+from tfalign.training.train import augmentation
+
+
+def made(model: str, *words: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    command.add_settings(parser)
+    given = command.given_settings(parser.parse_args(words))
+    return Settings.made(models.architecture(model), given)
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "expected"),
+    [
+        ("greglref", (), "greglref"),
+        ("ccnn", (), "greglref"),
+        ("ccnn", ("--schedule", "published"), "ccnn"),
+        ("ccnn", ("--schedule", "published", "--augment", "light"), "light"),
+        ("two_stage", ("--schedule", "published"), "tsr"),
+        ("deepreg", ("--augment", "deepreg"), "deepreg"),
+    ],
+)
+def test_published_schedules_bring_their_papers_augmentation(model, words, expected) -> None:
+    assert made(model, *words).augment == expected
+
+
+def test_every_models_augmentation_is_a_preset() -> None:
+    found = {published_settings(e).get("augment", "none") for e in ARCHITECTURES.values()}
+    assert found <= set(presets.PRESETS)
+
+
+def test_every_setting_is_an_option_with_a_sentence() -> None:
+    parser = argparse.ArgumentParser()
+    command.add_settings(parser)
+    text = " ".join(parser.format_help().split())
+    for field in dataclasses.fields(Settings):
+        assert f"--{field.name.replace('_', '-')}" in text
+        help_text = field.metadata["help"]
+        assert help_text[0].isupper(), field.name
+        assert help_text.endswith("."), field.name
+        assert " ".join(help_text.split()) in text
+
+
+def test_options_change_only_what_is_given() -> None:
+    assert made("greglref") == Settings()
+    changed = made("greglref", "--steps", "7", "--balance", "--validation", "12")
+    assert changed == Settings(steps=7, balance=True, validation=12)
+    assert made("greglref", "--validation", "0.25").validation == 0.25
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"epochs": 2, "steps": 3}, "not in both"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"steps": -1}, "steps=-1"),
+        ({"validation": 1.5}, "validation=1.5"),
+        ({"validation": -1}, "validation=-1"),
+        ({"learning_rate": 1e-3}, "learning_rate"),
+    ],
+)
+def test_refusals(changes, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        Settings.made(None, changes)
+
+
+def test_ccnns_augmentation_is_the_papers_four_kinds() -> None:
+    """Section 4: "color changes, small angles rotation, scaling, and translations"."""
+    config = presets.get("ccnn")
+    none = presets.NONE.get_config()
+    changed = {name for name, value in config.get_config().items() if value != none[name]}
+    geometry = {"rotation", "scale", "translation"}
+    assert geometry < changed
+    colours = ("hue", "contrast", "brightness")
+    assert all(name.startswith(colours) for name in changed - geometry)
+    assert config.flip == 0
+
+
+def test_augmentation_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"flip": 0.25, "rotation": [-5, 5]}))
+    config = augmentation(file)
+    assert (config.flip, tuple(config.rotation)) == (0.25, (-5, 5))
+    for text in ("no json", "[1]", '{"flop": 1}', '{"flip": 2}', '{"flip": "often"}'):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"mine.json"):
+            augmentation(str(file))
+    with pytest.raises(FileNotFoundError):
+        augmentation(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="'imgaug'"):
+        augmentation("imgaug")
+
+
+SCHEDULE = {
+    "name": "mine",
+    "phases": [
+        {
+            "name": "only",
+            "losses": {"stages": {"loss": "l2"}},
+            "learning_rate": {"base": 0.001},
+            "epochs": 2,
+        }
+    ],
+}
+
+
+def edited(path: tuple, value: object) -> dict:
+    config = json.loads(json.dumps(SCHEDULE))
+    place = config
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (("phases",), 3, "phases"),
+        (("phases", 0), 3, "phase 1 must be an object"),
+        (("phases", 0, "learning_rate"), {}, "'base'"),
+        (("phases", 0, "learning_rate", "base"), "fast", "base='fast'"),
+        (("phases", 0, "epochs"), "2", "epochs='2'"),
+        (("phases", 0, "epochs"), True, "epochs=True"),
+        (("phases", 0, "momentum"), 0.9, "momentum"),
+        (("phases", 0, "losses"), [1], "losses"),
+        (("phases", 0, "losses", "stages", "weight"), None, "weight=None"),
+        (("phases", 0, "optimizer"), {"kind": "rmsprop"}, "rmsprop"),
+        (("phases", 0, "callbacks"), [3], "callbacks must be an object"),
+        (("phase",), [], "unknown"),
+    ],
+)
+def test_faulty_schedule_files(path, value, told, tmp_path: Path) -> None:
+    file = tmp_path / "schedule.json"
+    file.write_text(json.dumps(edited(path, value)))
+    with pytest.raises(ValueError, match=r"schedule.json") as error:
+        training.Schedule.from_file(file)
+    assert told in str(error.value)
+
+
+def test_schedule_files(tmp_path: Path) -> None:
+    file = tmp_path / "schedule.json"
+    file.write_text(json.dumps(SCHEDULE))
+    schedule = training.Schedule.from_file(file)
+    assert (schedule.phases[0].epochs, schedule.phases[0].learning_rate.base) == (2, 0.001)
+    file.write_text("{")
+    with pytest.raises(ValueError, match=r"schedule.json"):
+        training.Schedule.from_file(file)
+    with pytest.raises(FileNotFoundError, match=r"none.json"):
+        training.Schedule.from_file(tmp_path / "none.json")

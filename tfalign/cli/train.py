@@ -1,0 +1,334 @@
+"""Trains a model on a data set and measures it on faces that it was not trained on.
+
+    tfalign train 300w --data 300W --out runs/300w
+    tfalign train wflw --out runs/rendered                 # renders synthetic faces
+    tfalign train wflw --data WFLW --model gregnet --schedule published --out runs/published
+    tfalign train 300w --data 300W --steps 20000 --init-weights runs/rendered/model.keras \\
+        --out runs/300w
+
+Faces to watch after each epoch are held out of the training faces, see --validation. The official
+test faces, where DIR has them, are looked at once, at the end; where it has none, --holdout faces
+are kept apart in their place. OUT receives model.keras, result.json, report.html, history.csv and
+calibration.npz; "tensorboard --logdir OUT/tensorboard" draws the run's curves. A killed run
+continues when the same command is given again.
+
+Without --data, synthetic faces are rendered into OUT/faces in WFLW's layout and trained on, for 600
+steps where no length is given: a demonstration of minutes, whose numbers say nothing about
+photographs. For accuracy on a small set, train on rendered faces first and go on from there with
+--init-weights, as above.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfalign import training
+from tfalign.argument_help import HelpFormatter
+from tfalign.data import readers, sets, synthetic
+from tfalign.data.readers import Reader
+from tfalign.geometry import CROP_PRESETS
+from tfalign.models import ARCHITECTURES
+from tfalign.training import Settings
+
+# Without --data: what two CPU cores render and train in about five minutes.
+RENDERED_FACES = (1500, 200)
+RENDERED_STEPS = 600
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of a data set.
+
+    Attributes:
+        train: Faces to train on, those to watch among them.
+        test: Faces to measure on.
+        test_name: What these are, in words.
+    """
+
+    train: Reader
+    test: Reader
+    test_name: str
+
+
+def read_faces(
+    dataset: str, data: Path, holdout: int | float | None = None, group: str | None = None
+) -> Faces:
+    """Returns what to train on and what to measure on.
+
+    Args:
+        dataset: The data set's name.
+        data: Its folder.
+        holdout: Faces kept apart where the folder has no official test faces, a number or a share;
+            None takes the set's usual one.
+        group: What frames of one person share, see ``DataSet.hold_out``.
+    """
+    known = sets.get(dataset)
+    if known.files and not known.training:
+        raise ValueError(f"{dataset} has no faces to train on: {known.summary}.")
+    if not known.files:
+        train, test = known.read(data), []
+    else:
+        # Where nothing is there, reading tells what is missing.
+        train = known.read(data, known.available(data, "train") or "train")
+        test = known.available(data, "test")
+    if test:
+        return Faces(train, known.read(data, test), ", ".join(test))
+    rest, held_out = known.hold_out(train, holdout, group)
+    return Faces(rest, held_out, f"{len(held_out)} held-out faces of {dataset}")
+
+
+def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse.ArgumentParser:
+    """Returns the program's options.
+
+    Args:
+        prog: How the program is called.
+        dataset: The data set of a program that has one only.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=str(__doc__).replace("tfalign train", prog),
+        formatter_class=HelpFormatter,
+    )
+    if dataset is None:
+        parser.add_argument(
+            "dataset",
+            choices=list(sets.SETS),
+            metavar="SET",
+            help=f"Data set: {', '.join(sets.SETS)}.",
+        )
+    else:
+        parser.set_defaults(dataset=dataset)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder of the run; the same command continues one that was killed.",
+    )
+    group = parser.add_argument_group("faces")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="Folder of the data set, in its official layout."
+    )
+    group.add_argument(
+        "--holdout",
+        type=training.settings.share_or_count,
+        metavar="SHARE|FACES",
+        help="How many training faces to measure on where DIR has no official test faces (default: "
+        "the set's usual number; 120 of 300-W).",
+    )
+    group.add_argument(
+        "--extra-ytf",
+        type=Path,
+        metavar="DIR",
+        help="Folder of YouTube Faces frames to train on as well (68 points, machine-made).",
+    )
+    group.add_argument(
+        "--synthetic-faces",
+        type=int,
+        nargs=2,
+        default=RENDERED_FACES,
+        metavar=("TRAIN", "TEST"),
+        help="How many faces to render where no --data is given (default: 1500 200).",
+    )
+    add_model_options(parser)
+    add_settings(parser)
+    add_device_options(parser)
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser, model: str = "greglref") -> None:
+    """Adds the options that say which model; `given_options` reads them."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default=model,
+        metavar="NAME",
+        help=f"Architecture: {', '.join(ARCHITECTURES)}, or your own, see --import.",
+    )
+    group.add_argument(
+        "--width", type=float, help="Multiplier on channels; 1 is the paper's (default: 1)."
+    )
+    group.add_argument(
+        "--trunk",
+        help="What the first network is built from, for architectures that have a choice.",
+    )
+    group.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="Height and width of the input, or one number for both (default: 112, or the paper's "
+        "for the published schedule).",
+    )
+    group.add_argument(
+        "--crop",
+        choices=sorted(CROP_PRESETS),
+        help="How a face's box becomes the input (default: the data set's own).",
+    )
+    group.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="Further arguments of the architecture, for instance refinements=1 (default: none).",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """Adds an option for each of `tfalign.training.Settings`; `given_settings` reads them."""
+    groups: dict[str, Any] = {}
+    for field in dataclasses.fields(Settings):
+        about = field.metadata
+        group = groups.setdefault(about["group"], parser.add_argument_group(about["group"]))
+        default = defaults.get(field.name, field.default)
+        told = "" if default in (None, False) else f" (default: {default})"
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            # A setting that is not given may come from the published schedule.
+            default=argparse.SUPPRESS,
+            help=f"{about['help']}{told}".replace("%", "%%"),
+            **about["argument"],
+        )
+    parser.set_defaults(**defaults)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of several devices; `connect` reads them."""
+    group = parser.add_argument_group("several devices")
+    group.add_argument(
+        "--strategy",
+        choices=("none", "mirrored", "data_parallel"),
+        default="none",
+        help="mirrored: the devices of this host (TensorFlow); data_parallel: those of all "
+        "processes (JAX, KERAS_BACKEND=jax).",
+    )
+    group.add_argument(
+        "--devices", nargs="+", help="Devices of 'mirrored' by name, for instance GPU:0 GPU:1."
+    )
+    group.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="Where process 0 can be reached by the others."
+    )
+    group.add_argument("--processes", type=int, default=1, help="How many processes take part.")
+    group.add_argument(
+        "--process-id", type=int, default=0, help="Which of them this is, counted from 0."
+    )
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the settings that were given, for `tfalign.training.train`."""
+    names = (field.name for field in dataclasses.fields(Settings))
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the model's options that were given, for `tfalign.training.make_model`.
+
+    Raises:
+        ValueError: If a size or a word of ``--set`` is none.
+    """
+    named = {name: getattr(arguments, name) for name in ("width", "trunk", "crop", "image_size")}
+    given = {name: value for name, value in named.items() if value is not None}
+    if size := given.get("image_size"):
+        if len(size) > 2 or min(size) < 1:
+            raise ValueError(
+                "--image-size must be one number of pixels, or height and width. Received: "
+                f"{' '.join(map(str, size))}"
+            )
+        given["image_size"] = (size[0], size[-1])
+    for word in arguments.set:
+        name, equals, value = word.partition("=")
+        if not (name.isidentifier() and equals):
+            raise ValueError(f"--set takes NAME=VALUE. Received: {word!r}")
+        with contextlib.suppress(ValueError, SyntaxError):  # a word is itself
+            value = ast.literal_eval(value)
+        given[name] = value
+    return given
+
+
+def connect(arguments: argparse.Namespace) -> training.Distribution:
+    """Connects the devices of the options; called before a model is made."""
+    return training.connect(
+        arguments.strategy,
+        arguments.devices,
+        arguments.coordinator,
+        arguments.processes,
+        arguments.process_id,
+    )
+
+
+def check_paths(arguments: argparse.Namespace) -> None:
+    """Checks the folders and files that must exist.
+
+    Raises:
+        FileNotFoundError: If one does not; the message names the option.
+    """
+    for name in ("data", "init_weights", "extra_ytf"):
+        path = getattr(arguments, name, None)
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"--{name.replace('_', '-')}: no such file or folder: {path}")
+
+
+@contextlib.contextmanager
+def output_folder(out: Path, writes: bool = True) -> Iterator[None]:
+    """Makes a folder now, not after minutes of work, and takes it away if nothing came of it."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()] if writes else []
+    if writes:
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # it has content
+                folder.rmdir()
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains and measures; returns the content of ``result.json``."""
+    check_paths(arguments)
+    settings = given_settings(arguments)
+    distribution = connect(arguments)
+    with output_folder(arguments.out, distribution.writes):
+        data, name = arguments.data, arguments.dataset
+        if data is None:
+            if name != "wflw":
+                raise ValueError(f"{name} needs --data DIR; faces are rendered for wflw alone.")
+            if "steps" not in settings and "epochs" not in settings:
+                settings["steps"] = RENDERED_STEPS
+            data = render(arguments, distribution.writes)
+        faces = read_faces(name, data, arguments.holdout, settings.get("group"))
+        extra = [readers.ytf.read(arguments.extra_ytf)] if arguments.extra_ytf else []
+        result = training.train(
+            arguments.model,
+            [faces.train, *extra],
+            options=given_options(arguments),
+            test=faces.test,
+            test_name="synthetic test faces" if arguments.data is None else faces.test_name,
+            out=arguments.out,
+            distribution=distribution,
+            **settings,
+        )
+    summary = result.summary
+    if summary:
+        print(
+            f"NME {100 * summary['nme']:.3f} % (stages "
+            + ", ".join(f"{100 * nme:.3f}" for nme in summary["nme_of_stages"])
+            + f"), {summary['macc'] / 1e6:.1f} MMACC, {summary['params']:,} parameters"
+        )
+    return summary
+
+
+def render(arguments: argparse.Namespace, writes: bool) -> Path:
+    """Renders faces into OUT/faces and returns that folder."""
+    train, test = arguments.synthetic_faces
+    folder: Path = arguments.out / "faces"
+    print(f"No --data: rendering {train} + {test} synthetic faces into {folder}", flush=True)
+    if writes:
+        synthetic.write_wflw(folder, train, test, seed=getattr(arguments, "seed", 0))
+    return folder

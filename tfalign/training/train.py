@@ -1,0 +1,347 @@
+"""The typed call that trains: faces in, a trained and measured model out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfalign import models
+from tfalign.data import balance, sets
+from tfalign.data.augment import AugmentConfig, presets
+from tfalign.data.pipeline import CropCache, concatenate
+from tfalign.data.readers.reader import Reader
+from tfalign.evaluation.protocols import PROTOCOLS
+from tfalign.files import sha256
+from tfalign.training.distribution import Distribution
+from tfalign.training.feed import CacheFeed, cache_fingerprint
+from tfalign.training.phase import Schedule
+from tfalign.training.results import write_results
+from tfalign.training.runner import fit
+from tfalign.training.schedules import Budget, schedules_of
+from tfalign.training.settings import Settings
+from tfalign.training.validation import Validation
+from tfalign.training.warm_start import warm_start
+
+CALIBRATION_FACES = 200
+_POLICIES = {
+    "float32": "float32",
+    "float16": "mixed_float16",
+    "bfloat16": "mixed_bfloat16",
+}
+
+Faces = Reader | CropCache
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` returns.
+
+    Attributes:
+        model: The trained model.
+        rows: One row per epoch: epoch, phase, losses, learning rate, validation, seconds.
+        summary: The content of ``result.json``, plain data; ``"nme"`` is there where faces were
+            measured. Empty in a process that does not write.
+        out: The run's folder, or None where none was asked for.
+    """
+
+    model: Any
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+    out: Path | None
+
+    @property
+    def nme(self) -> float | None:
+        """Mean normalised error on the test faces, or else on the validation faces, a fraction."""
+        return self.summary.get("nme")
+
+
+def train(
+    model: str | models.LandmarkModel,
+    faces: Faces | Sequence[Faces],
+    settings: Settings | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    validation: Faces | float | int | None = None,
+    test: Faces | None = None,
+    test_name: str = "",
+    protocol: str | None = None,
+    out: str | Path | None = None,
+    distribution: Distribution | None = None,
+    **changes: Any,
+) -> TrainResult:
+    """Trains a landmark model on faces and measures it on others.
+
+    >>> faces = tfalign.data.sets.get("300w").read("300W", "train")
+    >>> result = tfalign.training.train("greglref", faces, steps=2000, out="runs/mine")
+    >>> result.model.save("mine.keras")
+
+    Called again with the same arguments after the process was killed, it continues where the run
+    was, see `fit`. ``out`` receives ``model.keras``, ``result.json``, ``report.html``,
+    ``history.csv``, TensorBoard's files (``tensorboard --logdir OUT/tensorboard``) and
+    ``calibration.npz``, training faces for a quantized export.
+
+    Args:
+        model: The name of an architecture, see `tfalign.models.ARCHITECTURES`, or a model. One
+            that is given must have been made from a seed (``keras.utils.set_random_seed``) for the
+            run to be continued.
+        faces: What to train on: a reader, a crop cache, or several, of one scheme.
+        settings: How; None takes the defaults.
+        options: Arguments of `make_model`, for an architecture by name.
+        validation: Faces to watch after each epoch, or how many of ``faces`` to hold out for that,
+            as ``settings.validation`` says, which it replaces.
+        test: Faces to measure on when all is done; None measures on the validation faces.
+        test_name: What these are, in words.
+        protocol: How faces are scored, a name in `tfalign.evaluation.PROTOCOLS`; None takes the
+            first one of the faces' scheme.
+        out: Folder of the run; None keeps nothing.
+        distribution: From `connect`, which must have been called before the model was made.
+        **changes: Fields of `Settings` other than those of ``settings``.
+
+    Returns:
+        The model and its numbers.
+
+    Raises:
+        FileNotFoundError: If ``init_weights`` or ``schedule`` names a file that is not there.
+        ValueError: If a setting breaks its rule, the faces do not fit the model, ``out`` holds
+            another run, or faces to hold out are asked of a crop cache, which cannot tell whose
+            they are.
+        FloatingPointError: If the loss becomes infinite or NaN.
+    """
+    parts = [faces] if isinstance(faces, Reader | CropCache) else list(faces)
+    if not parts:
+        raise ValueError("`faces` must hold at least one reader or crop cache. Received: none")
+    if isinstance(validation, float | int):
+        changes["validation"], validation = validation, None
+    architecture = _architecture(model)
+    if settings is None:
+        settings = Settings.made(architecture, changes)
+    elif changes:
+        settings = dataclasses.replace(settings, **changes)
+    distribution = distribution or Distribution()
+    whole = parts
+    parts, watched = _held_out(parts, validation, settings)
+    protocol = protocol or _protocol(parts[0])
+    model = _made(model, settings, distribution, parts[0], options or {})
+
+    caches = [_cropped(part, model) for part in parts]
+    cache = concatenate(caches)
+    held_out = None if watched is None else _cropped(watched, model)
+    measured = watched if test is None else test
+    print(
+        f"{len(cache)} faces to train on, {0 if held_out is None else len(held_out)} held out"
+        + ("" if test is None else f"; measured on {len(test)}: {test_name or 'test faces'}"),
+        flush=True,
+    )
+    # First, so that a warm start that leaves the first stage as it is leaves it at the mean shape.
+    model.set_mean_shape(cache.unit_landmarks.mean(axis=0))
+    digest = None
+    if settings.init_weights is not None:
+        path = Path(settings.init_weights)
+        print(warm_start(model, path).table())
+        digest = sha256(path)
+    rows = balance.pose_balance(cache.landmarks).indices if settings.balance else None
+    feed = CacheFeed(
+        cache, settings.batch_size, augmentation(settings.augment), settings.seed, rows
+    )
+    watching = None if held_out is None else Validation.from_cache(held_out, protocol)
+    with ExitStack() as stack:
+        folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
+        result = fit(
+            model,
+            make_schedule(settings, model, feed.steps_per_epoch),
+            feed,
+            watching,
+            out=folder,
+            keep=settings.keep,
+            distribution=distribution,
+            execution=settings.execution,
+            identity={"seed": settings.seed, "init_weights": digest},
+        )
+        if not distribution.writes:
+            return TrainResult(model, result.rows, {}, Path(out) if out else None)
+        # Training faces for the calibration of a quantized export: never test faces.
+        spread = np.linspace(0, len(cache) - 1, min(CALIBRATION_FACES, len(cache))).astype(int)
+        cache.take(spread).save(folder / "calibration")
+        data = {
+            "train": len(cache),
+            "held_out": 0 if held_out is None else len(held_out),
+            # Of whole readers, as an evaluation reads them: the watched faces are among them.
+            "train_fingerprints": [_fingerprint(part) for part in whole],
+            "held_out_fingerprint": None if watched is None else _fingerprint(watched),
+            "test_fingerprint": None if measured is None else _fingerprint(measured),
+        }
+        name = "held-out training faces" if test is None else test_name or "test faces"
+        about = {"seed": settings.seed, "data": data}
+        summary = write_results(model, result, watching, measured, protocol, folder, name, about)
+    return TrainResult(model, result.rows, summary, Path(out) if out else None)
+
+
+def _architecture(model: Any) -> models.Architecture | None:
+    """Returns a model's architecture; None for a model of a class that nobody registered."""
+    if isinstance(model, str):
+        return models.architecture(model)
+    known = any(entry.kind is type(model) for entry in models.ARCHITECTURES.values())
+    return models.architecture(model) if known else None
+
+
+def _held_out(
+    parts: list[Faces], validation: Faces | None, settings: Settings
+) -> tuple[list[Faces], Faces | None]:
+    """Returns the faces to train on and those to watch, which are held out of the first part."""
+    if validation is not None or settings.validation == 0:
+        return parts, validation
+    first, *others = parts
+    if not isinstance(first, Reader):
+        raise ValueError(
+            "Faces can be held out of a reader, which knows their photographs; with a crop cache "
+            "give the faces to watch as `validation=`, or validation=0 to watch none. Received: "
+            f"faces={first!r}"
+        )
+    first, watched = _data_set(first).hold_out(first, settings.validation, settings.group)
+    return [first, *others], watched
+
+
+def _made(
+    model: Any,
+    settings: Settings,
+    distribution: Distribution,
+    faces: Faces,
+    options: Mapping[str, Any],
+) -> Any:
+    """Returns the model; one by name is made once seed and precision are set."""
+    policy = _POLICIES[settings.precision]
+    if not isinstance(model, str):
+        if model.dtype_policy.name != policy or options:
+            raise ValueError(
+                "A model that is made has its `precision` and `options`: give them with the name "
+                f"of an architecture. Received: precision={settings.precision!r}, "
+                f"options={dict(options)}, a model of {model.dtype_policy.name}"
+            )
+        return model
+    keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy(policy)
+    if isinstance(faces, CropCache):
+        crop: Any = faces.crop
+    else:
+        crop = _data_set(faces).crop
+    published = settings.schedule == "published"
+    with distribution.scope():
+        return make_model(model, faces.scheme, **{"crop": crop, "published": published, **options})
+
+
+def make_model(
+    name: str,
+    scheme: Any,
+    crop: Any = "300w",
+    published: bool = False,
+    image_size: Sequence[int] | None = None,
+    **arguments: Any,
+) -> Any:
+    """Makes a model of an architecture for faces of a scheme.
+
+    Args:
+        name: In `tfalign.models.ARCHITECTURES`.
+        scheme: The `LandmarkScheme` of the faces.
+        crop: How their boxes become crops, unless the paper says it or ``arguments`` do.
+        published: Whether the paper's model is meant, and not the one that a CPU trains.
+        image_size: (height, width) of the input in pixels; None takes the paper's for the published
+            model and 112 × 112 otherwise.
+        **arguments: Further ones of the architecture; they override.
+
+    Raises:
+        ValueError: If the name is unknown, or an argument is.
+    """
+    entry = models.architecture(name)
+    usual: dict[str, Any] = {"crop": crop, **(entry.published if published else {})}
+    if image_size is not None or not published:
+        usual["input_shape"] = (*(image_size or (112, 112)), 3)
+    return entry.make(
+        **{"num_landmarks": scheme.num_points, "scheme": scheme, **usual, **arguments}
+    )
+
+
+def make_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Schedule:
+    """Returns the schedule that the settings describe.
+
+    Args:
+        settings: The settings.
+        model: The model, whose scheme and stages the schedule needs.
+        steps_per_epoch: Batches in an epoch.
+
+    Raises:
+        FileNotFoundError: If ``schedule`` names a file that is not there.
+        ValueError: If it names no schedule of the model, or the file is none.
+    """
+    wanted = settings.schedule
+    if isinstance(wanted, Schedule):
+        return wanted
+    if str(wanted).endswith(".json"):
+        return Schedule.from_file(wanted)
+    entry = _architecture(model) or models.Architecture("", type(model), type(model))
+    known = schedules_of(entry)
+    if wanted not in known:
+        raise ValueError(
+            f"`schedule` must be one of {', '.join(sorted(known))} for this model, or a .json "
+            f"file. Received: schedule={str(wanted)!r}"
+        )
+    steps = settings.steps
+    if settings.epochs is not None:
+        steps = settings.epochs * steps_per_epoch
+    return known[str(wanted)](
+        model, Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
+    )
+
+
+def augmentation(value: Any) -> AugmentConfig:
+    """Returns the augmentation of a preset's name, a ``.json`` file, plain data or None.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        ValueError: If the name is unknown or the file is no augmentation.
+    """
+    if isinstance(value, str | Path) and str(value).endswith(".json"):
+        try:
+            return AugmentConfig.from_config(json.loads(Path(value).read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"A file for `augment` must hold fields of AugmentConfig as JSON: {error}. "
+                f"Received: {str(value)!r}"
+            ) from error
+    return presets.get(value)
+
+
+def _data_set(faces: Reader) -> sets.DataSet:
+    """Returns what is known of the set of the faces; the usual rules where it is not registered."""
+    unknown = sets.DataSet(name=faces.dataset, summary="not registered", reader=Reader)
+    return sets.SETS.get(faces.dataset, unknown)
+
+
+def _protocol(faces: Faces) -> str:
+    """Returns the customary protocol of the faces' set, or else the first one of their scheme."""
+    customary = _data_set(faces).protocols if isinstance(faces, Reader) else ()
+    for name in (*customary, *PROTOCOLS):
+        if PROTOCOLS[name].scheme.name == faces.scheme.name:
+            return name
+    raise ValueError(
+        f"There is no usual protocol for scheme {faces.scheme.name!r}: give `protocol`, one of "
+        f"{', '.join(PROTOCOLS)}. Received: protocol=None"
+    )
+
+
+def _cropped(faces: Faces, model: Any) -> CropCache:
+    if isinstance(faces, CropCache):
+        return faces
+    return CropCache.build(faces, model.crop, model.image_size)
+
+
+def _fingerprint(faces: Faces) -> str:
+    return faces.fingerprint() if isinstance(faces, Reader) else cache_fingerprint(faces)
