@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,16 @@ def test_registering(monkeypatch):
         sets.register(sets.DataSet(name="mine", summary="Others", reader=wflw.read))
     with pytest.raises(ValueError, match="one of wflw, 300w.*Received: dataset='celeba'"):
         sets.get("celeba")
+
+
+def test_a_number_in_300w_is_that_of_a_face_or_of_a_photograph():
+    photograph = sets.get("300w").photograph
+    names = ["afw/a_1.jpg", "afw/a_2.jpg", "lfpw/trainset/image_0001.png"]
+    names += [
+        "lfpw/trainset/image_0002.png",
+        "01_Indoor/indoor_001.png",
+        "01_Indoor/indoor_002.png",
+    ]
+    keys = [photograph(SimpleNamespace(name=name)) for name in names]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 5

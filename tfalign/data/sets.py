@@ -27,6 +27,15 @@ def _photograph(record: Record) -> str:
     return record.name.split("#")[0]
 
 
+def _w300_photograph(record: Record) -> str:
+    # Faces of one photograph are numbered, NAME_1.jpg, NAME_2.jpg; but in these folders the number
+    # is the photograph's: image_0001.jpg.
+    name = record.name.rsplit(".", 1)[0]
+    if name.startswith(("lfpw/", "01_Indoor/", "02_Outdoor/")):
+        return name
+    return name.rsplit("_", 1)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """What programs need to know of a data set.
@@ -325,8 +334,7 @@ register(
         counts=w300.FOLDERS,
         holdout=120,
         holdout_among="helen/trainset/",
-        # Faces of one photograph are numbered: NAME_1.jpg, NAME_2.jpg.
-        photograph=lambda record: record.name.rsplit("_", 1)[0],
+        photograph=_w300_photograph,
         layout="FOLDER/NAME.{jpg,png} with FOLDER/NAME.pts; optional "
         "Bounding Boxes/bounding_boxes_*.mat",
         coordinates=_ONE_BASED,

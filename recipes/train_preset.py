@@ -1,0 +1,380 @@
+"""Trains the weights of a shipped preset, from photographs to the file that ships.
+
+    python recipes/train_preset.py 300w --data 300W --out runs/preset_300w
+
+``300w`` is GRegLRef with the trunk ``compact``, 68 points, 112 px, in three steps:
+
+1. ``tfalign.data.synthetic`` renders --rendered faces, whose 98 points become 68.
+2. The global regression trains for --steps batches: three quarters rendered faces at first, from
+   a fifth of the steps on an eighth, in the last third one in thirty-three; the others are AFW and
+   the training parts of LFPW and Helen. AdamW, warm-up and cosine, an exponential moving average
+   of the weights, mean distance of the points as the loss.
+3. The refinement alone trains for --fine-steps batches, the trunk and its statistics frozen.
+
+The last --holdout names of helen/trainset are never looked at. Of the other photographs
+--validation faces are split out (whole photographs with all their copies); history.csv has their
+error after every epoch. OUT/weights.npz are the weights in half precision, OUT/result.json says
+how they were made. A killed run continues when the same command is given again.
+``publish_weights.py`` makes a preset of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import keras
+import numpy as np
+
+from tfalign import geometry, training
+from tfalign.argument_help import HelpFormatter
+from tfalign.data import sets, synthetic
+from tfalign.data.pipeline import CropCache
+from tfalign.data.readers.reader import Reader
+from tfalign.files import write_json
+from tfalign.models import GRegLRef, GRegNet, save_weights
+from tfalign.training.feed import cache_fingerprint
+from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+from tfalign.training.warm_start import warm_start
+
+SIZE = 112
+# Of the model's region, on each side: enough for a face turned by 45° in a box a third too large.
+MARGIN = 0.5
+PROTOCOL = "300w_inter_ocular"
+LONGEST_EPOCH = 250  # steps
+
+
+class Faces(NamedTuple):
+    """Crops with surroundings.
+
+    Attributes:
+        images: (N, S, S, 3) uint8.
+        points: (N, n, 2) landmarks in pixels of them.
+        name: Identity of the data.
+    """
+
+    images: np.ndarray
+    points: np.ndarray
+    name: str
+
+    @classmethod
+    def of(cls, reader: Reader) -> Faces:
+        cache = CropCache.build(reader, "300w", (SIZE, SIZE), margin=MARGIN, source_size=2 * SIZE)
+        return cls(cache.images, cache.landmarks.astype(np.float64), cache_fingerprint(cache))
+
+
+def box_map(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws a view of a face.
+
+    The face is turned and sheared first, and the box is that of the turned face, as it would be
+    of a photograph of it: only then is the box made wrong. One face in four is nearly as a
+    model will see it.
+
+    Args:
+        points: (n, 2) in pixels of the stored crop.
+        rng: The source of chance.
+
+    Returns:
+        (2, 3) map from pixels of the stored crop to those of the model's input.
+    """
+    easy = rng.random() < 0.25
+    if easy:
+        degrees = rng.normal(0, 4)
+    else:
+        degrees = rng.normal(0, 14) if rng.random() < 0.7 else rng.uniform(-45, 45)
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    aspect = np.exp(rng.normal(0, 0.02 if easy else 0.06))
+    shear = rng.normal(0, 0.01 if easy else 0.05)
+    linear = np.array([[cos, -sin], [sin, cos]]) @ np.array([[aspect, shear], [0, 1 / aspect]])
+
+    turned = points @ linear.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    side = 1.2 * (high - low).max()  # the convention "300w": 10 % on each side, then the square
+    if easy:
+        scale, shift = np.exp(rng.normal(0, 0.02)), rng.normal(0, 0.01, 2)
+    else:
+        wrong = rng.random() < 0.75
+        scale = np.exp(rng.normal(0, 0.12)) if wrong else rng.uniform(0.72, 1.35)
+        shift = rng.normal(0, 0.05, 2)
+    side *= scale
+    centre = (low + high) / 2 + shift * side
+    zoom = SIZE / side
+    return np.column_stack([linear * zoom, SIZE / 2 - centre * zoom])
+
+
+def occlude(image: np.ndarray, others: np.ndarray, rng: np.random.Generator) -> None:
+    """Covers one or two rectangles of an image with a colour, noise or a piece of another face."""
+    for _ in range(1 if rng.random() < 0.7 else 2):
+        width, height = rng.integers(12, 60, 2)
+        left, top = rng.integers(-10, SIZE - 8, 2)
+        right, bottom = min(SIZE, left + width), min(SIZE, top + height)
+        left, top = max(0, left), max(0, top)
+        kind = rng.random()
+        if kind < 0.35:
+            cover: Any = rng.integers(0, 256, 3)
+        elif kind < 0.5:
+            cover = rng.integers(0, 256, (bottom - top, right - left, 3))
+        else:
+            y, x = rng.integers(0, others.shape[1] - 60, 2)
+            other = others[rng.integers(len(others))]
+            cover = other[y : y + bottom - top, x : x + right - left]
+        image[top:bottom, left:right] = cover
+
+
+def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Changes colours by one table, then perhaps blurs, coarsens and adds noise."""
+    if rng.random() < 0.1:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    elif rng.random() < 0.1:
+        image = image[..., rng.permutation(3)]
+    if rng.random() < 0.8:
+        levels = np.arange(256, dtype=np.float32) / 255
+        gamma, contrast = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.2))
+        curve = (levels**gamma - 0.5) * contrast + 0.5 + rng.normal(0, 0.08)
+        gains = np.exp(rng.normal(0, 0.07, 3))
+        table = np.clip(255 * curve[:, None] * gains, 0, 255).astype(np.uint8)
+        image = cv2.LUT(np.ascontiguousarray(image), table[None])
+    lens = rng.random()
+    if lens < 0.12:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
+    elif lens < 0.22:
+        side = int(rng.integers(30, 90))
+        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.12:
+        noise = rng.normal(0, rng.uniform(3, 14), image.shape)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return image
+
+
+def rendered_share(progress: float) -> float:
+    """Returns the share of rendered faces after a share ``progress`` of the steps."""
+    return float(np.interp(progress, [0.0, 0.12, 0.2, 0.7, 0.7001], [0.75, 0.75, 0.12, 0.12, 0.03]))
+
+
+class PresetFeed:
+    """Batches of photographs and rendered faces, each drawn and changed at random.
+
+    Args:
+        photographs: Faces.
+        rendered: Faces.
+        steps: Of the whole run, rounded up to whole epochs of at most 250; the share of rendered
+            faces follows from it.
+        flip: (n,) permutation of the points in a mirrored face.
+        batch_size: Faces in a batch.
+        seed: With the step's number it decides everything.
+    """
+
+    crop = geometry.CROP_PRESETS["300w"]
+
+    def __init__(
+        self,
+        photographs: Faces,
+        rendered: Faces,
+        steps: int,
+        flip: Sequence[int],
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.photographs, self.rendered = photographs, rendered
+        self.steps_per_epoch = min(LONGEST_EPOCH, steps)
+        self.steps = -(-steps // self.steps_per_epoch) * self.steps_per_epoch
+        self.flip, self.batch_size, self.seed = np.asarray(flip), batch_size, seed
+
+    def describe(self) -> dict[str, Any]:
+        """Returns plain data that identifies the batches."""
+        return {
+            "photographs": self.photographs.name,
+            "rendered": self.rendered.name,
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns images (b, 112, 112, 3) uint8 and landmarks (b, n, 2) in [0, 1] of a step."""
+        rng = np.random.default_rng([self.seed, step])
+        share = rendered_share(step / self.steps)
+        images, landmarks = [], []
+        for _ in range(self.batch_size):
+            faces = self.rendered if rng.random() < share else self.photographs
+            row = rng.integers(len(faces.images))
+            image, points = self._view(faces.images[row], faces.points[row], rng)
+            images.append(image)
+            landmarks.append(points)
+        return np.stack(images), np.stack(landmarks)
+
+    def _view(
+        self, image: np.ndarray, points: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        view = box_map(points, rng)
+        # OpenCV puts pixel centres at whole numbers.
+        for_cv = view.copy()
+        for_cv[:, 2] += 0.5 * view[:, :2].sum(axis=1) - 0.5
+        image = cv2.warpAffine(
+            image, for_cv, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        points = np.asarray(geometry.transform_points(view, points)) / SIZE
+        if rng.random() < 0.5:
+            image, points = image[:, ::-1].copy(), ([1.0, 0.0] + [-1.0, 1.0] * points)[self.flip]
+        if rng.random() < 0.4:
+            occlude(image, self.photographs.images, rng)
+        return recolour(image, rng), points.astype(np.float32)
+
+    def stream(
+        self, first_epoch: int, epochs: int, shard: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Returns the batches of the given epochs, or a worker's share of them."""
+        worker, workers = shard
+        start = first_epoch * self.steps_per_epoch
+        for step in range(start, start + epochs * self.steps_per_epoch):
+            images, landmarks = self.batch(step)
+            yield images[worker::workers], landmarks[worker::workers]
+
+
+def schedule(name: str, steps: int, rate: float, factors: dict[str, float]) -> Schedule:
+    """Returns one phase: AdamW, warm-up and cosine, averaged weights, mean distance as the loss."""
+    fine = name == "refinement"
+    phase = Phase(
+        name=name,
+        losses={
+            "stages": LossTerm(
+                "l2",
+                arguments={
+                    "squared": False,
+                    "point_reduction": "mean",
+                    "stage_weights": [0.0, 1.0, 1.0] if fine else None,
+                },
+            )
+        },
+        learning_rate=LearningRateSpec(rate, kind="cosine", warmup=0.025, final=1e-6),
+        optimizer=OptimizerSpec(
+            kind="adamw",
+            weight_decay=0.03,
+            decay_exclude=("bias", "gamma", "beta"),
+            clip_norm=1.0,
+            rate_factors=factors,
+            ema=0.998,
+        ),
+        steps=steps,
+        train=("refinement",) if fine else ("all",),
+        switches={"dropout": 0.2 if fine else 0.0},
+    )
+    return Schedule(f"preset_300w_{name}", (phase,), "ours")
+
+
+def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[Reader, Reader]:
+    """Returns the faces to train on and those to validate on, no photograph among both.
+
+    Neither has a face of a held-out photograph.
+    """
+    dataset = sets.get("300w")
+    reader = dataset.read(data, dataset.available(data, "train"), box="landmarks")
+    reader, _ = dataset.hold_out(reader, holdout)
+    names = sorted({dataset.photograph(record) for record in reader.records})
+    chosen: set[str] = set()
+    count = 0
+    for index in np.random.default_rng(seed).permutation(len(names)):
+        if count >= validation:
+            break
+        chosen.add(names[index])
+        count += sum(dataset.photograph(record) == names[index] for record in reader.records)
+    parts: tuple[list[Any], list[Any]] = ([], [])
+    for record in reader.records:
+        parts[dataset.photograph(record) in chosen].append(record)
+    return reader.subset(parts[0]), reader.subset(parts[1])
+
+
+def train_300w(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains the preset ``300w``; returns what result.json holds."""
+    out = arguments.out
+    train, watched = photographs(
+        arguments.data, arguments.holdout, arguments.validation, arguments.seed
+    )
+    root = synthetic.write_wflw(out / "rendered", train=arguments.rendered, test=1, seed=11)
+    rendered = sets.get("wflw").read(root, "train", scheme="ibug68", box="landmarks")
+    real, drawn = Faces.of(train), Faces.of(rendered)
+    cache = CropCache.build(watched, "300w", (SIZE, SIZE))
+    validation = training.Validation.from_cache(cache, PROTOCOL)
+
+    keras.utils.set_random_seed(arguments.seed)
+    shape = (SIZE, SIZE, 3)
+    model: Any = GRegNet(68, shape, trunk="compact", crop="300w", scheme="ibug68")
+    mean = real.points.mean(axis=0)
+    low, high = mean.min(axis=0), mean.max(axis=0)
+    model.set_mean_shape(0.5 + (mean - (low + high) / 2) / (1.2 * (high - low).max()))
+    measured = {}
+    for name, steps, factors in (
+        ("global", arguments.steps, {"fc/": 0.1}),
+        ("refinement", arguments.fine_steps, {"local_": 1.0, "increment_": 0.1}),
+    ):
+        if name == "refinement":
+            model = GRegLRef(68, shape, trunk="compact", crop="300w", scheme="ibug68")
+            warm_start(model, out / "global.keras")
+        feed = PresetFeed(
+            real, drawn, steps, model.scheme.flip_map, arguments.batch_size, arguments.seed
+        )
+        result = training.fit(
+            model,
+            schedule(name, steps, arguments.rate, factors),
+            feed,
+            validation,
+            out=out / name,
+            identity={"seed": arguments.seed},
+        )
+        model.save(out / f"{name}.keras")
+        measured[name] = result.rows[-1]["val_nme"]
+    save_weights(model, out / "weights.npz")
+    return {
+        "preset": arguments.preset,
+        "photographs": len(train),
+        "rendered": len(rendered),
+        "validation_faces": len(watched),
+        "presentations": arguments.batch_size * (arguments.steps + arguments.fine_steps),
+        "seed": arguments.seed,
+        "validation_nme": measured,
+        "data": [real.name, drawn.name],
+    }
+
+
+PRESETS = {"300w": train_300w}
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("preset", choices=sorted(PRESETS), help="which preset's weights to train")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder, or a killed run's"
+    )
+    parser.add_argument("--steps", type=int, default=12000, help="batches of the global regression")
+    parser.add_argument("--fine-steps", type=int, default=2000, help="batches of the refinement")
+    parser.add_argument("--rendered", type=int, default=5000, metavar="FACES", help="faces to draw")
+    parser.add_argument(
+        "--holdout", type=int, default=120, metavar="FACES", help="last names of helen/trainset"
+    )
+    parser.add_argument(
+        "--validation", type=int, default=150, metavar="FACES", help="training faces split out"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="faces in a step")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=20, help="of everything drawn")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    arguments = options().parse_args(argv)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    result = PRESETS[arguments.preset](arguments)
+    write_json(arguments.out / "result.json", result)
+    print(json.dumps(result, indent=2))
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)

@@ -1,0 +1,77 @@
+"""The recipe of the shipped presets: the views that it draws, and a whole run in small."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def preset(repository: Path) -> ModuleType:
+    path = repository / "recipes" / "train_preset.py"
+    spec = importlib.util.spec_from_file_location("train_preset", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.exhaustive
+def test_preset(preset, real_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "300w"
+    for name, count in (("lfpw/trainset", 12), ("helen/trainset", 12)):
+        (folder / name).mkdir(parents=True)
+        for annotation in sorted((real_data / "300w_subset" / name).glob("*.pts"))[:count]:
+            for file in (annotation, annotation.with_suffix(".jpg")):
+                shutil.copy(file, folder / name)
+    out = tmp_path / "out"
+    options = "--steps 4 --fine-steps 2 --rendered 4 --holdout 4 --validation 5 --batch-size 4"
+    command = ["300w", "--data", str(folder), "--out", str(out), *options.split()]
+    result = preset.main(command)
+    assert 12 <= result["photographs"] <= 15
+    assert 5 <= result["validation_faces"] <= 6
+    assert result["presentations"] == 4 * 6
+    model = keras.saving.load_model(out / "refinement.keras", compile=False)
+    weights = {v.path: v.shape for v in model.weights if "seed" not in v.path}
+    with np.load(out / "weights.npz") as file:
+        assert {key: file[key].shape for key in file.files} == weights
+    before = keras.saving.load_model(out / "global.keras", compile=False)
+    np.testing.assert_array_equal(
+        model.get_layer("stem_conv").get_weights()[0],
+        before.get_layer("stem_conv").get_weights()[0],
+    )
+    assert preset.main(command) == result
+
+
+def test_preset_views_keep_points_on_the_face(preset, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    points = np.array([[70.0, 80.0], [150.0, 80.0], [112.0, 112.0], [90.0, 150.0], [134.0, 150.0]])
+    image = np.zeros((224, 224, 3), np.uint8)
+    for x, y in points.astype(int):
+        image[y - 2 : y + 2, x - 2 : x + 2] = 255
+    faces = preset.Faces(image[None], points[None], "dots")
+    feed = preset.PresetFeed(faces, faces, 4, [1, 0, 2, 4, 3], 4, 0)
+    for _ in range(20):
+        view = preset.box_map(points, rng)
+        moved = points @ view[:, :2].T + view[:, 2]
+        assert np.abs(moved.mean(axis=0) - 56).max() < 45
+    monkeypatch.setattr(preset, "occlude", lambda *_: None)
+    monkeypatch.setattr(preset, "recolour", lambda picture, _: picture)
+    for _ in range(20):
+        picture, moved = feed._view(image, points, rng)
+        for x, y in moved * 112:
+            if 4 < x < 108 and 4 < y < 108:
+                part = picture[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4, 0].astype(float)
+                rows, columns = np.mgrid[:7, :7] + 0.5
+                centre = np.array([(part * columns).sum(), (part * rows).sum()]) / part.sum()
+                assert np.abs(centre - [x % 1 + 3, y % 1 + 3]).max() < 0.6
+
+
+def test_preset_begins_with_rendered_faces_and_ends_with_photographs(preset) -> None:
+    share = preset.rendered_share
+    assert [share(p) for p in (0.0, 0.1, 0.5, 0.9, 1.0)] == [0.75, 0.75, 0.12, 0.03, 0.03]
