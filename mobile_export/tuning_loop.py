@@ -17,6 +17,7 @@ from mobile_export.tuning_copy import Twin
 from mobile_export.tuning_methods import Method
 from tfalign import losses
 from tfalign.training import LearningRateSpec, OptimizerSpec, Phase
+from tfalign.training.optimizers import build_learning_rate
 
 
 class Data:
@@ -217,8 +218,13 @@ def make_optimizer(spec: OptimizerSpec, rate: LearningRateSpec, steps: int) -> A
     """
     if spec.ema is not None:
         raise ValueError(f"Fine-tuning cannot average weights. Received: ema={spec.ema}")
-    schedule = make_rate(rate, steps)
+    if rate.kind == "plateau":
+        raise ValueError(
+            "Fine-tuning watches no validation, so its learning rate is constant, cosine, "
+            "polynomial or piecewise. Received: kind='plateau'"
+        )
     optimizers = tf_keras.optimizers
+    schedule = build_learning_rate(rate, steps, optimizers.schedules)
     if spec.kind == "sgd":
         return optimizers.SGD(schedule, momentum=spec.momentum, nesterov=spec.nesterov)
     if spec.kind == "adam":
@@ -229,31 +235,3 @@ def make_optimizer(spec: OptimizerSpec, rate: LearningRateSpec, steps: int) -> A
     if spec.decay_exclude:
         adamw.exclude_from_weight_decay(var_names=list(spec.decay_exclude))
     return adamw
-
-
-def make_rate(rate: LearningRateSpec, steps: int) -> Any:
-    """Returns the ``tf_keras`` learning-rate schedule over ``steps`` steps.
-
-    Raises:
-        ValueError: If it watches validation.
-    """
-    schedules = tf_keras.optimizers.schedules
-    if rate.kind == "constant":
-        return rate.base
-    if rate.kind == "cosine":
-        warmup = round(rate.warmup * steps)
-        return schedules.CosineDecay(
-            0.0 if warmup else rate.base,
-            max(1, steps - warmup),
-            alpha=rate.final / rate.base,
-            warmup_target=rate.base if warmup else None,
-            warmup_steps=warmup,
-        )
-    if rate.kind == "polynomial":
-        return schedules.PolynomialDecay(rate.base, max(1, steps), rate.final, rate.power)
-    if rate.kind == "piecewise":
-        return schedules.PiecewiseConstantDecay(list(rate.boundaries), [rate.base, *rate.values])
-    raise ValueError(
-        "Fine-tuning takes a constant, cosine, polynomial or piecewise learning rate. Received: "
-        f"kind={rate.kind!r}"
-    )

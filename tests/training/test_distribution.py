@@ -66,6 +66,16 @@ def test_data_parallel_over_devices_and_processes(processes: int, tmp_path: Path
     same_training(tmp_path / "one", tmp_path / "two")
 
 
+def test_devices_that_do_not_exist() -> None:
+    """TensorFlow would wait for them for ever; the help names GPUs, which few machines have."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("mirrored is TensorFlow's")
+    for devices in (["GPU:77"], ["CPU:0", "/device:GPU:9"], ["cpu:0", "CPU:0"], ["one"]):
+        with pytest.raises(ValueError, match="`devices` must be different ones of .*CPU:0"):
+            training.connect("mirrored", devices)
+    assert training.connect("mirrored", ["cpu:0"]).replicas == 1
+
+
 def test_batch_must_divide() -> None:
     with pytest.raises(ValueError, match="evenly over 3 devices"):
         Distribution("mirrored", replicas=3).shard(8)

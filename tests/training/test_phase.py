@@ -99,6 +99,6 @@ def test_wrong_values(make: object, message: str) -> None:
 def test_unknown_field_is_an_error() -> None:
     config = json.loads(tiny.schedule().to_json())
     config["phases"][0]["learning_rate"]["speed"] = 1
-    with pytest.raises(TypeError, match="speed"):
+    with pytest.raises(ValueError, match="speed"):
         Schedule.from_config(config)
     assert isinstance(tiny.schedule().phases[0], Phase)

@@ -128,6 +128,11 @@ def test_makers_follow_the_recipes_options() -> None:
         num_landmarks=68, input_shape=(112, 112, 3), width=0.25, regressor="resnet18", crop="300w"
     )
     assert (model.view_size, model.view_width, model.regressor) == (56, 1.0, "resnet18")
+    small = {"num_landmarks": 68, "width": 0.0625, "crop": "300w"}
+    least = ARCHITECTURES["two_stage"].make(input_shape=(64, 64, 3), **small)
+    assert least.view_size == 38
+    with pytest.raises(ValueError, match="TSR's input must have at least 38 pixels"):
+        ARCHITECTURES["two_stage"].make(input_shape=(32, 32, 3), **small)
     assert ARCHITECTURES["two_stage_global"].make(num_landmarks=68, width=0.0625).parts == ()
 
 

@@ -22,6 +22,7 @@ from tfalign.models.dssd import DSSD
 from tfalign.models.greglref import GRegLRef, GRegNet
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.models.rdssd import RDSSD
+from tfalign.models.trunks.tcdcn import SMALLEST as SMALLEST_VIEW
 from tfalign.models.two_stage import TwoStage
 
 Maker = TypeVar("Maker", bound=Callable[..., Any])
@@ -203,7 +204,13 @@ def _two_stage(**arguments: Any) -> Any:
     """Small networks are four times as wide as the rest: they cost little."""
     width = arguments.get("width", 1.0)
     side = min(arguments.get("input_shape", (224, 224, 3))[:2])
-    ours = {"view_width": min(1.0, 4.0 * width), "view_size": min(60, side // 2)}
+    if side < SMALLEST_VIEW:
+        raise ValueError(
+            f"TSR's input must have at least {SMALLEST_VIEW} pixels on each side, which its first "
+            f"network reads. Received: {side} pixels"
+        )
+    view = max(SMALLEST_VIEW, min(60, side // 2))
+    ours = {"view_width": min(1.0, 4.0 * width), "view_size": view}
     return TwoStage(**{"batch_norm": True, **ours, **arguments})
 
 

@@ -89,7 +89,8 @@ def connect(
         The distribution, for `tfalign.training.fit`.
 
     Raises:
-        ValueError: If the strategy is unknown or not one of the running back end.
+        ValueError: If the strategy is unknown or not one of the running back end, or a device does
+            not exist (TensorFlow itself would wait for it without end).
     """
     backend = keras.backend.backend()
     if strategy == "none":
@@ -108,9 +109,24 @@ def connect(
     if strategy == "mirrored":
         import tensorflow as tf
 
-        mirrored = tf.distribute.MirroredStrategy(list(devices) if devices else None)
+        mirrored = tf.distribute.MirroredStrategy(_existing(devices) if devices else None)
         return Distribution("mirrored", int(mirrored.num_replicas_in_sync), handle=mirrored)
     return _connect_jax(coordinator, processes, process)
+
+
+def _existing(devices: Sequence[str]) -> list[str]:
+    """Returns TensorFlow's devices by their short names, "GPU:0", after a check that they exist."""
+    import tensorflow as tf
+
+    found = {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
+    wanted = [device.upper().removeprefix("/").removeprefix("DEVICE:") for device in devices]
+    if len(set(wanted)) < len(wanted) or (missing := [d for d in wanted if d not in found]):
+        told = f"{', '.join(missing)} not there" if set(wanted) - found else "one of them twice"
+        raise ValueError(
+            f"`devices` must be different ones of {', '.join(sorted(found))}. Received: "
+            f"devices={list(devices)}, {told}"
+        )
+    return wanted
 
 
 def _connect_jax(coordinator: str | None, processes: int, process: int) -> Distribution:

@@ -62,17 +62,19 @@ class ClipsTheSum:
         return [gradient / context.num_replicas_in_sync for gradient in clipped]
 
 
-def build_learning_rate(spec: LearningRateSpec, steps: int) -> Any:
+def build_learning_rate(
+    spec: LearningRateSpec, steps: int, schedules: Any = keras.optimizers.schedules
+) -> Any:
     """Makes a learning rate for a phase of ``steps`` optimizer steps.
 
     Args:
         spec: The learning rate as data.
         steps: Length of the phase.
+        schedules: Keras's module, or that of ``tf_keras``, which fine-tuning runs on.
 
     Returns:
-        A float for constant and plateau rates, else a `keras.optimizers.schedules` object.
+        A float for constant and plateau rates, else an object of ``schedules``.
     """
-    schedules = keras.optimizers.schedules
     if spec.kind == "cosine":
         warmup = round(spec.warmup * steps)
         return schedules.CosineDecay(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfalign.files import write_whole
 from tfalign.training.checkpoint import (
     assign_variables,
     read_variables,
     save_checkpoint,
     variables_of,
 )
-from tfalign.training.history import write_csv
 from tfalign.training.validation import Predict, Validation
 
 
@@ -171,6 +173,23 @@ class PhaseBar(keras.callbacks.ProgbarLogger):
         super().on_epoch_begin(epoch, logs)
         run_epoch = self.first_epoch + epoch + 1
         print(f"Epoch {run_epoch}/{self.run_epochs}, {self.phase_name}", flush=True)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes all rows; a column that some rows lack is empty there.
+
+    The whole file is replaced at each call: after a kill no row is there twice or cut short.
+
+    Args:
+        path: The file.
+        rows: One mapping per epoch.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue(), durable=True)
 
 
 def averages_weights(optimizer: Any) -> bool:
