@@ -150,7 +150,7 @@ def stage_names(units: int) -> list[str]:
 def measure(model: Any, test: CropCache, faces: str) -> list[Row]:
     """Scores every stage of a model by both normalisers."""
     held_out = training.Validation.from_cache(test, OCULAR)
-    shapes = held_out.predict_all(stage_predictor(model.training_model))
+    shapes = held_out.predict_all(stage_predictor(model.stage_model))
     cost = macc.count(model).macc
     rows = []
     for index, name in enumerate(stage_names(model.units)):

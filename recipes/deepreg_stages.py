@@ -29,7 +29,7 @@ import numpy as np
 from tfalign import training
 from tfalign.cli.train import read_faces
 from tfalign.data.pipeline import CropCache
-from tfalign.evaluation import stages
+from tfalign.evaluation import plots, stages
 from tfalign.evaluation.plots import png_bytes
 from tfalign.models import DeepReg
 from tfalign.training.schedules import deepreg as schedules
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> list[stages.StageErrors]:
             identity={"seed": arguments.seed},
         )
         model.save(arguments.out / name.lower() / "model.keras")
-        predict = stage_predictor(model.training_model)
+        predict = stage_predictor(model.stage_model)
         for part, measured in sets.items():
             shapes = measured.predict_all(predict)
             scores = tuple(measured.score(shapes[:, stage]) for stage in range(shapes.shape[1]))
@@ -135,9 +135,9 @@ def write(out: Path, results: Sequence[stages.StageErrors]) -> None:
         score = result.scores[-1]
         lines.append(f"{name},{100 * score.nme:.4f},{100 * score.failure_rate:.4f},{score.auc:.6f}")
     (out / "table.csv").write_text("\n".join(lines) + "\n")
-    figure = stages.stage_error_plot(results, {SEQUENTIAL: "--", JOINT: "-"})
+    figure = plots.stage_error_plot(results, {SEQUENTIAL: "--", JOINT: "-"})
     (out / "figure_4.png").write_bytes(png_bytes(figure))
-    figure = stages.bias_variance_plot([on_test[SEQUENTIAL], on_test[JOINT]])
+    figure = plots.bias_variance_plot([on_test[SEQUENTIAL], on_test[JOINT]])
     (out / "figure_2.png").write_bytes(png_bytes(figure))
     print("\n".join(lines))
 

@@ -186,7 +186,7 @@ def write(out: Path, test: training.Validation) -> list[dict[str, Any]]:
         if not (out / name / "model.keras").exists():
             continue
         model = load_model(out / name / "model.keras")
-        shapes = test.predict_all(stage_predictor(model.training_model))
+        shapes = test.predict_all(stage_predictor(model.stage_model))
         scores = tuple(test.score(shapes[:, stage]) for stage in range(shapes.shape[1]))
         measured = stages.StageErrors(name, "test", scores)
         counted, zeros = macc.count(model), model.sparsity()

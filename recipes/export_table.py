@@ -29,7 +29,8 @@ from mobile_export.__main__ import add_tuning_options, make_tuning
 from mobile_export.exporter import KINDS, TUNED, load_model
 from mobile_export.timing import latencies, race
 from tfalign import macc
-from tfalign.evaluation import command_line, evaluate_model
+from tfalign.cli import measuring
+from tfalign.evaluation import evaluate_model
 from tfalign.files import settle, versions, write_json, write_whole
 from tfalign.version import __version__
 
@@ -39,7 +40,7 @@ MADE_FROM = ("epochs", "rate", "tuning_batch", "augment", "seed", "sparsity", "c
 
 
 def options() -> argparse.ArgumentParser:
-    parser = command_line.parser(__doc__)
+    parser = measuring.parser(__doc__)
     parser.add_argument("--model", required=True, metavar="MODEL.keras|PRESET")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument(
@@ -60,17 +61,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "Give the faces to train on as --train-split or as --training. Received: "
             f"train_split={arguments.train_split}, training={arguments.training}"
         )
-    reader = command_line.read_data(arguments)
-    protocol = command_line.protocol_name(arguments, reader)
+    reader = measuring.read_data(arguments)
+    protocol = measuring.chosen_protocol(arguments, reader)
     settle(
         arguments.out,
         {
-            **command_line.model_identity(arguments.model),
+            **measuring.model_identity(arguments.model),
             **{name: getattr(arguments, name) for name in ("kinds", "train_split", "training")},
             **{name: getattr(arguments, name) for name in (*MADE_FROM, "threshold")},
             "exporter": {"tfalign": __version__, "sources": sources_digest()},
             "versions": versions(),
-            "protocol": protocol,
+            "protocol": protocol.name,
             "data_fingerprint": reader.fingerprint(),
         },
     )
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     ):
         row |= {"milliseconds": latency.median, "of_first": float(ratio)}
     result = {
-        "protocol": protocol,
+        "protocol": protocol.name,
         "threshold": arguments.threshold,
         "faces": len(reader),
         "runs": arguments.runs,
@@ -169,7 +170,7 @@ def _tuning(arguments: argparse.Namespace, model: Any, kind: str) -> Any:
     return dataclasses.replace(tuning, progress=not arguments.quiet)
 
 
-def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: str) -> dict[str, Any]:
+def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: Any) -> dict[str, Any]:
     folder = arguments.out / kind
     size = metadata.read(folder)["size"]
     return {
@@ -181,7 +182,7 @@ def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: str) -
 
 
 def _errors(
-    model: Any, reader: Any, protocol: str, arguments: argparse.Namespace
+    model: Any, reader: Any, protocol: Any, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     found = evaluate_model(
         model,

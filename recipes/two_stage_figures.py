@@ -22,7 +22,7 @@ from tfalign import training
 from tfalign.argument_help import HelpFormatter
 from tfalign.data import augment, readers, synthetic
 from tfalign.data.pipeline import CropCache
-from tfalign.evaluation import reinitialization
+from tfalign.evaluation import plots
 from tfalign.evaluation.plots import png_bytes
 from tfalign.layers import ShapeTransform
 from tfalign.models import TwoStage
@@ -77,11 +77,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return np.asarray((results[name] + 1.0) * 127.5)
 
     warped = np.asarray(ShapeTransform()([landmarks, results["theta_global"]]))
-    figure = reinitialization.figure_3(crops, pixels("face"), warped)
+    figure = plots.figure_3(crops, pixels("face"), warped)
     (arguments.out / "figure_3.png").write_bytes(png_bytes(figure))
     patches = {part: pixels(f"patch_{part}") for part in model.parts}
     points = {part: results[f"{part}_in_patch"] for part in model.parts}
-    figure = reinitialization.figure_5(pixels("face"), patches, points, results["coarse_in_face"])
+    figure = plots.figure_5(pixels("face"), patches, points, results["coarse_in_face"])
     (arguments.out / "figure_5.png").write_bytes(png_bytes(figure))
     print(f"{len(crops)} faces in {arguments.out}/figure_3.png and figure_5.png")
 

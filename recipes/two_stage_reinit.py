@@ -43,7 +43,7 @@ from tfalign.data import augment
 from tfalign.data.pipeline import CropCache
 from tfalign.data.readers import Reader
 from tfalign.data.sample import Sample
-from tfalign.evaluation import reinitialization
+from tfalign.evaluation import plots, stages
 from tfalign.evaluation.plots import png_bytes
 from tfalign.layers import ShapeTransform
 
@@ -132,8 +132,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         for key in ("theta_global", "face")
     }
     warped = np.asarray(ShapeTransform()([landmarks, found["theta_global"]]))
-    before = reinitialization.spread(landmarks, model.canonical_shape)
-    after = reinitialization.spread(warped, model.canonical_shape)
+    before = stages.spread(landmarks, model.canonical_shape)
+    after = stages.spread(warped, model.canonical_shape)
     summary = {
         "faces": len(crops),
         "before": before.to_dict(),
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     }
     (arguments.out / "residuals.json").write_text(json.dumps(summary, indent=2) + "\n")
     pictures = (found["face"][:SHOWN] + 1.0) * 127.5
-    figure = reinitialization.figure_3(crops[:SHOWN], pictures, warped[:SHOWN])
+    figure = plots.figure_3(crops[:SHOWN], pictures, warped[:SHOWN])
     (arguments.out / "figure_3.png").write_bytes(png_bytes(figure))
     print(
         f"spread of {len(crops)} faces, crop → warped: rotation {before.rotation:.2f}° → "

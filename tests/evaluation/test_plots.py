@@ -70,31 +70,6 @@ def test_robustness_plot_starts_at_the_unperturbed_case(oracle_faces):
         plots.robustness_plot(only_clean)
 
 
-def test_landmarks_are_drawn_at_pixel_centres():
-    image = np.zeros((60, 80, 3), np.uint8)
-    canvas = plots.draw_landmarks(image, [[20.5, 30.5], [np.nan, 3.0]], color=(255, 0, 0))
-    assert image.sum() == 0  # the input is not touched
-    rows, columns = np.nonzero(canvas[..., 0])
-    weights = canvas[rows, columns, 0].astype(float)
-    assert np.average(columns, weights=weights) == pytest.approx(20, abs=0.05)
-    assert np.average(rows, weights=weights) == pytest.approx(30, abs=0.05)
-
-
-def test_edges_and_box_are_drawn(rng):
-    image = np.zeros((100, 100, 3), np.uint8)
-    points = rng.uniform(30, 70, (68, 2))
-    bare = plots.draw_landmarks(image, points)
-    with_edges = plots.draw_landmarks(image, points, markup.IBUG68)
-    assert (with_edges > 0).sum() > (bare > 0).sum()
-    boxed = plots.draw_landmarks(image, points, box=(5.5, 6.5, 90.5, 95.5))
-    assert boxed[50, 5].any()
-    assert boxed[6, 50].any()
-    with pytest.raises(ValueError, match=r"has 68 points\. Received: 67"):
-        plots.draw_landmarks(image, points[:67], markup.IBUG68)
-    with pytest.raises(ValueError, match=r"must be \(n, 2\)"):
-        plots.draw_landmarks(image, points[None])
-
-
 def test_worst_cases_are_tiled(oracle_faces):
     faces = oracle_faces(count=5)
     found = evaluate_model(

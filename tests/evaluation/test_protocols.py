@@ -1,8 +1,19 @@
+import json
+
 import numpy as np
 import pytest
 
-from tfalign.evaluation import PROTOCOLS, Protocol, get_protocol, related_protocols
+from tfalign import markup
+from tfalign.evaluation import (
+    PROTOCOLS,
+    Protocol,
+    get_protocol,
+    related_protocols,
+    score,
+    subset_table,
+)
 from tfalign.metrics import NORMALIZERS
+from tfalign.metrics.normalizers import AnchorDistance
 
 
 def test_every_row_of_the_protocol_table_has_a_name():
@@ -77,3 +88,47 @@ def test_box_protocols_need_fitting_boxes():
         protocol.normalizers(truth, boxes[:1])
     with pytest.raises(ValueError, match="1 of 2 faces: 1"):
         protocol.normalizers(truth, np.array([[0, 0, 40, 90], [5, 5, 5, 5]]))
+
+
+def test_a_normaliser_of_ones_own_stands_wherever_a_name_does(tmp_path, rng):
+    truth = rng.uniform(0, 100, (12, 68, 2))
+    predicted = truth + (3.0, 4.0)  # every point 5 pixels off
+    boxes = np.tile([10.0, 10.0, 40.0, 50.0], (12, 1))
+    groups = [[8], [27, 28]]
+    nose = np.linalg.norm(truth[:, 8] - truth[:, 27:29].mean(axis=1), axis=-1)
+    path = tmp_path / "nose.json"
+    path.write_text(json.dumps({"scheme": "ibug68", "normalizer": groups, "threshold": 0.2}))
+    for protocol in (
+        AnchorDistance("ibug68", (8,), (27, 28)),
+        AnchorDistance(markup.IBUG68, (8,), (27, 28)),
+        {"scheme": "ibug68", "normalizer": groups},
+        path,
+        str(path),
+    ):
+        found = score(predicted, truth, protocol)
+        np.testing.assert_allclose(found.errors, 5 / nose)
+    assert get_protocol(path).threshold == 0.2
+    for measure, size in (("side", 40.0), ("diagonal", 50.0), ("sqrt_area", 1200**0.5)):
+        config = {"scheme": "ibug68", "normalizer": measure}
+        assert score(predicted, truth, config, boxes=boxes).nme == pytest.approx(5 / size)
+    pixels = score(predicted, truth, {"scheme": "ibug68", "normalizer": "none", "threshold": 6})
+    assert pixels.nme == pytest.approx(5)
+    assert pixels.failure_rate == 0
+    assert pixels.auc == pytest.approx(1 / 6)
+    assert "5.00000 px" in pixels.table()
+    assert "NME px" in subset_table(pixels, {"all": np.ones(12, bool)}).index
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"scheme": "ibug68"}, "must have `scheme` and `normalizer`"),
+        ({"scheme": "ibug68", "normalizer": "side", "unit": 1}, "Received: .*unit"),
+        ({"scheme": "ibug68", "normalizer": "eyes"}, "normalizer='eyes'"),
+        ({"scheme": "ibug68", "normalizer": [[0], []]}, "two groups of points"),
+        ({"scheme": "ibug68", "normalizer": [[0], [68]]}, r"from 0 to 67 .*\[68\]"),
+    ],
+)
+def test_configurations_that_are_no_protocol(config, message):
+    with pytest.raises(ValueError, match=message):
+        get_protocol(config)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from tfalign.evaluation import (
     box_sweep,
     evaluate_model,
     mean_shape_predictor,
+    published,
     shapes_in_crops,
 )
 
@@ -37,10 +39,11 @@ def mean_shape(faces):
 def test_an_oracle_bears_everything_and_a_mean_shape_nothing(faces, mean_shape):
     models = {"oracle": faces.backend(), "mean": mean_shape}
     found = box_sweep(models, faces.samples, PROTOCOL, SPOILED, progress=False)
-    assert len(found.frame) == 10
+    assert len(found.frame) == 20  # "common" and all of them, as their folder says
     oracle = found.frame[found.frame["model"] == "oracle"]
     assert (oracle["nme"] < 0.003).all()
-    growth = found.growth().set_index(["model", "kind", "condition"])["growth"]
+    growth = found.growth().query("subset == 'all'")
+    growth = growth.set_index(["model", "kind", "condition"])["growth"]
     assert growth["mean", "scale", 0.3] > 0.01
     assert growth["mean", "translation", 0.2] > 0.1
     assert growth["mean", "rotation", 20.0] > 0.01
@@ -66,7 +69,7 @@ def test_seed_decides_and_batches_do_not(faces, mean_shape):
         result = box_sweep(
             {"m": mean_shape}, faces.samples, PROTOCOL, SPOILED, progress=False, **options
         )
-        return result.frame["nme"].to_numpy()
+        return result.whole()["nme"].to_numpy()
 
     np.testing.assert_allclose(sweep(batch_size=2), sweep(batch_size=5), rtol=1e-6)
     first, other = sweep(seed=0), sweep(seed=1)
@@ -85,27 +88,40 @@ def test_box_sources_side_by_side(faces, mean_shape):
         {"landmarks": "landmarks", "file": "file", "blind": detector},
         progress=False,
     )
-    frame = found.frame.set_index("condition")
+    frame = found.whole().set_index("condition")
     assert frame["missed"].to_dict() == {"landmarks": 0, "file": 0, "blind": 5}
     assert frame["nme"]["blind"] == frame["nme"]["file"]  # the fallback
     assert frame["nme"]["landmarks"] != frame["nme"]["file"]
-    table = found.with_published("box")
-    assert table.loc["TSR Baseline1", "file"] == 6.12
+    assert list(found.with_published("box").index) == ["mean"]  # not the paper's faces
 
 
-def test_tables_stand_beside_the_papers(faces, mean_shape):
-    found = box_sweep({"mean": mean_shape}, faces.samples, PROTOCOL, SPOILED, progress=False)
-    table = found.with_published("scale")
-    assert list(table.columns) == [0.3, -0.2]
+def test_tables_stand_beside_the_papers_only_on_its_faces_and_boxes(faces, mean_shape, monkeypatch):
+    spoiled = [*SPOILED, Perturbation("extension", 0.3)]
+
+    def sweep(protocol=PROTOCOL, box="file"):
+        models = {"mean": mean_shape}
+        return box_sweep(models, faces.samples, protocol, spoiled, box=box, progress=False)
+
+    assert "TSR" not in sweep().table()
+    # As if the paper's common set were these five faces.
+    monkeypatch.setitem(published.TEST_FACES["300w"], "common", 5)
+    table = sweep().with_published("extension", "common")
+    assert list(table.index) == ["mean"]  # Table 2 is of the full set alone
+    monkeypatch.setitem(published.TEST_FACES["300w"], "all", 5)
+    full = [dataclasses.replace(r, subset="all") for r in published.RESULTS if r.subset == "full"]
+    monkeypatch.setattr(published, "RESULTS", (*published.RESULTS, *full))
+    table = sweep().with_published("extension")
+    assert list(table.columns) == [0.3]
     assert table.loc["TSR Proposed", 0.3] == 5.11
-    assert np.isnan(table.loc["TSR Proposed", -0.2])
-    assert "TSR Baseline2" in found.table()
-    pupil = box_sweep(
-        {"mean": mean_shape}, faces.samples, "300w_inter_pupil", SPOILED, progress=False
+    assert "TSR Baseline2" in sweep().table()
+    assert "TSR" not in sweep(box="landmarks").table()
+    assert "TSR" not in sweep("300w_inter_pupil").table()
+    boxes = box_comparison(
+        {"mean": mean_shape}, faces.samples, PROTOCOL, {"file": "file"}, progress=False
     )
-    assert list(pupil.with_published("scale").index) == ["mean"]
-    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert content["rows"][1]["kind"] == "scale"
+    assert boxes.with_published("box", "common").loc["TSR Baseline1", "file"] == 5.43
+    content = json.loads(json.dumps(sweep().to_dict(), allow_nan=False))
+    assert content["rows"][2]["kind"] == "scale"
 
 
 def test_growth_needs_the_unperturbed_case(faces, mean_shape):

@@ -13,7 +13,7 @@ import pandas as pd
 from tfalign.data.readers import Reader
 from tfalign.evaluation import Evaluation, Score, html_page, plots, published
 from tfalign.evaluation.tables import format_table
-from tfalign.evaluation.worst import WorstCases
+from tfalign.evaluation.worst_cases import WorstCases
 
 # GRegLRef's Table 6 (n = 98, 112 × 112): parameters and multiply-accumulates as printed there.
 _PAPER = {

@@ -23,21 +23,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tfalign.cli import measuring
+from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.evaluation import (
-    command_line,
     evaluate_model,
     mean_shape_predictor,
     output,
     shapes_in_crops,
 )
+from tfalign.evaluation.boxes import usual_box
+from tfalign.evaluation.protocols import Protocol
 from tfalign.files import settled
 from tfalign.inference.predictor import Predictor, load_predictor
 
 
 def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = command_line.parser(str(__doc__).replace("tfalign evaluate", prog))
+    parser = measuring.parser(str(__doc__).replace("tfalign evaluate", prog))
     parser.prog = prog
     parser.add_argument(
         "--model",
@@ -45,7 +48,7 @@ def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
         metavar="MODEL.keras|FILE.tflite|PRESET",
         help="what to measure",
     )
-    command_line.add_box_option(parser)
+    measuring.add_box_option(parser)
     parser.add_argument(
         "--crop",
         metavar="PRESET",
@@ -67,17 +70,21 @@ def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures and reports; returns the evaluation as plain data."""
-    identity = command_line.model_identity(arguments.model)
-    reader = command_line.read_data(arguments)
-    protocol = command_line.protocol_name(arguments, reader)
+    identity = measuring.model_identity(arguments.model)
+    reader = measuring.read_data(arguments)
+    protocol = measuring.chosen_protocol(arguments, reader)
+    predictor = load_predictor(
+        arguments.model, arguments.crop, arguments.scheme, arguments.batch_size
+    )
+    box = arguments.box or usual_box(predictor.backend, reader)
     fingerprint = reader.fingerprint()
     settings = {
         **identity,
         "dataset": arguments.dataset,
         "split": arguments.split,
         "last": arguments.last,
-        "box": arguments.box,
-        "protocol": protocol,
+        "box": box,
+        "protocol": protocol.name,
         "threshold": arguments.threshold,
         "crop": arguments.crop,
         "scheme": arguments.scheme,
@@ -85,11 +92,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "data_fingerprint": fingerprint,
     }
     # What can be wrong with a command is found out before it claims its folder.
-    command_line.check_boxes(reader, [arguments.box])
-    notes = command_line.training_notes(arguments.model, fingerprint)
-    predictor = load_predictor(
-        arguments.model, arguments.crop, arguments.scheme, arguments.batch_size
-    )
+    measuring.check_boxes(reader, [box])
+    notes = measuring.training_notes(arguments.model, fingerprint)
     with settled(arguments.out, settings):
         return _measure(arguments, predictor, reader, protocol, settings, notes)
 
@@ -98,21 +102,21 @@ def _measure(
     arguments: argparse.Namespace,
     predictor: Predictor,
     reader: Reader,
-    protocol: str,
+    protocol: Protocol,
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
     """Measures and writes everything into the claimed folder."""
     common: dict[str, Any] = {
         "threshold": arguments.threshold,
-        "box": arguments.box,
+        "box": settings["box"],
         "batch_size": arguments.batch_size,
         "dataset": arguments.dataset,
         "progress": not arguments.quiet,
     }
     baseline = None
     if arguments.mean_shape is not None:
-        faces = command_line.DATASETS[arguments.dataset].read(arguments.data, arguments.mean_shape)
+        faces = sets.get(arguments.dataset).read(arguments.data, arguments.mean_shape)
         crop, size = predictor.backend.crop, predictor.backend.image_size
         shapes = shapes_in_crops([record.landmarks for record in faces.records], crop, size)
         mean = mean_shape_predictor(shapes, crop, faces.scheme, size)

@@ -25,28 +25,30 @@ from tfalign.evaluation.scores import Ced, Score, score
 
 if TYPE_CHECKING:
     from tfalign.evaluation import (
-        command_line,
         comparison,
         output,
         plots,
         published,
-        published_robustness,
         report,
     )
     from tfalign.evaluation.baselines import mean_shape_predictor, shapes_in_crops
-    from tfalign.evaluation.boxes import choose_boxes
+    from tfalign.evaluation.boxes import Perturbation, choose_boxes, tsr_table_2
     from tfalign.evaluation.evaluate import evaluate_cache, evaluate_model
-    from tfalign.evaluation.evaluation import Evaluation
-    from tfalign.evaluation.perturbations import Perturbation, tsr_table_2
+    from tfalign.evaluation.result import Evaluation
     from tfalign.evaluation.robustness import Robustness, box_comparison, box_sweep
-    from tfalign.evaluation.subsets import w300_subsets, wflw_subsets
-    from tfalign.evaluation.tables import comparison_table, part_table, subset_table
+    from tfalign.evaluation.tables import (
+        comparison_table,
+        part_table,
+        subset_table,
+        w300_subsets,
+        wflw_subsets,
+    )
     from tfalign.inference.detectors import HaarDetector
 
 _LAZY = {
-    "Evaluation": "evaluation",
+    "Evaluation": "result",
     "HaarDetector": "boxes",
-    "Perturbation": "perturbations",
+    "Perturbation": "boxes",
     "Robustness": "robustness",
     "box_comparison": "robustness",
     "box_sweep": "robustness",
@@ -58,17 +60,15 @@ _LAZY = {
     "part_table": "tables",
     "shapes_in_crops": "baselines",
     "subset_table": "tables",
-    "tsr_table_2": "perturbations",
-    "w300_subsets": "subsets",
-    "wflw_subsets": "subsets",
+    "tsr_table_2": "boxes",
+    "w300_subsets": "tables",
+    "wflw_subsets": "tables",
 }
 _MODULES = (
-    "command_line",
     "comparison",
     "output",
     "plots",
     "published",
-    "published_robustness",
     "report",
 )
 
@@ -85,7 +85,6 @@ __all__ = [
     "box_comparison",
     "box_sweep",
     "choose_boxes",
-    "command_line",
     "comparison",
     "comparison_table",
     "evaluate_cache",
@@ -96,7 +95,6 @@ __all__ = [
     "part_table",
     "plots",
     "published",
-    "published_robustness",
     "related_protocols",
     "report",
     "score",

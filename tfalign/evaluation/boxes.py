@@ -1,16 +1,19 @@
-"""Which box a face is cropped by: the data set's, the landmarks' own, or a detector's."""
+"""Which box a face is cropped by: the data set's, the landmarks' own, a detector's, or one of these
+spoiled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfalign import geometry
+from tfalign.data import sets
 from tfalign.data.sample import Sample
+from tfalign.evaluation.protocols import Floats
 from tfalign.inference.detectors import Detector, HaarDetector, overlap
 
 BoxSource = Literal["landmarks", "file", "detector"]
@@ -24,6 +27,56 @@ def check_box_source(source: str) -> None:
         raise ValueError(
             f"`box` must be one of {', '.join(get_args(BoxSource))}. Received: box={source!r}"
         )
+
+
+def box_of(faces: Any) -> BoxSource:
+    """Returns where the boxes of faces come from: ``"file"`` if all are the data set's own.
+
+    Args:
+        faces: A reader or a list of samples. Of anything else, e.g. a generator, nothing is known
+            before it is read, and the answer is ``"landmarks"``.
+    """
+    known = getattr(faces, "records", faces if isinstance(faces, Sequence) else ())
+    return "file" if known and all(f.box_source == "file" for f in known) else "landmarks"
+
+
+def trained_box(parts: Sequence[Any]) -> BoxSource | None:
+    """Returns the box source of faces that a model is trained on; None where they have several.
+
+    Args:
+        parts: Readers; of anything else, e.g. crops, it is not known.
+    """
+    found = {box_of(part) if hasattr(part, "records") else None for part in parts}
+    return found.pop() if len(found) == 1 else None
+
+
+def usual_box(model: Any, faces: Any) -> BoxSource:
+    """Returns the box source that a model is evaluated with where nobody says another.
+
+    Args:
+        model: A backend or a model. One that stores what it was trained with (``box``) decides.
+            For others, e.g. files of version 0.1, it is what training takes by default: the data
+            set's own box, except for sets whose usual box is the landmarks' (300-W).
+        faces: See ``box_of``.
+
+    Raises:
+        ValueError: If the model was trained with the boxes of a detector that is not built in.
+    """
+    stored = getattr(model, "box", None)
+    if stored is None:
+        stored = getattr(getattr(model, "model", None), "box", None)
+    if stored is None:
+        dataset = getattr(faces, "dataset", None)
+        usual = {**sets.SETS, "w300": sets.get("300w")}.get(str(dataset))
+        tight = usual is not None and usual.boxes[0] != "file"
+        return "landmarks" if tight else box_of(faces)
+    if stored not in get_args(BoxSource):
+        raise ValueError(
+            f"The model was trained on the boxes of the detector {stored!r}: give `box`, one of "
+            f"{', '.join(get_args(BoxSource))}, and with 'detector' the `detector`. Received: "
+            "box=None"
+        )
+    return cast(BoxSource, stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +133,85 @@ def choose_boxes(
                 missed[index] = True
                 boxes[index] = sample.box if sample.box_source == "file" else tight
     return ChosenBoxes(boxes, missed)
+
+
+Kind = Literal["none", "extension", "scale", "translation", "rotation"]
+
+EXTENSIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
+TRANSLATIONS = (0.05, 0.10, 0.15, 0.20, 0.25)
+ROTATIONS = (5.0, 10.0, 15.0, 20.0, 25.0)
+"""The amounts of TSR's Table 2; the first of its scales is the usual box."""
+
+USUAL_EXTENSION = 0.1
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One way to spoil a box.
+
+    Attributes:
+        kind: ``"extension"``: the box is extended by the amount on each side instead of the usual
+            0.1: width and height × (1 + 2 · amount) / 1.2. ``"scale"``: width and height ×
+            (1 + amount) about the centre. ``"translation"``: the
+            centre moves by amount × (width, height), in a random direction. ``"rotation"``: the
+            face turns against the crop by ± amount degrees, the sign random. ``"none"``.
+        amount: A fraction; degrees for ``"rotation"``. Negative scales make the box smaller.
+
+    Reading: TSR's Table 2 (a) extends boxes by ratios from 0.1 to 0.5. Its column 0.1 equals the
+    undisturbed row of Table 1, whose boxes are "extended with a certain scale ratio of 0.2"
+    (section 3.3): 0.1 on each side is 0.2 in all, and a larger ratio takes its place. That is
+    ``"extension"``.
+
+    Reading: the table says neither direction nor sign; directions are drawn once per face from
+    the seed and are the same for every model and amount, so that rows and columns compare.
+
+    Raises:
+        ValueError: If the kind is unknown or a scale leaves nothing of the box.
+    """
+
+    kind: Kind
+    amount: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"`kind` must be one of {get_args(Kind)}. Received: {self.kind!r}")
+        smallest = {"scale": -1.0, "extension": -0.5}.get(self.kind, -np.inf)
+        if not np.isfinite(self.amount) or self.amount <= smallest:
+            raise ValueError(
+                "`amount` must be finite, above -1 for a scale and above -0.5 for an extension: "
+                "else nothing is left of the box. Received: "
+                f"kind={self.kind!r}, amount={self.amount}"
+            )
+
+    def apply(self, boxes: Any, directions: Floats) -> tuple[NDArray[np.float32], Floats]:
+        """Returns the spoiled boxes (faces, 4) and the crops' angles (faces,) in radians.
+
+        Args:
+            boxes: (faces, 4) in image pixels.
+            directions: (faces,) angles in [0, 2π): the way a translation goes; in its first half
+                a rotation is positive.
+        """
+        boxes = np.asarray(boxes, np.float32)
+        angles = np.zeros(len(boxes))
+        if self.kind == "scale":
+            boxes = geometry.perturb_box(boxes, scale=1.0 + self.amount)
+        elif self.kind == "extension":
+            usual = 1.0 + 2.0 * USUAL_EXTENSION
+            boxes = geometry.perturb_box(boxes, scale=(1.0 + 2.0 * self.amount) / usual)
+        elif self.kind == "translation":
+            unit = np.stack([np.cos(directions), np.sin(directions)], axis=-1)
+            boxes = geometry.perturb_box(boxes, shift=self.amount * unit)
+        elif self.kind == "rotation":
+            sign = np.where(directions < np.pi, 1.0, -1.0)
+            angles = np.deg2rad(self.amount) * sign
+        return np.asarray(boxes, np.float32), angles
+
+
+def tsr_table_2() -> tuple[Perturbation, ...]:
+    """Returns the unperturbed case and the 15 perturbations of TSR's Table 2."""
+    return (
+        Perturbation("none"),
+        *(Perturbation("extension", amount) for amount in EXTENSIONS),
+        *(Perturbation("translation", amount) for amount in TRANSLATIONS),
+        *(Perturbation("rotation", amount) for amount in ROTATIONS),
+    )

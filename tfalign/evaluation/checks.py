@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfalign.evaluation.failures import listed
-from tfalign.evaluation.protocols import Floats, Protocol
+from tfalign.evaluation.protocols import Floats, Protocol, listed
 
 Mask = NDArray[np.bool_]
 

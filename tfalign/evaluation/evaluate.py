@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from tfalign import markup
 from tfalign.data.pipeline import CropCache, evaluation_arrays
 from tfalign.data.sample import Sample
-from tfalign.evaluation.boxes import BoxSource, check_box_source, choose_boxes
-from tfalign.evaluation.evaluation import Evaluation
-from tfalign.evaluation.faces import Faces, convert_points
-from tfalign.evaluation.protocols import Protocol, get_protocol
-from tfalign.evaluation.worst import WorstCases
+from tfalign.evaluation.boxes import BoxSource, check_box_source, choose_boxes, usual_box
+from tfalign.evaluation.checks import warn
+from tfalign.evaluation.protocols import Floats, Protocol, get_protocol, related_protocols
+from tfalign.evaluation.result import Evaluation
+from tfalign.evaluation.scores import Score, compute_score
+from tfalign.evaluation.tables import subsets_of
+from tfalign.evaluation.worst_cases import Case, WorstCases
 from tfalign.inference.detectors import Detector
 from tfalign.inference.predictor import Predictor, load_predictor
 
@@ -27,7 +31,7 @@ def evaluate_model(
     protocol: str | Protocol,
     *,
     threshold: float | None = None,
-    box: BoxSource = "landmarks",
+    box: BoxSource | None = None,
     detector: Detector | None = None,
     batch_size: int = 32,
     dataset: str | None = None,
@@ -49,7 +53,8 @@ def evaluate_model(
             ``worst`` do not reach.
         protocol: How to score, see ``tfalign.evaluation.PROTOCOLS``.
         threshold: Limit of failure rate and AUC, a fraction; None takes the protocol's.
-        box: Where the box comes from, see ``choose_boxes``.
+        box: Where the box comes from, see ``choose_boxes``; None takes what the model was trained
+            with, see ``usual_box``. The result names it.
         detector: For ``box="detector"``.
         batch_size: Faces per batch.
         dataset, split: For titles; None takes the protocol's data set, and no split.
@@ -68,10 +73,11 @@ def evaluate_model(
             model, data, protocol, threshold=threshold, dataset=dataset, split=split
         )
     chosen = get_protocol(protocol)
-    check_box_source(box)
     predictor = model if isinstance(model, Predictor) else load_predictor(model)
+    box = usual_box(predictor.backend, data) if box is None else box
+    check_box_source(box)
     gallery = WorstCases(worst, chosen)
-    faces = Faces()
+    faces = Collected()
     started = time.perf_counter()
     with tqdm(total=length_of(data), unit="face", disable=not progress, desc="evaluating") as bar:
         for batch in batches(data, batch_size):
@@ -153,7 +159,7 @@ def evaluate_cache(
     points = cache.to_image(unit)
     seconds = time.perf_counter() - started
     predicted, undefined = convert_points(points, backend.scheme, [cache.scheme], chosen)
-    faces = Faces(
+    faces = Collected(
         names=[str(name) for name in cache.names],
         attributes=list(cache.attributes),
         truth=list(cache.image_landmarks),
@@ -188,3 +194,131 @@ def length_of(samples: Any) -> int | None:
 def _fingerprint(samples: Any) -> str | None:
     fingerprint = getattr(samples, "fingerprint", None)
     return str(fingerprint()) if callable(fingerprint) else None
+
+
+@dataclass
+class Collected:
+    """What is kept of each face: everything but its pixels.
+
+    Attributes:
+        names, attributes: Of the samples.
+        truth: (n, 2) true landmarks of each face, image pixels.
+        visible: (n,) bool of each face.
+        boxes: (4,) annotated boxes; fewer than faces where some have none.
+        predicted: (n, 2) predictions in the protocol's scheme, image pixels.
+        missed: Names of the faces that a detector missed.
+        undefined: Names of the points that the model's scheme lacks.
+    """
+
+    names: list[str] = field(default_factory=list)
+    attributes: list[Mapping[str, Any]] = field(default_factory=list)
+    truth: list[Any] = field(default_factory=list)
+    visible: list[Any] = field(default_factory=list)
+    boxes: list[Any] = field(default_factory=list)
+    predicted: list[Any] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    undefined: tuple[str, ...] = ()
+
+    def evaluation(
+        self,
+        protocol: Protocol,
+        threshold: float | None,
+        *,
+        model_name: str,
+        dataset: str,
+        split: str | None,
+        box: str,
+        seconds: float,
+        worst: tuple[Case, ...] = (),
+        fingerprint: str | None = None,
+    ) -> Evaluation:
+        """Scores the faces under the protocol and, beside it, the set's other protocols.
+
+        Raises:
+            ValueError: If there is no face, or the predictions cannot be scored.
+        """
+        if not self.names:
+            raise ValueError("There must be at least one face to evaluate. Received: none")
+        truth = np.asarray(self.truth, np.float64)
+        predicted = np.asarray(self.predicted, np.float64)
+        visible = np.asarray(self.visible, np.bool_)
+        boxes = np.asarray(self.boxes, np.float64) if len(self.boxes) == len(truth) else None
+
+        def scored(by: Protocol) -> Score:
+            return compute_score(
+                predicted,
+                truth,
+                by,
+                threshold,
+                visible=visible,
+                boxes=boxes,
+                missing=self.undefined,
+            )
+
+        main = scored(protocol)
+        warn(main.warnings)
+        related: list[Score] = []
+        unscored: dict[str, str] = {}
+        for other in related_protocols(protocol):
+            try:
+                related.append(scored(other))
+            except ValueError as error:  # e.g. no inter-pupil distance in a pure profile
+                unscored[other.name] = str(error)
+        return Evaluation(
+            model_name=model_name,
+            dataset=dataset,
+            split=split,
+            box=box,
+            score=main,
+            subsets=subsets_of(protocol.dataset, self.names, self.attributes),
+            names=tuple(self.names),
+            predicted=predicted,
+            truth=truth,
+            seconds=seconds,
+            related=tuple(related),
+            unscored=unscored,
+            missed=tuple(self.missed),
+            undefined=self.undefined,
+            worst=worst,
+            fingerprint=fingerprint,
+        )
+
+
+def convert_points(
+    points: Floats,
+    source: markup.LandmarkScheme | None,
+    data_schemes: Iterable[markup.LandmarkScheme],
+    protocol: Protocol,
+) -> tuple[Floats, tuple[str, ...]]:
+    """Converts predictions into the protocol's scheme.
+
+    Args:
+        points: (faces, n, 2) predictions.
+        source: Their scheme.
+        data_schemes: The annotations' schemes.
+        protocol: Decides the scheme of the result.
+
+    Returns:
+        (faces, m, 2), and the names of the points that ``source`` lacks (NaN).
+
+    Raises:
+        ValueError: If the data's scheme is not the protocol's, or the model's is unknown or cannot
+            be converted.
+    """
+    target = protocol.scheme
+    others = sorted(scheme.name for scheme in data_schemes if scheme != target)
+    if others:
+        raise ValueError(
+            f"Protocol {protocol.name!r} scores the scheme {target.name!r}. Received: annotations "
+            f"of {', '.join(others)}"
+        )
+    if source is None:
+        raise ValueError(
+            f"The model's landmark scheme is unknown, so it cannot be scored as {target.name!r}: "
+            "give `scheme` when loading it. Received: scheme=None"
+        )
+    if source == target:
+        return points, ()
+    plan = markup.conversion(source, target)
+    converted = markup.convert(points, source, target, undefined="nan")
+    return np.asarray(converted, np.float64), plan.undefined

@@ -11,8 +11,8 @@ import numpy as np
 
 from tfalign.evaluation import plots
 from tfalign.evaluation.comparison import Contender, comparison_frame
-from tfalign.evaluation.evaluation import Evaluation
 from tfalign.evaluation.report import comparison_report, evaluation_report
+from tfalign.evaluation.result import Evaluation
 from tfalign.evaluation.robustness import Robustness
 from tfalign.files import versions, write_json, write_whole
 

@@ -17,9 +17,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tfalign import markup
+from tfalign.evaluation.boxes import USUAL_EXTENSION
+from tfalign.evaluation.protocols import Floats
 from tfalign.evaluation.robustness import Robustness
 from tfalign.evaluation.scores import Score
-from tfalign.evaluation.worst import Case
+from tfalign.evaluation.stages import StageErrors
+from tfalign.evaluation.worst_cases import Case
 from tfalign.inference.overlay import draw_landmarks
 
 Image = NDArray[np.uint8]
@@ -75,26 +78,27 @@ def ced_plot(scores: Mapping[str, Score], limit: float | None = None) -> Figure:
     beside = len(scores) > CURVES_INSIDE
     figure, (axis,) = _figure(10.4 if beside else 6.4, 4.4)
     end = limit or max(score.threshold for score in scores.values())
+    protocol = next(iter(scores.values())).protocol
+    scale, unit = protocol.scale, protocol.unit
     for index, (label, score) in enumerate(scores.items()):
         x, share = score.ced.curve(end)
         axis.step(
-            100 * x,
+            scale * x,
             100 * share,
             where="post",
             color=LINE_COLORS[index % len(LINE_COLORS)],
             linestyle=LINE_STYLES[index // len(LINE_COLORS) % len(LINE_STYLES)],
-            label=f"{label}: NME {100 * score.nme:.2f} %, "
+            label=f"{label}: NME {scale * score.nme:.2f} {unit}, "
             f"failures {100 * score.failure_rate_at(end):.2f} %, AUC {score.ced.area(end):.4f}",
         )
-    first = next(iter(scores.values()))
     axis.set(
-        xlim=(0, 100 * end),
+        xlim=(0, scale * end),
         ylim=(0, 100),
-        xlabel=f"NME in % of the {first.protocol.normalizer.meaning}",
+        xlabel=f"NME in {unit}, divided by: {protocol.normalizer.meaning}",
         ylabel="faces in %",
-        title=f"Cumulative error distribution, {first.protocol.title}",
+        title=f"Cumulative error distribution, {protocol.title}",
     )
-    title = f"failures and AUC at {100 * end:g} %"
+    title = f"failures and AUC at {scale * end:g} {unit}"
     if beside:
         figure.legend(fontsize=8, title=title, loc="outside right upper")
     else:
@@ -108,18 +112,20 @@ def robustness_plot(result: Robustness) -> Figure:
     Raises:
         ValueError: If the result holds no perturbation.
     """
-    kinds = [k for k in dict.fromkeys(result.frame["kind"]) if k not in ("none", "box")]
+    whole = result.whole()
+    kinds = [k for k in dict.fromkeys(whole["kind"]) if k not in ("none", "box")]
     if not kinds:
         raise ValueError("A robustness plot needs a perturbation. Received: none")
-    clean = result.frame[result.frame["kind"] == "none"].set_index("model")["nme"]
+    clean = whole[whole["kind"] == "none"].set_index("model")["nme"]
     figure, axes = _figure(4.2 * len(kinds), 3.8, len(kinds))
     for axis, kind in zip(axes, kinds, strict=True):
-        part = result.frame[result.frame["kind"] == kind]
+        part = whole[whole["kind"] == kind]
         for index, model in enumerate(dict.fromkeys(part["model"])):
             rows = part[part["model"] == model]
             points = dict(zip(rows["condition"].astype(float), 100 * rows["nme"], strict=True))
             if model in clean.index:
-                points.setdefault(0.0, 100 * float(clean[model]))
+                usual = USUAL_EXTENSION if kind == "extension" else 0.0
+                points.setdefault(usual, 100 * float(clean[model]))
             amounts = sorted(points)
             axis.plot(
                 amounts,
@@ -167,3 +173,111 @@ def worst_cases_picture(
         for start in range(0, len(pictures), columns)
     ]
     return np.concatenate(rows, axis=0)
+
+
+def stage_error_plot(results: Sequence[StageErrors], styles: Mapping[str, str]) -> Figure:
+    """Draws the error of each stage (DeepReg, Figure 4).
+
+    Args:
+        results: What to draw.
+        styles: Model name to Matplotlib line style; models not named are left out. Sets of faces
+            differ by colour.
+
+    Raises:
+        ValueError: If nothing is left to draw.
+    """
+    drawn = [result for result in results if result.model in styles]
+    if not drawn:
+        raise ValueError(
+            "`styles` must name a model of `results`. Received: "
+            f"styles={dict(styles)}, models={sorted({r.model for r in results})}"
+        )
+    sets = list(dict.fromkeys(result.faces for result in drawn))
+    figure, (axis,) = _figure(6, 4)
+    for result in drawn:
+        axis.plot(
+            range(len(result.bias)),
+            [100 * value for value in result.bias],
+            styles[result.model],
+            color=LINE_COLORS[sets.index(result.faces) % len(LINE_COLORS)],
+            marker="o",
+            markersize=3,
+            label=f"{result.model}, {result.faces}",
+        )
+    axis.set(xlabel="stage", ylabel="NME in %")
+    axis.set_xticks(range(max(len(result.bias) for result in drawn)))
+    axis.legend(fontsize=8)
+    return figure
+
+
+def bias_variance_plot(results: Sequence[StageErrors]) -> Figure:
+    """Draws each stage's error as a normal distribution, one panel per model (DeepReg, Figure 2).
+
+    Reading: the figure's bias is the mean over faces of the normalised error, its variance the
+    variance over faces.
+
+    Raises:
+        ValueError: If there is no result.
+    """
+    if not results:
+        raise ValueError("A plot of bias and variance needs a result. Received: none")
+    figure, axes = _figure(5 * len(results), 3.5, panels=len(results))
+    furthest = max(b + 3 * d for r in results for b, d in zip(r.bias, r.deviation, strict=True))
+    errors = np.linspace(0.0, furthest, 400)
+    for axis, result in zip(axes, results, strict=True):
+        for stage, (bias, deviation) in enumerate(zip(result.bias, result.deviation, strict=True)):
+            width = max(deviation, 1e-9)
+            density = np.exp(-(((errors - bias) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
+            color = LINE_COLORS[stage % len(LINE_COLORS)]
+            axis.plot(100 * errors, density / 100, color=color, label=f"stage {stage}")
+        axis.set(xlabel="normalised error in %", ylabel="density", title=result.model)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def figure_3(crops: Any, faces: Any, landmarks: Any = None) -> Figure:
+    """Draws crops above the faces that the global re-initialization makes of them.
+
+    Args:
+        crops: (count, H, W, 3), [0, 255].
+        faces: (count, side, side, 3), [0, 255].
+        landmarks: (count, n, 2) in [0, 1]² of ``faces``, drawn on them, or None.
+    """
+    figure = Figure(figsize=(1.2 * len(crops), 2.4), layout="tight")
+    axes = figure.subplots(2, len(crops), squeeze=False)
+    for column, (crop, face) in enumerate(zip(crops, faces, strict=True)):
+        _show(axes[0, column], crop)
+        _show(axes[1, column], face, None if landmarks is None else landmarks[column])
+    return figure
+
+
+def figure_5(faces: Any, patches: dict[str, Any], points: dict[str, Any], coarse: Any) -> Figure:
+    """Draws each warped face with its coarse shape, and the patches of its parts.
+
+    Args:
+        faces: (count, side, side, 3), [0, 255].
+        patches: Part name to (count, size, size, 3), [0, 255].
+        points: Part name to (count, m, 2) refined landmarks in [0, 1]² of the patch.
+        coarse: (count, n, 2) coarse landmarks in [0, 1]² of the face.
+    """
+    rows = 1 + len(patches)
+    figure = Figure(figsize=(1.2 * len(faces), 1.2 * rows), layout="tight")
+    axes = figure.subplots(rows, len(faces), squeeze=False)
+    for column in range(len(faces)):
+        _show(axes[0, column], faces[column], coarse[column])
+        for row, (part, pictures) in enumerate(patches.items(), start=1):
+            _show(axes[row, column], pictures[column], points[part][column])
+            if column == 0:
+                axes[row, 0].set_title(part.replace("_", " "), fontsize=6, pad=2)
+    return figure
+
+
+def _show(axis: Any, picture: Any, points: Floats | None = None) -> None:
+    picture = np.clip(np.asarray(picture, np.float32), 0, 255).astype(np.uint8)
+    height, width = picture.shape[:2]
+    axis.imshow(picture, extent=(0, width, height, 0))
+    if points is not None:
+        axis.plot(points[:, 0] * width, points[:, 1] * height, ".", color="lime", markersize=1.5)
+    axis.set_xlim(0, width)
+    axis.set_ylim(height, 0)
+    axis.axis("off")

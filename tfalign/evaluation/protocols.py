@@ -11,13 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfalign import markup
-from tfalign.evaluation.failures import listed
-from tfalign.metrics.normalizers import NORMALIZERS, BoxExtent, Normalizer
+from tfalign.files import read_json
+from tfalign.metrics.normalizers import (
+    NORMALIZERS,
+    AnchorDistance,
+    BoxExtent,
+    BoxMeasure,
+    NoNormalizer,
+    Normalizer,
+)
 
 Floats = NDArray[np.float64]
 
@@ -33,9 +42,12 @@ class Protocol:
         name: What users type, e.g. ``"300w_inter_ocular"``.
         title: For tables and plots.
         dataset: The set whose tables use it: ``"300w"``, ``"wflw"``, ``"cofw29"``, ``"cofw68"``,
-            ``"aflw19"``, ``"lfpw29"`` or ``"helen194"``.
-        normalizer: What each face's mean point-to-point distance is divided by.
-        threshold: Default limit of the failure rate and of the area under the CED, a fraction.
+            ``"aflw19"``, ``"lfpw29"`` or ``"helen194"``; ``""`` for faces of one's own.
+        normalizer: What each face's mean point-to-point distance is divided by: the distance of
+            two groups of points (``AnchorDistance``), a measure of the annotated box
+            (``BoxExtent``) or nothing (``NoNormalizer``: errors are pixels).
+        threshold: Default limit of the failure rate and of the area under the CED: a fraction,
+            or pixels where nothing normalises.
         visible_only: Whether only points annotated as visible are averaged (COFW-68). The average
             is taken within each face first, then over faces.
     """
@@ -51,6 +63,16 @@ class Protocol:
     def scheme(self) -> markup.LandmarkScheme:
         """The landmark scheme that truth and predictions must have."""
         return markup.get(self.normalizer.scheme)
+
+    @property
+    def scale(self) -> float:
+        """What errors are multiplied by for people: 100 for per cent, 1 for pixels."""
+        return 1.0 if isinstance(self.normalizer, NoNormalizer) else 100.0
+
+    @property
+    def unit(self) -> str:
+        """The unit that people read: ``"%"`` or ``"px"``."""
+        return "px" if isinstance(self.normalizer, NoNormalizer) else "%"
 
     @property
     def needs_boxes(self) -> bool:
@@ -88,6 +110,8 @@ class Protocol:
         else:
             value = self.normalizer(truth)
         value = np.asarray(value, np.float64)
+        if isinstance(self.normalizer, NoNormalizer):
+            return value
         # nanmax: annotations of hidden points may be missing.
         spans = np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)
         floor = SMALLEST_NORMALIZER * spans.max(axis=-1)
@@ -96,7 +120,7 @@ class Protocol:
             raise ValueError(
                 f"The normaliser of {self.name!r} ({self.normalizer.meaning}) must be finite and "
                 f"above {SMALLEST_NORMALIZER:.1%} of the face's size; otherwise annotations are "
-                f"broken or their order is not that of {self.normalizer.scheme!r}. Received: "
+                f"broken or their order is not that of {self.scheme.name!r}. Received: "
                 f"{listed(bad, value, 'px')}"
             )
         return value
@@ -137,22 +161,119 @@ PROTOCOLS: dict[str, Protocol] = _protocols()
 300-W exist for both, so a threshold is printed with every number that depends on it."""
 
 
-def get_protocol(protocol: str | Protocol) -> Protocol:
-    """Returns a protocol from its name (a protocol is returned as it is).
+def get_protocol(protocol: str | Path | Mapping[str, Any] | Protocol | Normalizer) -> Protocol:
+    """Returns a protocol from whatever stands for one.
+
+    Args:
+        protocol: A name of ``PROTOCOLS``, a ``Protocol``, or for faces of one's own a bare
+            normaliser, its ``to_config()``, or the path of a ``.json`` file that holds that.
 
     Raises:
-        ValueError: If the name is unknown.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the name is unknown or the configuration is none.
     """
     if isinstance(protocol, Protocol):
         return protocol
+    if isinstance(protocol, (AnchorDistance, BoxExtent, NoNormalizer)):
+        return _own(protocol)
+    if isinstance(protocol, Mapping):
+        return from_config(protocol)
+    if isinstance(protocol, Path) or str(protocol).endswith(".json"):
+        return from_config(read_json(protocol))
     if protocol not in PROTOCOLS:
         raise ValueError(
-            f"`protocol` must be one of {', '.join(PROTOCOLS)}. Received: protocol={protocol!r}"
+            f"`protocol` must be one of {', '.join(PROTOCOLS)}, or a .json file of one's own. "
+            f"Received: protocol={protocol!r}"
         )
     return PROTOCOLS[protocol]
+
+
+def _own(normalizer: Normalizer, name: str = "", threshold: float | None = None) -> Protocol:
+    """Returns the protocol of a normaliser of one's own."""
+    scheme = markup.get(normalizer.scheme).name
+    usual = 8.0 if isinstance(normalizer, NoNormalizer) else 0.08
+    return Protocol(
+        name or f"{scheme}, divided by: {normalizer.meaning}",
+        name or f"{scheme}, divided by: {normalizer.meaning}",
+        "",
+        normalizer,
+        usual if threshold is None else threshold,
+    )
+
+
+def own_protocol(scheme: markup.LandmarkScheme) -> Protocol:
+    """Returns the protocol of a scheme's own normaliser, or of its outer eye corners or eyes.
+
+    Raises:
+        ValueError: If the scheme has none of them.
+    """
+    corners = None if scheme.eye_corners is None else [[i] for i in scheme.eye_corners]
+    normalizer = scheme.normalizer or corners or scheme.pupils
+    if normalizer is None:
+        raise ValueError(
+            f"Scheme {scheme.name!r} says neither `normalizer` nor eyes, so errors have nothing "
+            "to be divided by: give a protocol of your own, whose normaliser may be 'none' for "
+            "pixels. Received: protocol=None"
+        )
+    return from_config({"scheme": scheme, "normalizer": normalizer})
+
+
+def from_config(config: Mapping[str, Any]) -> Protocol:
+    """Returns a protocol of one's own from plain data.
+
+    Args:
+        config: ``"scheme"`` (whatever ``tfalign.markup.get`` takes) and ``"normalizer"``: a pair
+            ``[[i, …], [j, …]]`` of groups of point indices or names, ``"side"``, ``"diagonal"`` or
+            ``"sqrt_area"`` of the annotated box, or ``"none"``; optionally ``"name"`` and
+            ``"threshold"``.
+
+    Raises:
+        ValueError: If a key is missing or unknown, or a value is not as above.
+    """
+    known = {"scheme", "normalizer", "name", "threshold"}
+    if not {"scheme", "normalizer"} <= config.keys() <= known:
+        raise ValueError(
+            "A protocol's configuration must have `scheme` and `normalizer`, and may have `name` "
+            f"and `threshold`. Received: {sorted(config)}"
+        )
+    scheme, by = markup.get(config["scheme"]), config["normalizer"]
+    normalizer: Normalizer
+    if isinstance(by, str) and by == "none":
+        normalizer = NoNormalizer(scheme)
+    elif isinstance(by, str) and by in get_args(BoxMeasure):
+        normalizer = BoxExtent(scheme, by, f"{by} of the annotated face box".replace("_", " "))
+    elif not isinstance(by, str) and len(by) == 2 and all(len(group) > 0 for group in by):
+        groups = [tuple(scheme.index(p) if isinstance(p, str) else int(p) for p in g) for g in by]
+        outside = [i for group in groups for i in group if not 0 <= i < scheme.num_points]
+        if outside:
+            raise ValueError(
+                f"Points of `normalizer` must be from 0 to {scheme.num_points - 1} for the scheme "
+                f"{scheme.name!r}. Received: {outside}"
+            )
+        normalizer = AnchorDistance(scheme, *groups)
+    else:
+        raise ValueError(
+            "`normalizer` must be two groups of points, 'side', 'diagonal', 'sqrt_area' or 'none'. "
+            f"Received: normalizer={by!r}"
+        )
+    return _own(normalizer, str(config.get("name", "")), config.get("threshold"))
 
 
 def related_protocols(protocol: str | Protocol) -> list[Protocol]:
     """Returns the other protocols of the same set, e.g. inter-pupil beside inter-ocular."""
     own = get_protocol(protocol)
     return [p for p in PROTOCOLS.values() if p.dataset == own.dataset and p.name != own.name]
+
+
+SHOWN = 5
+
+
+def listed(bad: NDArray[np.bool_], values: NDArray[Any] | None = None, unit: str = "") -> str:
+    """Returns e.g. ``"2 of 40 faces: 3 (0 px), 17 (0.2 px)"`` for a (faces,) mask."""
+    where = np.flatnonzero(bad)
+    shown = [
+        str(i) if values is None else f"{i} ({values[i]:.4g} {unit})".replace(" )", ")")
+        for i in where[:SHOWN]
+    ]
+    more = ", …" if len(where) > SHOWN else ""
+    return f"{len(where)} of {len(bad)} faces: {', '.join(shown)}{more}"

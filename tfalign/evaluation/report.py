@@ -2,16 +2,74 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tfalign.evaluation import html_page, plots, published
+from tfalign.evaluation import plots, published
 from tfalign.evaluation.comparison import Contender, comparison_frame, remarks
-from tfalign.evaluation.evaluation import Evaluation
+from tfalign.evaluation.result import Evaluation
 from tfalign.evaluation.robustness import Robustness
-from tfalign.evaluation.tables import comparison_table
+from tfalign.evaluation.tables import comparison_table, format_cell
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1b1b1b; background: #fff; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:last-child { text-align: left; }
+tr.ours td, tr.ours th { font-weight: 600; background: #f2f7fb; }
+img { max-width: 100%; height: auto; }
+.note { background: #fff6e5; border-left: 4px solid #e69f00; padding: .5rem .8rem; }
+.key { color: #555; font-size: .9rem; }
+figure { margin: 1rem 0; overflow-x: auto; }
+"""
+
+
+def html_section(title: str, body: str) -> str:
+    """Returns a heading (escaped) and a body of HTML."""
+    return f"<h2>{html.escape(title)}</h2>{body}"
+
+
+def html_image(content: bytes, caption: str, kind: str = "png") -> str:
+    """Returns a picture that is part of the page; ``kind`` is ``"png"`` or ``"jpeg"``."""
+    data = base64.b64encode(content).decode("ascii")
+    return (
+        f'<figure><img alt="{html.escape(caption)}" src="data:image/{kind};base64,{data}"></figure>'
+    )
+
+
+def html_table(frame: pd.DataFrame, digits: int = 3, highlight: Sequence[str] = ()) -> str:
+    """Returns a frame as a table; rows named in ``highlight`` stand out."""
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in frame.columns)
+    rows = []
+    for name, row in frame.iterrows():
+        cells = "".join(f"<td>{html.escape(format_cell(value, digits))}</td>" for value in row)
+        kind = ' class="ours"' if name in highlight else ""
+        rows.append(f"<tr{kind}><th>{html.escape(str(name))}</th>{cells}</tr>")
+    return f"<figure><table><tr><th></th>{head}</tr>{''.join(rows)}</table></figure>"
+
+
+def html_key_values(values: Mapping[str, str]) -> str:
+    """Returns names and values as a table of two columns."""
+    rows = "".join(
+        f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        for key, value in values.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def html_page(title: str, sections: Sequence[str]) -> str:
+    """Returns the whole page; ``title`` is escaped, ``sections`` are HTML."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{html.escape(title)}</h1>{''.join(sections)}</body></html>\n"
+    )
 
 
 def evaluation_report(
@@ -29,9 +87,10 @@ def evaluation_report(
         baseline: Another evaluation of the same faces, e.g. of the mean shape, to compare with.
     """
     score = evaluation.score
-    limit = f"{100 * score.threshold:g} %"
+    scale, unit = score.protocol.scale, score.protocol.unit
+    limit = f"{scale * score.threshold:g} {unit}"
     headline = {
-        "NME": f"{100 * score.nme:.3f} %",
+        "NME": f"{scale * score.nme:.3f} {unit}",
         f"failures above {limit}": f"{100 * score.failure_rate:.3f} %",
         f"AUC to {limit}, exact": f"{score.auc:.4f}",
         "faces": f"{len(score)}",
@@ -40,55 +99,54 @@ def evaluation_report(
     }
     curves = {name: score.subset(mask) for name, mask in evaluation.subsets.items()}
     if baseline is not None:
-        headline[f"NME of the {baseline.model_name}"] = f"{100 * baseline.nme:.3f} %"
+        headline[f"NME of the {baseline.model_name}"] = f"{scale * baseline.nme:.3f} {unit}"
         curves[baseline.model_name] = baseline.score
     sections = [
         *(f'<p class="note">{html.escape(note)}</p>' for note in evaluation.notes),
-        html_page.key_values(headline),
-        html_page.section("Subsets", html_page.table(evaluation.subset_frame)),
-        html_page.section(
+        html_key_values(headline),
+        html_section("Subsets", html_table(evaluation.subset_frame)),
+        html_section(
             "Cumulative error distribution",
-            html_page.image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
+            html_image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
         ),
-        html_page.section("Parts of the face", html_page.table(evaluation.part_frame)),
+        html_section("Parts of the face", html_table(evaluation.part_frame)),
     ]
     if evaluation.related:
         rows = {s.protocol.name: {"NME %": 100 * s.nme} for s in evaluation.related}
         sections.append(
-            html_page.section(
+            html_section(
                 "The same predictions under other protocols",
                 "<p>Other normalisers, other numbers: never mix them.</p>"
-                + html_page.table(pd.DataFrame.from_dict(rows, orient="index")),
+                + html_table(pd.DataFrame.from_dict(rows, orient="index")),
             )
         )
     if evaluation.published_frame is not None:
         sections.append(
-            html_page.section(
+            html_section(
                 "Published results, NME %",
-                "<p>Comparable only in columns where our faces are that test set.</p>"
-                + html_page.table(evaluation.published_frame, 2, highlight=[evaluation.model_name]),
+                html_table(evaluation.published_frame, 2, highlight=[evaluation.model_name]),
             )
         )
     if robustness is not None:
         sections.append(_robustness_section(robustness))
     if evaluation.worst:
         picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
-        names = ", ".join(f"{case.name} ({100 * case.error:.1f} %)" for case in evaluation.worst)
+        names = ", ".join(
+            f"{case.name} ({scale * case.error:.1f} {unit})" for case in evaluation.worst
+        )
         sections.append(
-            html_page.section(
+            html_section(
                 "Worst cases",
                 '<p class="key">Green: annotation. Orange: prediction.</p>'
-                + html_page.image(plots.image_bytes(picture, ".jpg"), "worst cases", "jpeg")
+                + html_image(plots.image_bytes(picture, ".jpg"), "worst cases", "jpeg")
                 + f'<p class="key">{html.escape(names)}</p>',
             )
         )
     if settings:
         sections.append(
-            html_page.section(
-                "Settings", html_page.key_values({k: str(v) for k, v in settings.items()})
-            )
+            html_section("Settings", html_key_values({k: str(v) for k, v in settings.items()}))
         )
-    return html_page.page(f"{evaluation.title}: {score.protocol.title}", sections)
+    return html_page(f"{evaluation.title}: {score.protocol.title}", sections)
 
 
 def robustness_report(
@@ -98,11 +156,9 @@ def robustness_report(
     sections = [_robustness_section(result) for result in results]
     if settings:
         sections.append(
-            html_page.section(
-                "Settings", html_page.key_values({k: str(v) for k, v in settings.items()})
-            )
+            html_section("Settings", html_key_values({k: str(v) for k, v in settings.items()}))
         )
-    return html_page.page("Robustness to face boxes", sections)
+    return html_page("Robustness to face boxes", sections)
 
 
 def comparison_report(
@@ -123,39 +179,35 @@ def comparison_report(
     curves = {contender.name: contender.score for contender in contenders}
     sections = [
         *(f'<p class="note">{html.escape(note)}</p>' for note in (*notes, *remarks(contenders))),
-        html_page.section("All models", html_page.table(frame)),
-        html_page.section(
+        html_section("All models", html_table(frame)),
+        html_section(
             "Cumulative error distribution",
-            html_page.image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
+            html_image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
         ),
-        html_page.section("Papers", html_page.key_values({c.name: c.paper for c in contenders})),
+        html_section("Papers", html_key_values({c.name: c.paper for c in contenders})),
     ]
     found = published.find(contenders[0].score.protocol.name)
     if found:
         ours = {c.name: {"these faces": 100 * c.score.nme} for c in contenders}
         sections.append(
-            html_page.section(
+            html_section(
                 "Published results, NME %",
                 "<p>On the whole test sets, by models of full size: not the faces above.</p>"
-                + html_page.table(comparison_table(ours, found), 2, highlight=list(ours)),
+                + html_table(comparison_table(ours, found), 2, highlight=list(ours)),
             )
         )
     if settings:
         sections.append(
-            html_page.section(
-                "Settings", html_page.key_values({k: str(v) for k, v in settings.items()})
-            )
+            html_section("Settings", html_key_values({k: str(v) for k, v in settings.items()}))
         )
-    return html_page.page(title, sections)
+    return html_page(title, sections)
 
 
 def _robustness_section(result: Robustness) -> str:
     body = [f"<p>NME in %, {html.escape(result.protocol.title)}.</p>"]
     kinds = list(dict.fromkeys(result.frame["kind"]))
     if any(kind not in ("none", "box") for kind in kinds):
-        body.append(html_page.image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))
-    for kind in kinds:
-        body.append(
-            f"<h3>{html.escape(str(kind))}</h3>{html_page.table(result.with_published(kind), 2)}"
-        )
-    return html_page.section("Robustness to face boxes", "".join(body))
+        body.append(html_image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))
+    for title, frame in result.blocks():
+        body.append(f"<h3>{html.escape(title)}</h3>{html_table(frame, 2)}")
+    return html_section("Robustness to face boxes", "".join(body))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tfalign.data.sample import Sample
-from tfalign.evaluation import published_robustness as paper
-from tfalign.evaluation.boxes import BoxSource, choose_boxes
-from tfalign.evaluation.evaluate import batches, length_of
-from tfalign.evaluation.faces import convert_points
-from tfalign.evaluation.perturbations import Perturbation, tsr_table_2
+from tfalign.evaluation import published
+from tfalign.evaluation.boxes import (
+    BoxSource,
+    Perturbation,
+    choose_boxes,
+    tsr_table_2,
+    usual_box,
+)
+from tfalign.evaluation.evaluate import batches, convert_points, length_of
 from tfalign.evaluation.protocols import Floats, Protocol, get_protocol
 from tfalign.evaluation.scores import Score, compute_score
-from tfalign.evaluation.tables import format_table
+from tfalign.evaluation.tables import format_table, subsets_of
 from tfalign.inference.detectors import Detector
 from tfalign.inference.predictor import Predictor, load_predictor
 
@@ -31,36 +34,58 @@ class Robustness:
 
     Attributes:
         protocol: How it was scored.
-        frame: One row per model and condition: ``model``, ``kind`` (of the perturbation, or
-            ``"box"``), ``condition`` (amount or box source), ``faces``, ``nme``, ``failure_rate``,
-            ``auc`` (fractions), ``missed`` (faces without a detection).
+        frame: One row per model, condition and subset: ``model``, ``kind`` (of the perturbation, or
+            ``"box"``), ``condition`` (amount or box source), ``subset`` (the data set's customary
+            columns; all faces come last), ``faces``, ``nme``, ``failure_rate``, ``auc``
+            (fractions), ``missed`` (faces without a detection).
+        box: Source of the boxes that perturbations spoil.
     """
 
     protocol: Protocol
     frame: pd.DataFrame
+    box: str = "landmarks"
 
-    def pivot(self, kind: str) -> pd.DataFrame:
-        """Returns NME in per cent of one kind: models in rows, conditions in columns."""
+    @property
+    def subsets(self) -> list[str]:
+        """Names of the columns that were measured, all faces last."""
+        return list(dict.fromkeys(self.frame["subset"]))
+
+    def whole(self) -> pd.DataFrame:
+        """Returns the rows of ``frame`` that speak of all faces."""
+        return self.frame[self.frame["subset"] == self.subsets[-1]]
+
+    def pivot(self, kind: str, subset: str | None = None) -> pd.DataFrame:
+        """Returns NME in per cent of one kind: models in rows, conditions in columns.
+
+        Args:
+            kind: Of the perturbation, or ``"box"``.
+            subset: One of ``subsets``; None takes all faces.
+        """
         part = self.frame[self.frame["kind"] == kind]
+        part = part[part["subset"] == (subset or self.subsets[-1])]
         table = part.pivot(index="model", columns="condition", values="nme") * 100
         models = list(dict.fromkeys(part["model"]))
         return table.loc[models, list(dict.fromkeys(part["condition"]))]
 
-    def with_published(self, kind: str) -> pd.DataFrame:
+    def with_published(self, kind: str, subset: str | None = None) -> pd.DataFrame:
         """Returns ``pivot`` with the rows of TSR's Tables 1 and 2 below ours.
 
-        Only columns that both have are filled; the published faces are the 689 of 300-W's full set.
-        Nothing is added under another protocol than ``300w_inter_ocular``.
+        The paper's rows speak of 300-W's test sets (554, 135 and 689 faces) and, in Table 2, of the
+        official detector's boxes: they are added only where ours are of the same faces and boxes.
         """
-        table = self.pivot(kind)
-        if self.protocol.name != "300w_inter_ocular":
+        table = self.pivot(kind, subset)
+        column = subset or self.subsets[-1]
+        faces = int(self.frame[self.frame["subset"] == column]["faces"].iloc[0])
+        same = published.comparable(self.protocol.dataset, column, faces)
+        if not same or (kind != "box" and self.box != "file"):
             return table
-        theirs = paper.rows(kind)
-        known = [c for c in table.columns if any(c in row for row in theirs.values())]
-        if not known:
-            return table
-        published = pd.DataFrame.from_dict(theirs, orient="index").reindex(columns=table.columns)
-        return pd.concat([table, published])
+        theirs: dict[str, dict[Any, float]] = {}
+        for condition in table.columns:
+            value = condition if isinstance(condition, str) else f"{condition:g}"
+            for result in published.find(self.protocol.name, condition=f"{kind}={value}"):
+                if result.subset == column:
+                    theirs.setdefault(result.method, {})[condition] = result.value
+        return pd.concat([table, pd.DataFrame.from_dict(theirs, orient="index")])
 
     def growth(self) -> pd.DataFrame:
         """Returns the perturbations' rows with ``growth``: NME over the unperturbed NME, minus 1.
@@ -68,27 +93,35 @@ class Robustness:
         Raises:
             ValueError: If a model has no unperturbed row.
         """
-        clean = self.frame[self.frame["kind"] == "none"].set_index("model")["nme"]
+        keys = ["model", "subset"]
+        clean = self.frame[self.frame["kind"] == "none"].set_index(keys)["nme"]
         rows = self.frame[~self.frame["kind"].isin(["none", "box"])].copy()
-        absent = sorted(set(rows["model"]) - set(clean.index))
+        absent = sorted(set(rows["model"]) - set(clean.index.get_level_values("model")))
         if absent:
             raise ValueError(
                 'Growth needs the perturbation "none" for every model. Received none for: '
                 f"{', '.join(absent)}"
             )
-        rows["growth"] = rows["nme"].to_numpy() / clean.loc[rows["model"]].to_numpy() - 1.0
+        before = clean.loc[list(rows[keys].itertuples(index=False, name=None))]
+        rows["growth"] = rows["nme"].to_numpy() / before.to_numpy() - 1.0
         return rows
 
-    def table(self) -> str:
-        """Returns the tables as text: NME in per cent, one block per kind."""
-        blocks = [f"NME %, {self.protocol.title}"]
+    def blocks(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yields the title and the table of each kind and subset."""
         for kind in dict.fromkeys(self.frame["kind"]):
-            blocks.append(f"{kind}\n{format_table(self.with_published(kind), 2)}")
-        return "\n\n".join(blocks)
+            boxes = "" if kind == "box" else f", {self.box} boxes"
+            for subset in self.subsets:
+                yield f"{kind}, {subset}{boxes}", self.with_published(kind, subset)
+
+    def table(self) -> str:
+        """Returns the tables as text: NME in per cent, one block per kind and subset."""
+        blocks = (f"{title}\n{format_table(table, 2)}" for title, table in self.blocks())
+        return "\n\n".join([f"NME %, {self.protocol.title}", *blocks])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain data for JSON; errors are fractions."""
-        return {"protocol": self.protocol.name, "rows": self.frame.to_dict(orient="records")}
+        rows = self.frame.to_dict(orient="records")
+        return {"protocol": self.protocol.name, "box": self.box, "rows": rows}
 
 
 Key = tuple[str, Any]
@@ -116,7 +149,7 @@ def box_sweep(
     perturbations: Sequence[Perturbation] | None = None,
     *,
     threshold: float | None = None,
-    box: BoxSource = "landmarks",
+    box: BoxSource | None = None,
     detector: Detector | None = None,
     seed: int = 0,
     batch_size: int = 32,
@@ -130,7 +163,8 @@ def box_sweep(
         protocol: How to score.
         threshold: Limit of failure rate and AUC, a fraction; None takes the protocol's.
         perturbations: What to do to the boxes; None takes ``tsr_table_2()``.
-        box: Where the unspoiled box comes from. The model's own padding follows after.
+        box: Where the unspoiled box comes from; None takes what the models were trained with, which
+            must be the same. The model's own padding follows after.
         detector: For ``box="detector"``.
         seed: Decides the directions.
         batch_size: Faces per batch.
@@ -140,14 +174,37 @@ def box_sweep(
         ValueError: As ``evaluate_model``.
     """
     chosen = tsr_table_2() if perturbations is None else tuple(perturbations)
+    models = {name: predictor_of(model) for name, model in models.items()}
+    source = common_box(models, samples) if box is None else box
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
-        found = choose_boxes(batch, box, detector)
+        found = choose_boxes(batch, source, detector)
         for spoil in chosen:
             boxes, angles = spoil.apply(found.boxes, directions)
             yield _Cropping((spoil.kind, spoil.amount), boxes, angles, found.missed)
 
-    return _measure(models, samples, protocol, threshold, croppings, seed, batch_size, progress)
+    frame = _measure(models, samples, protocol, threshold, croppings, seed, batch_size, progress)
+    return Robustness(get_protocol(protocol), frame, source)
+
+
+def predictor_of(model: Any) -> Predictor:
+    """Returns a predictor of whatever ``evaluate_model`` takes."""
+    return model if isinstance(model, Predictor) else load_predictor(model)
+
+
+def common_box(models: Mapping[str, Predictor], faces: Any) -> BoxSource:
+    """Returns the box source that all models were trained with, see ``usual_box``.
+
+    Raises:
+        ValueError: If they were trained with different ones.
+    """
+    found = {name: usual_box(model.backend, faces) for name, model in models.items()}
+    if len(set(found.values())) > 1:
+        raise ValueError(
+            "Models that are compared must be cropped by the same boxes: give `box`. Received: "
+            + ", ".join(f"{name} trained with {box!r}" for name, box in found.items())
+        )
+    return next(iter(found.values()), "landmarks")
 
 
 def box_comparison(
@@ -184,7 +241,8 @@ def box_comparison(
                 found = choose_boxes(batch, source)
             yield _Cropping(("box", name), found.boxes, None, found.missed)
 
-    return _measure(models, samples, protocol, threshold, croppings, 0, batch_size, progress)
+    frame = _measure(models, samples, protocol, threshold, croppings, 0, batch_size, progress)
+    return Robustness(get_protocol(protocol), frame)
 
 
 def _measure(
@@ -196,19 +254,18 @@ def _measure(
     seed: int,
     batch_size: int,
     progress: bool,
-) -> Robustness:
+) -> pd.DataFrame:
     """Runs every model under every condition, decoding each image once."""
     chosen = get_protocol(protocol)
-    predictors = {
-        name: model if isinstance(model, Predictor) else load_predictor(model)
-        for name, model in models.items()
-    }
+    predictors = {name: predictor_of(model) for name, model in models.items()}
     generator = np.random.default_rng(seed)
     truth: list[Any] = []
     visible: list[Any] = []
     boxes: list[Any] = []
     predicted: dict[tuple[str, Key], list[Floats]] = {}
-    missed: Counter[Key] = Counter()
+    missed: dict[Key, list[NDArray[np.bool_]]] = {}
+    names: list[str] = []
+    attributes: list[Mapping[str, Any]] = []
     undefined: dict[str, tuple[str, ...]] = dict.fromkeys(predictors, ())
     with tqdm(
         total=length_of(samples), unit="face", disable=not progress, desc="robustness"
@@ -217,11 +274,13 @@ def _measure(
             images = [sample.image for sample in batch]
             schemes = {sample.scheme for sample in batch}
             directions = generator.uniform(0.0, 2.0 * np.pi, len(batch))
+            names += [sample.name for sample in batch]
+            attributes += [sample.attributes for sample in batch]
             truth += [sample.landmarks for sample in batch]
             visible += [sample.visible for sample in batch]
             boxes += [sample.box for sample in batch if sample.box_source == "file"]
             for cropping in croppings(batch, directions):
-                missed[cropping.key] += int(cropping.missed.sum())
+                missed.setdefault(cropping.key, []).append(cropping.missed)
                 for name, predictor in predictors.items():
                     points = predictor(images, cropping.boxes, cropping.angles)
                     points, undefined[name] = convert_points(
@@ -240,18 +299,21 @@ def _measure(
             boxes=np.asarray(boxes) if len(boxes) == len(truth) else None,
             missing=undefined[name],
         )
-        rows.append(
-            {
-                "model": name,
-                "kind": key[0],
-                "condition": key[1],
-                "faces": len(result),
-                "nme": result.nme,
-                "failure_rate": result.failure_rate,
-                "auc": result.auc,
-                "missed": missed[key],
-            }
-        )
+        for subset, mask in subsets_of(chosen.dataset, names, attributes).items():
+            part = result.subset(mask)
+            rows.append(
+                {
+                    "model": name,
+                    "kind": key[0],
+                    "condition": key[1],
+                    "subset": subset,
+                    "faces": len(part),
+                    "nme": part.nme,
+                    "failure_rate": part.failure_rate,
+                    "auc": part.auc,
+                    "missed": int(np.concatenate(missed[key])[mask].sum()),
+                }
+            )
     if not rows:
         raise ValueError("There must be a model, a condition and a face. Received: none of one")
-    return Robustness(chosen, pd.DataFrame(rows))
+    return pd.DataFrame(rows)

@@ -142,12 +142,14 @@ class Score:
 
     def table(self) -> str:
         """Returns the numbers as text, in per cent as papers print them."""
-        limit = f"{100 * self.threshold:g} %"
+        scale, unit = self.protocol.scale, self.protocol.unit
+        limit = f"{scale * self.threshold:g} {unit}"
+        spread = f"(standard error {scale * self.standard_error:.3f})"
         rows = (
             ("protocol", self.protocol.title),
             ("normaliser", self.protocol.normalizer.meaning),
             ("faces", f"{len(self)}"),
-            ("NME", f"{100 * self.nme:.5f} %  (standard error {100 * self.standard_error:.3f})"),
+            ("NME", f"{scale * self.nme:.5f} {unit}  {spread}"),
             (f"failure rate at {limit}", f"{100 * self.failure_rate:.5f} %"),
             (f"AUC at {limit}, exact", f"{self.auc:.6f}"),
             ("mean offset", f"({self.offset[0]:+.3f}, {self.offset[1]:+.3f}) px"),
@@ -227,9 +229,10 @@ def compute_score(
     """``score`` without issuing its warnings, for many scores of the same predictions."""
     chosen = get_protocol(protocol)
     limit = chosen.threshold if threshold is None else float(threshold)
-    if not 0 < limit < 1:
+    if not 0 < limit < (1 if chosen.unit == "%" else np.inf):
         raise ValueError(
-            f"`threshold` must be a fraction between 0 and 1 (8 % is 0.08). Received: {threshold=}"
+            "`threshold` must be a fraction between 0 and 1 (8 % is 0.08), or positive pixels "
+            f"where nothing normalises. Received: {threshold=}"
         )
     data = check_input(predicted, truth, chosen, visible, missing)
     normalizers = chosen.normalizers(data.truth, boxes)

@@ -1,16 +1,16 @@
-"""A cascade's error stage by stage: its mean, its spread, and plots of both."""
+"""A cascade from within: each stage's error, and how much disorder a re-initialization leaves."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from tfalign.evaluation.plots import LINE_COLORS, _figure
+from tfalign import geometry
 from tfalign.evaluation.scores import Score
 
 
@@ -52,61 +52,50 @@ def stage_csv(results: Sequence[StageErrors]) -> str:
     return stream.getvalue()
 
 
-def stage_error_plot(results: Sequence[StageErrors], styles: Mapping[str, str]) -> Figure:
-    """Draws the error of each stage (DeepReg, Figure 4).
+@dataclass(frozen=True)
+class Spread:
+    """Spread of faces about a canonical state.
+
+    Each face's state is the least-squares similarity from the canonical shape to its landmarks.
+
+    Attributes:
+        rotation: Standard deviation of the angle, degrees.
+        scale: Standard deviation of the natural logarithm of the scale.
+        centre: Root mean square distance of the landmarks' centre from its mean, as a fraction of
+            the frame's side.
+    """
+
+    rotation: float
+    scale: float
+    centre: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Returns the fields as plain data."""
+        return asdict(self)
+
+
+def spread(landmarks: Any, canonical_shape: Any) -> Spread:
+    """Measures how differently faces lie in their frames.
 
     Args:
-        results: What to draw.
-        styles: Model name to Matplotlib line style; models not named are left out. Sets of faces
-            differ by colour.
+        landmarks: (faces, n, 2), [0, 1]² of the frame: the crop, or the warped image.
+        canonical_shape: (n, 2), any scale.
 
     Raises:
-        ValueError: If nothing is left to draw.
+        ValueError: If there are fewer than two faces, or the shapes disagree.
     """
-    drawn = [result for result in results if result.model in styles]
-    if not drawn:
+    shapes = np.asarray(landmarks, np.float64)
+    canonical = np.asarray(canonical_shape, np.float64)
+    if shapes.ndim != 3 or len(shapes) < 2 or shapes.shape[1:] != canonical.shape:
         raise ValueError(
-            "`styles` must name a model of `results`. Received: "
-            f"styles={dict(styles)}, models={sorted({r.model for r in results})}"
+            "`landmarks` must be (faces, n, 2) with at least two faces and `canonical_shape` "
+            f"(n, 2). Received: {shapes.shape} and {canonical.shape}"
         )
-    sets = list(dict.fromkeys(result.faces for result in drawn))
-    figure, (axis,) = _figure(6, 4)
-    for result in drawn:
-        axis.plot(
-            range(len(result.bias)),
-            [100 * value for value in result.bias],
-            styles[result.model],
-            color=LINE_COLORS[sets.index(result.faces) % len(LINE_COLORS)],
-            marker="o",
-            markersize=3,
-            label=f"{result.model}, {result.faces}",
-        )
-    axis.set(xlabel="stage", ylabel="NME in %")
-    axis.set_xticks(range(max(len(result.bias) for result in drawn)))
-    axis.legend(fontsize=8)
-    return figure
-
-
-def bias_variance_plot(results: Sequence[StageErrors]) -> Figure:
-    """Draws each stage's error as a normal distribution, one panel per model (DeepReg, Figure 2).
-
-    Reading: the figure's bias is the mean over faces of the normalised error, its variance the
-    variance over faces.
-
-    Raises:
-        ValueError: If there is no result.
-    """
-    if not results:
-        raise ValueError("A plot of bias and variance needs a result. Received: none")
-    figure, axes = _figure(5 * len(results), 3.5, panels=len(results))
-    furthest = max(b + 3 * d for r in results for b, d in zip(r.bias, r.deviation, strict=True))
-    errors = np.linspace(0.0, furthest, 400)
-    for axis, result in zip(axes, results, strict=True):
-        for stage, (bias, deviation) in enumerate(zip(result.bias, result.deviation, strict=True)):
-            width = max(deviation, 1e-9)
-            density = np.exp(-(((errors - bias) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
-            color = LINE_COLORS[stage % len(LINE_COLORS)]
-            axis.plot(100 * errors, density / 100, color=color, label=f"stage {stage}")
-        axis.set(xlabel="normalised error in %", ylabel="density", title=result.model)
-        axis.legend(fontsize=8)
-    return figure
+    maps = np.asarray(geometry.similarity_from_points(canonical[None], shapes))
+    cos, sin = maps[:, 0, 0], maps[:, 1, 0]
+    centres = shapes.mean(axis=1)
+    return Spread(
+        rotation=float(np.rad2deg(np.arctan2(sin, cos)).std()),
+        scale=float(np.log(np.hypot(cos, sin)).std()),
+        centre=float(np.sqrt(np.mean(np.sum((centres - centres.mean(axis=0)) ** 2, axis=1)))),
+    )

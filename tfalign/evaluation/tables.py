@@ -3,13 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tfalign.evaluation.checks import Mask
 from tfalign.evaluation.published import PublishedResult
 from tfalign.evaluation.scores import Score
-from tfalign.evaluation.subsets import Subsets
+
+Subsets = dict[str, Mask]
+"""Subset name to a (faces,) boolean mask, in the order of the columns."""
+
+WFLW_ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
+
+_300W_FOLDERS = {
+    "common": (("helen", "testset"), ("lfpw", "testset")),
+    "challenging": (("ibug",),),
+    "indoor": (("01_Indoor",),),
+    "outdoor": (("02_Outdoor",),),
+}
+
+
+def wflw_subsets(attributes: Sequence[Mapping[str, Any]]) -> Subsets:
+    """Returns WFLW's columns: all faces, then those with each of the six flags set.
+
+    Args:
+        attributes: ``Sample.attributes`` of each face.
+
+    Returns:
+        ``"full"`` and each flag that a face has. A face may be in several subsets.
+
+    Raises:
+        ValueError: If some faces carry the flags and some do not.
+    """
+    subsets: Subsets = {"full": np.ones(len(attributes), np.bool_)}
+    for flag in WFLW_ATTRIBUTES:
+        known = [flag in face for face in attributes]
+        if not any(known):
+            continue
+        if not all(known):
+            raise ValueError(
+                f"Either every face or none must have the attribute {flag!r}. Received: "
+                f"{sum(known)} of {len(known)} faces with it"
+            )
+        mask = np.array([bool(face[flag]) for face in attributes], np.bool_)
+        if mask.any():
+            subsets[flag] = mask
+    return subsets
+
+
+def w300_subsets(names: Sequence[str]) -> Subsets:
+    """Returns 300-W's columns from the faces' names, ``FOLDER/NAME.jpg``.
+
+    Returns:
+        Those of ``"common"`` (helen/testset, lfpw/testset), ``"challenging"`` (ibug),
+        ``"indoor"`` and ``"outdoor"`` that have a face; last all faces, called ``"full"`` only
+        where both common and challenging faces are there, else ``"all"``.
+    """
+
+    def inside(name: str, folders: tuple[tuple[str, ...], ...]) -> bool:
+        parts = PurePosixPath(name).parts[:-1]
+        return any(parts[-len(folder) :] == folder for folder in folders)
+
+    subsets: Subsets = {}
+    for subset, folders in _300W_FOLDERS.items():
+        mask = np.array([inside(name, folders) for name in names], np.bool_)
+        if mask.any():
+            subsets[subset] = mask
+    whole = "full" if {"common", "challenging"} <= subsets.keys() else "all"
+    return {**subsets, whole: np.ones(len(names), np.bool_)}
+
+
+def subsets_of(
+    dataset: str, names: Sequence[str], attributes: Sequence[Mapping[str, Any]]
+) -> Subsets:
+    """Returns the customary columns of a data set; ``{"all": …}`` where there are none.
+
+    Args:
+        dataset: ``Protocol.dataset``.
+        names: Names of the faces.
+        attributes: Attributes of the faces.
+    """
+    if dataset == "wflw":
+        return wflw_subsets(attributes)
+    if dataset == "300w":
+        return w300_subsets(names)
+    return {"all": np.ones(len(names), np.bool_)}
 
 
 def subset_table(score: Score, subsets: Subsets) -> pd.DataFrame:
@@ -20,15 +101,16 @@ def subset_table(score: Score, subsets: Subsets) -> pd.DataFrame:
         subsets: Masks over the same faces, e.g. of ``wflw_subsets``.
 
     Returns:
-        Rows ``faces``, ``NME %``, ``FR@t %`` and ``AUC@t`` with t in per cent. AUC is a fraction,
-        as in GRegLRef's Table 4.
+        Rows ``faces``, ``NME %``, ``FR@t %`` and ``AUC@t`` with t in per cent (pixels where nothing
+        normalises). AUC is a fraction, as in GRegLRef's Table 4.
     """
-    limit = f"{100 * score.threshold:g}"
+    scale, unit = score.protocol.scale, score.protocol.unit
+    limit = f"{scale * score.threshold:g}"
     columns: dict[str, list[int | float]] = {}
     for name, mask in subsets.items():
         part = score.subset(mask)
-        columns[name] = [len(part), 100 * part.nme, 100 * part.failure_rate, part.auc]
-    index = ["faces", "NME %", f"FR@{limit} %", f"AUC@{limit}"]
+        columns[name] = [len(part), scale * part.nme, 100 * part.failure_rate, part.auc]
+    index = ["faces", f"NME {unit}", f"FR@{limit} %", f"AUC@{limit}"]
     # Objects, so that the number of faces stays an integer beside fractions.
     return pd.DataFrame(columns, index=index, dtype=object)
 
@@ -45,7 +127,8 @@ def part_table(score: Score) -> pd.DataFrame:
     # A point that no face counts has no mean; it is left out rather than shown as zero.
     seen = np.asarray(~np.isnan(score.point_errors).all(axis=0))
     means = np.full(scheme.num_points, np.nan)
-    means[seen] = 100 * np.nanmean(score.point_errors[:, seen], axis=0)
+    scale, unit = score.protocol.scale, score.protocol.unit
+    means[seen] = scale * np.nanmean(score.point_errors[:, seen], axis=0)
     rows = {}
     for part, indices in {**scheme.parts, "all": range(scheme.num_points)}.items():
         counted = [i for i in indices if seen[i]]
@@ -54,9 +137,9 @@ def part_table(score: Score) -> pd.DataFrame:
         worst = max(counted, key=lambda i: float(means[i]))
         rows[part] = {
             "points": len(counted),
-            "NME %": 100 * float(np.nanmean(score.point_errors[:, counted])),
+            f"NME {unit}": scale * float(np.nanmean(score.point_errors[:, counted])),
             "worst point": scheme.points[worst],
-            "worst point %": float(means[worst]),
+            f"worst point {unit}": float(means[worst]),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tfalign import markup
 from tfalign.geometry.boxes import box_size
 from tfalign.geometry.namespace import Array, as_float, namespace
 
@@ -21,15 +22,15 @@ class AnchorDistance:
     """The distance between two anchors of the *true* shape, each the mean of some of its points.
 
     Attributes:
-        scheme: Name of the landmark scheme that the indices belong to.
+        scheme: The landmark scheme, by name or as an object, that the indices belong to.
         first, second: 0-based indices of the points averaged to give each anchor.
         meaning: In words, for tables and messages.
     """
 
-    scheme: str
+    scheme: str | markup.LandmarkScheme
     first: tuple[int, ...]
     second: tuple[int, ...]
-    meaning: str
+    meaning: str = "distance of two groups of points"
 
     def __call__(self, truth: Array) -> Array:
         """Returns the normaliser (…) of true landmarks (…, n, 2), in the landmarks' unit."""
@@ -45,15 +46,15 @@ class BoxExtent:
     """One measure of the annotated face box, for sets whose profiles have no inter-ocular distance.
 
     Attributes:
-        scheme: Name of the landmark scheme of the set.
+        scheme: The landmark scheme of the set, by name or as an object.
         measure: ``"side"`` (the longer side; *the* side where boxes are square), ``"diagonal"`` or
             ``"sqrt_area"`` (the square root of width × height).
         meaning: In words, for tables and messages.
     """
 
-    scheme: str
+    scheme: str | markup.LandmarkScheme
     measure: BoxMeasure
-    meaning: str
+    meaning: str = "size of the annotated face box"
 
     def __call__(self, boxes: Array) -> Array:
         """Returns the normaliser (…) of boxes (…, 4), in the boxes' unit."""
@@ -66,7 +67,25 @@ class BoxExtent:
         return xp.sqrt(size[..., 0] * size[..., 1])
 
 
-Normalizer = AnchorDistance | BoxExtent
+@dataclass(frozen=True)
+class NoNormalizer:
+    """Errors in the landmarks' own unit: pixels of the image, for a protocol of evaluation.
+
+    Attributes:
+        scheme: The landmark scheme of the set, by name or as an object.
+        meaning: In words, for tables and messages.
+    """
+
+    scheme: str | markup.LandmarkScheme
+    meaning: str = "nothing"
+
+    def __call__(self, truth: Array) -> Array:
+        """Returns ones (…) for true landmarks (…, n, 2)."""
+        xp = namespace(truth)
+        return xp.ones_like(as_float(truth, xp)[..., 0, 0])
+
+
+Normalizer = AnchorDistance | BoxExtent | NoNormalizer
 
 _CORNERS = "distance of the outer eye corners"
 _PUPILS = "distance of the pupils"
@@ -102,12 +121,14 @@ NORMALIZERS: dict[str, Normalizer] = {
 """Every protocol's normaliser (0-based indices), by the protocol's name."""
 
 
-def anchor_distance(protocol: str) -> AnchorDistance:
-    """Returns the normaliser of a protocol that needs landmarks alone.
+def anchor_distance(protocol: str | AnchorDistance | NoNormalizer) -> Normalizer:
+    """Returns the normaliser of a protocol that needs landmarks alone (an object as it is).
 
     Raises:
         ValueError: If the protocol is unknown, or divides by the size of a box.
     """
+    if isinstance(protocol, (AnchorDistance, NoNormalizer)):
+        return protocol
     names = sorted(n for n, value in NORMALIZERS.items() if isinstance(value, AnchorDistance))
     found = NORMALIZERS.get(protocol)
     if not isinstance(found, AnchorDistance):

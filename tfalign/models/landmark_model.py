@@ -25,10 +25,14 @@ class LandmarkModel(keras.Model):
         image_size: (height, width) of the input in pixels.
         scheme: The ``LandmarkScheme`` of the outputs, or None where n belongs to no known scheme.
         crop: The ``CropConvention`` by which a face's box becomes the input.
+        box: Where the boxes came from that it was trained on: ``"file"`` (the data set's own),
+            ``"landmarks"`` (their tight box) or a detector's name. Training sets it, the saved file
+            keeps it, and evaluation starts from it. None where it is not known.
         groups: Named parts of the network, each a list of layers, by which training phases say
             what they train. ``"all"`` is every layer.
         training_model: A functional model of the same layers with a dictionary of named outputs
             for losses. ``"stages"`` (batch, stages, n, 2) is always among them.
+        stage_model: The same layers with the shape of every stage as output.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class LandmarkModel(keras.Model):
         self.image_size = (int(images.shape[1]), int(images.shape[2]))
         self.crop = crop_convention(crop)
         self.scheme = resolve_scheme(scheme, n)
+        self.box: str | None = None
         # Views of the same layers; kept out of Keras's attribute tracking, which would otherwise
         # store every weight once more per view.
         self.__dict__["groups"] = {
@@ -56,14 +61,14 @@ class LandmarkModel(keras.Model):
         self.__dict__["training_model"] = keras.Model(
             images, dict(training_outputs), name=f"{self.name}_training"
         )
-        self.__dict__["_stage_model"] = keras.Model(
-            images, list(stages), name=f"{self.name}_stages"
+        self.__dict__["stage_model"] = keras.Model(
+            images, training_outputs["stages"], name=f"{self.name}_stages"
         )
 
     @property
     def num_stages(self) -> int:
         """Number of shapes that ``stage_shapes`` returns."""
-        return len(self._stage_model.outputs)
+        return int(self.stage_model.output.shape[1])
 
     def stage_shapes(self, images: Any, training: bool = False) -> Any:
         """Returns the shape after every stage of the cascade.
@@ -75,9 +80,7 @@ class LandmarkModel(keras.Model):
         Returns:
             (batch, stages, n, 2) in [0, 1]²; the last stage equals the model's output.
         """
-        stages = self._stage_model(images, training=training)
-        stages = [stages] if not isinstance(stages, (list, tuple)) else list(stages)
-        return keras.ops.stack(stages, axis=1)
+        return self.stage_model(images, training=training)
 
     def set_mean_shape(self, shape: Any) -> None:
         """Starts the first stage at a mean shape, by setting the bias of its output layer.
@@ -107,13 +110,18 @@ class LandmarkModel(keras.Model):
             "crop": self.crop.get_config(),
             "scheme": None if self.scheme is None else self.scheme.name,
             "name": self.name,
+            **({} if self.box is None else {"box": self.box}),
         }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LandmarkModel:
         """Makes a model from what ``get_config`` returned."""
         del custom_objects
-        return cls(**config)
+        arguments = dict(config)
+        box = arguments.pop("box", None)
+        model = cls(**arguments)
+        model.box = box
+        return model
 
 
 def resolve_scheme(

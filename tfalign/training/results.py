@@ -57,16 +57,8 @@ def write_results(
         "versions": versions(),
     }
     if faces is not None:
-        records = getattr(faces, "records", ())
-        from_file = all(record.box_source == "file" for record in records)
-        evaluation = evaluate_model(
-            model,
-            faces,
-            protocol,
-            box="file" if from_file else "landmarks",
-            split=split,
-            progress=False,
-        )
+        # By the boxes that the model was trained with, as any later evaluation starts from.
+        evaluation = evaluate_model(model, faces, protocol, split=split, progress=False)
         # The same faces as crops, for the error of every stage.
         cache = (
             faces
@@ -74,7 +66,7 @@ def write_results(
             else CropCache.build(faces, model.crop, model.image_size)
         )
         crops = Validation.from_cache(cache, protocol)
-        stages = crops.predict_all(stage_predictor(model.training_model))
+        stages = crops.predict_all(stage_predictor(model.stage_model))
         summary = {
             "nme": evaluation.nme,
             "failure_rate": evaluation.failure_rate,

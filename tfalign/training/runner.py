@@ -147,7 +147,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.progress = Progress()
-        self.predict = stage_predictor(self.model.training_model)
+        self.predict = stage_predictor(self.model.stage_model)
 
     def configuration(self, identity: dict[str, Any]) -> dict[str, Any]:
         config = {

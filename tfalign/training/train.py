@@ -19,6 +19,7 @@ from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.data.readers.reader import Reader
+from tfalign.evaluation.boxes import trained_box
 from tfalign.evaluation.protocols import PROTOCOLS
 from tfalign.files import sha256
 from tfalign.training.distribution import Distribution
@@ -131,6 +132,7 @@ def train(
     parts, watched = _held_out(parts, validation, settings)
     protocol = protocol or _protocol(parts[0])
     model = _made(model, settings, distribution, parts[0], options or {})
+    model.box = trained_box(whole)
 
     caches = [_cropped(part, model) for part in parts]
     cache = concatenate(caches)

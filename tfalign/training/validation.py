@@ -90,16 +90,15 @@ class Validation:
         return compute_score(pixels, self.landmarks, self.protocol, boxes=self.boxes)
 
 
-def stage_predictor(training_model: keras.Model) -> Predict:
+def stage_predictor(model: keras.Model) -> Predict:
     """Returns a function from images to every stage's landmarks, in inference mode.
 
     On JAX it computes the same on every process from the replicated weights, so that it also works
     where a run spans processes, in which Keras's own ``predict`` cannot gather its results.
 
     Args:
-        training_model: A model with the output ``"stages"``.
+        model: The ``stage_model`` of a ``LandmarkModel``.
     """
-    model = keras.Model(training_model.inputs, training_model.output["stages"])
     if keras.backend.backend() != "jax":
         if model.distribute_strategy.num_replicas_in_sync > 1:
             # Keras would let every replica predict the whole batch and return it so many times.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -64,8 +65,8 @@ def read(
             folders that exist.
         on_error: ``"raise"`` or ``"skip"``; see ``Report``.
         box: Which of the official boxes to use; ``"file"`` is ``"detector"``. Where there is none
-            (and with ``"landmarks"``) the box is the landmarks' tight box; ``sample.box_source``
-            says which it is.
+            (and with ``"landmarks"``) the box is the landmarks' tight box, as ``"ground_truth"`` is
+            by its definition; ``sample.box_source`` is then ``"landmarks"``.
 
     Returns:
         A reader of 68-point samples in image space, named ``FOLDER/NAME.jpg``; all points count
@@ -87,7 +88,9 @@ def read(
         for pts, image in _pairs(root / folder, report):
             record = attempt(report, _record, folder, pts, image, boxes)
             if record is not None:
-                records.append(record)
+                # The official "ground truth" is the landmarks' tight box, in a file.
+                tight = {"box_source": "landmarks"} if box == "ground_truth" else {}
+                records.append(replace(record, **tight))
     return Reader("w300", "ibug68", records, report)
 
 

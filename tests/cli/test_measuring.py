@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from tfalign import markup
+from tfalign.cli import measuring
 from tfalign.data import readers, sets
 from tfalign.data.readers import Reader
-from tfalign.evaluation import PROTOCOLS, command_line
+from tfalign.evaluation import PROTOCOLS
 
 
 def parsed(*arguments):
-    parser = command_line.parser("What it does.")
-    command_line.add_box_option(parser)
+    parser = measuring.parser("What it does.")
+    measuring.add_box_option(parser)
     return parser.parse_args(["--data", ".", "--out", "out", *arguments])
 
 
-def test_every_reader_has_a_dataset_with_fitting_protocols():
-    assert set(command_line.DATASETS) == set(sets.SETS) - {"cofw68"}
-    for dataset in command_line.DATASETS.values():
-        assert dataset.protocols
+def test_every_set_has_protocols_that_exist():
+    for dataset in sets.SETS.values():
         assert all(name in PROTOCOLS for name in dataset.protocols)
+        assert dataset.protocol in (None, *dataset.protocols)
 
 
 class Faces:
@@ -30,7 +30,10 @@ class Faces:
 
 
 def test_protocol_is_customary_or_asked_for():
-    name = command_line.protocol_name
+
+    def name(arguments, faces):
+        return measuring.chosen_protocol(arguments, faces).name
+
     assert name(parsed("--dataset", "300w"), Faces("ibug68")) == "300w_inter_ocular"
     assert name(parsed("--dataset", "wflw"), Faces("wflw98")) == "wflw_inter_ocular"
     pupil = parsed("--dataset", "300w", "--protocol", "300w_inter_pupil")
@@ -40,17 +43,19 @@ def test_protocol_is_customary_or_asked_for():
 @pytest.mark.parametrize(("dataset", "scheme"), [("cofw", "cofw29"), ("aflw19", "aflw19")])
 def test_protocol_must_be_named_where_the_literature_has_several(dataset, scheme):
     with pytest.raises(ValueError, match=r"--protocol must be one of .*Received: None"):
-        command_line.protocol_name(parsed("--dataset", dataset), Faces(scheme))
+        measuring.chosen_protocol(parsed("--dataset", dataset), Faces(scheme))
 
 
 def test_protocol_must_fit_the_annotations():
     wrong = parsed("--dataset", "300w", "--protocol", "wflw_inter_ocular")
     with pytest.raises(ValueError, match="Received: wflw_inter_ocular"):
-        command_line.protocol_name(wrong, Faces("ibug68"))
-    cofw68 = parsed("--dataset", "cofw", "--protocol", "cofw68_inter_ocular_visible")
-    assert command_line.protocol_name(cofw68, Faces("ibug68")).endswith("visible")
+        measuring.chosen_protocol(wrong, Faces("ibug68"))
+    cofw68 = parsed("--dataset", "cofw68", "--protocol", "cofw68_inter_ocular_visible")
+    assert measuring.chosen_protocol(cofw68, Faces("ibug68")).name.endswith("visible")
     with pytest.raises(ValueError, match="must be one of cofw29_inter_ocular, cofw29_inter_pupil"):
-        command_line.protocol_name(cofw68, Faces("cofw29"))
+        measuring.chosen_protocol(
+            parsed("--dataset", "cofw", "--protocol", "cofw68_inter_ocular"), Faces("cofw29")
+        )
 
 
 def test_help_teaches(capsys):
@@ -66,10 +71,10 @@ def test_help_teaches(capsys):
 def test_model_identity(tmp_path):
     path = tmp_path / "a.keras"
     with pytest.raises(FileNotFoundError, match="model="):
-        command_line.model_identity(str(path))
+        measuring.model_identity(str(path))
     path.write_bytes(b"x")
-    assert len(command_line.model_identity(str(path))["sha256"]) == 64
-    assert command_line.model_identity("300w") == {"model": "300w", "sha256": None}
+    assert len(measuring.model_identity(str(path))["sha256"]) == 64
+    assert measuring.model_identity("300w") == {"model": "300w", "sha256": None}
 
 
 def record(folder, held_out=10):
@@ -79,21 +84,21 @@ def record(folder, held_out=10):
 
 
 def test_faces_seen_in_training_are_told(tmp_path):
-    assert command_line.training_notes(str(tmp_path / "model.keras"), "abc") == ()
+    assert measuring.training_notes(str(tmp_path / "model.keras"), "abc") == ()
     model = record(tmp_path)
     for fingerprint in ("abc", "xyz"):
-        assert "trained on" in command_line.training_notes(model, fingerprint)[0]
-    assert "hold-out" in command_line.training_notes(model, "def")[0]
-    assert command_line.training_notes(model, "ghi") == ()
+        assert "trained on" in measuring.training_notes(model, fingerprint)[0]
+    assert "hold-out" in measuring.training_notes(model, "def")[0]
+    assert measuring.training_notes(model, "ghi") == ()
     # It watched 7 faces and measured on 10: those were others.
-    assert command_line.training_notes(record(tmp_path, held_out=7), "def") == ()
+    assert measuring.training_notes(record(tmp_path, held_out=7), "def") == ()
 
 
 def test_presets_have_no_record_in_the_current_folder(tmp_path, monkeypatch):
     record(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert command_line.training_notes("300w", "abc") == ()
-    assert command_line.training_notes("model.keras", "abc")
+    assert measuring.training_notes("300w", "abc") == ()
+    assert measuring.training_notes("model.keras", "abc")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_presets_have_no_record_in_the_current_folder(tmp_path, monkeypatch):
 )
 def test_a_foreign_record_is_told_and_stops_nothing(tmp_path, content):
     (tmp_path / "result.json").write_bytes(content)
-    (note,) = command_line.training_notes(str(tmp_path / "model.keras"), "abc")
+    (note,) = measuring.training_notes(str(tmp_path / "model.keras"), "abc")
     assert "result.json was not written by" in note
 
 
@@ -129,7 +134,7 @@ def test_training_writes_what_is_looked_for(tmp_path):
 
     def notes(split):
         reader = readers.w300.read(tmp_path / "data", split)
-        return command_line.training_notes(model, reader.fingerprint())
+        return measuring.training_notes(model, reader.fingerprint())
 
     assert "trained on" in notes("helen/trainset")[0]
     assert notes("helen/testset") == ()
@@ -144,14 +149,14 @@ def test_boxes_are_asked_for_before_measuring():
         ]
         return Reader("some", "ibug68", records, None)
 
-    command_line.check_boxes(faces("file", "landmarks"), ["landmarks", "detector", "dlib"])
-    command_line.check_boxes(faces("file", "file"), ["file"])
+    measuring.check_boxes(faces("file", "landmarks"), ["landmarks", "detector", "dlib"])
+    measuring.check_boxes(faces("file", "file"), ["file"])
     with pytest.raises(ValueError, match=r"gives no box for 'face_1' \(1 of 2 .*detector, file"):
-        command_line.check_boxes(faces("file", "landmarks"), ["detector", "file"])
+        measuring.check_boxes(faces("file", "landmarks"), ["detector", "file"])
 
 
 def test_missing_folder(tmp_path):
     arguments = parsed("--dataset", "300w")
     arguments.data = tmp_path / "nowhere"
     with pytest.raises(FileNotFoundError, match="folder of 300w"):
-        command_line.read_data(arguments)
+        measuring.read_data(arguments)

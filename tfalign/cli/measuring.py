@@ -3,63 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from tfalign.argument_help import HelpFormatter
-from tfalign.data import readers
+from tfalign.data import sets
 from tfalign.data.readers import Reader
+from tfalign.data.readers.report import OnError
 from tfalign.evaluation.boxes import BoxSource
-from tfalign.evaluation.protocols import PROTOCOLS
+from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import read_json, sha256
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """How a data set is read and scored.
-
-    Attributes:
-        read: ``read(root, splits)``.
-        protocols: Protocols that fit it; where there is one customary, it comes first.
-        customary: Whether the first may be taken without asking. Where the literature has several
-            normalisers for one set, users must name theirs.
-        splits: Customary test splits, for the help text.
-    """
-
-    read: Callable[..., Reader]
-    protocols: tuple[str, ...]
-    customary: bool
-    splits: str
-
-
-DATASETS: dict[str, Dataset] = {
-    "300w": Dataset(
-        readers.w300.read,
-        ("300w_inter_ocular", "300w_inter_pupil"),
-        True,
-        "helen/testset, common, challenging, full, afw, …",
-    ),
-    "wflw": Dataset(
-        readers.wflw.read, ("wflw_inter_ocular", "wflw_inter_pupil"), True, "test, train"
-    ),
-    "cofw": Dataset(
-        readers.cofw.read,
-        tuple(name for name in PROTOCOLS if name.startswith("cofw")),
-        False,
-        "test (29 points), test68",
-    ),
-    "aflw19": Dataset(
-        readers.aflw19.read,
-        tuple(name for name in PROTOCOLS if name.startswith("aflw19")),
-        False,
-        "full, frontal",
-    ),
-    "lfpw29": Dataset(readers.lfpw29.read, ("lfpw29_inter_pupil",), True, "test"),
-    "helen194": Dataset(readers.helen194.read, ("helen194_inter_pupil",), True, "test"),
-    "ytf": Dataset(readers.ytf.read, ("300w_inter_ocular", "300w_inter_pupil"), True, "training"),
-}
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -70,47 +24,66 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     """
     made = argparse.ArgumentParser(description=doc, formatter_class=HelpFormatter)
     data = made.add_argument_group("data")
-    data.add_argument("--dataset", required=True, choices=list(DATASETS), help="which data set")
     data.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="its folder, in the official layout"
+        "--dataset",
+        required=True,
+        choices=list(sets.SETS),
+        help="Which data set it is; 'tfalign data' tells about each.",
     )
-    splits = "; ".join(f"{name}: {dataset.splits}" for name, dataset in DATASETS.items())
+    data.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="The data set's folder, in its official layout.",
+    )
+    splits = "; ".join(
+        f"{name}: {', '.join({**dataset.files, **dataset.splits})}"
+        for name, dataset in sets.SETS.items()
+        if dataset.files
+    )
     data.add_argument(
         "--split",
         nargs="+",
         metavar="SPLIT",
-        help=f"splits to read; only their folders need exist ({splits})",
+        help=f"Which splits to read; only their folders need exist ({splits}).",
     )
     data.add_argument(
         "--last",
         type=int,
         metavar="N",
-        help="only the last N faces by name, e.g. those that training held out",
+        help="Takes only the last N faces by name, e.g. those that training held out.",
     )
     data.add_argument(
         "--skip-bad",
         action="store_true",
-        help="leave unreadable faces out and list them, instead of stopping",
+        help="Leaves unreadable faces out and lists them, instead of stopping.",
     )
     scoring = made.add_argument_group("scoring")
     scoring.add_argument(
         "--protocol",
-        choices=list(PROTOCOLS),
-        help="normaliser and points; must be given for cofw and aflw19, where the literature has "
-        "several",
+        metavar="NAME|FILE.json",
+        help="Which normaliser and points to score by; it must be given for cofw and aflw19, where "
+        f"the literature has several: {', '.join(PROTOCOLS)}, or a file of one's own.",
     )
     scoring.add_argument(
         "--threshold",
         type=float,
         metavar="FRACTION",
-        help="limit of failure rate and AUC (0.08 is 8 %%); default: the protocol's",
+        help="The limit of failure rate and AUC (0.08 is 8 %%); by default the protocol's.",
     )
     running = made.add_argument_group("running")
-    running.add_argument("--batch-size", type=int, default=32, metavar="N", help="faces at a time")
     running.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder for the results"
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="How many faces to predict at a time.",
     )
-    running.add_argument("--quiet", action="store_true", help="no progress bar")
+    running.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="The folder for the results."
+    )
+    running.add_argument("--quiet", action="store_true", help="Shows no progress bar.")
     return made
 
 
@@ -119,9 +92,9 @@ def add_box_option(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--box",
         choices=get_args(BoxSource),
-        default="landmarks",
-        help="where the face box comes from: the tight box of the true landmarks (default), the "
-        "data set's file, or OpenCV's Viola-Jones detector. The padding is the model's own",
+        help="Where the face box comes from: the tight box of the true landmarks, the data set's "
+        "file, or OpenCV's Viola-Jones detector. By default it is what the model was trained with, "
+        "as its file says. The padding is the model's own.",
     )
 
 
@@ -132,16 +105,16 @@ def read_data(arguments: argparse.Namespace) -> Reader:
         FileNotFoundError: If a folder or file is missing.
         ValueError: If a split is unknown, an annotation is bad, or ``--last`` leaves no face.
     """
-    dataset = DATASETS[arguments.dataset]
+    dataset = sets.get(arguments.dataset)
     if not arguments.data.is_dir():
         raise FileNotFoundError(
             f"--data must be the folder of {arguments.dataset}. Received: {str(arguments.data)!r}"
         )
-    policy = "skip" if arguments.skip_bad else "raise"
-    # Measured on "official boxes", a model is measured on those of 300-W's detector (TSR's "OD");
-    # the tight boxes that stand beside them are the landmarks' own.
-    official = {"box": "detector"} if arguments.dataset == "300w" else {}
-    reader = dataset.read(arguments.data, arguments.split, on_error=policy, **official)
+    policy: OnError = "skip" if arguments.skip_bad else "raise"
+    # Of 300-W the boxes of the official detector (TSR's "OD"): the tight boxes that stand beside
+    # them are the landmarks' own.
+    box = "file" if "file" in dataset.boxes else None
+    reader = dataset.read(arguments.data, arguments.split, on_error=policy, box=box)
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
             raise ValueError(
@@ -153,22 +126,31 @@ def read_data(arguments: argparse.Namespace) -> Reader:
     return reader
 
 
-def protocol_name(arguments: argparse.Namespace, reader: Reader) -> str:
+def chosen_protocol(arguments: argparse.Namespace, reader: Reader) -> Protocol:
     """Returns the protocol that the options ask for, or the data set's customary one.
+
+    Where the set has none, the scheme's own normaliser is taken.
 
     Raises:
         ValueError: If the protocol does not fit the annotations, or must be named and is not.
     """
-    dataset = DATASETS[arguments.dataset]
+    dataset = sets.get(arguments.dataset)
+    if arguments.protocol is not None:
+        chosen = get_protocol(arguments.protocol)
+    elif dataset.protocol is not None:
+        chosen = get_protocol(dataset.protocol)
+    elif not dataset.protocols:
+        return own_protocol(reader.scheme)
+    else:
+        chosen = None
     fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme == reader.scheme]
-    if arguments.protocol is None and dataset.customary:
-        return fitting[0]
-    if arguments.protocol not in fitting:
+    own = chosen is not None and chosen.name not in PROTOCOLS
+    if chosen is None or not (chosen.name in fitting or (own and chosen.scheme == reader.scheme)):
         raise ValueError(
-            f"--protocol must be one of {', '.join(fitting)} for {arguments.dataset} with scheme "
-            f"{reader.scheme.name}. Received: {arguments.protocol}"
+            f"--protocol must be one of {', '.join(fitting)}, or a file for the scheme "
+            f"{reader.scheme.name}, for {arguments.dataset}. Received: {arguments.protocol}"
         )
-    return str(arguments.protocol)
+    return chosen
 
 
 def check_boxes(reader: Reader, sources: Sequence[str]) -> None:

@@ -13,9 +13,14 @@ import pandas as pd
 from tfalign.evaluation import published
 from tfalign.evaluation.protocols import Floats
 from tfalign.evaluation.scores import Score
-from tfalign.evaluation.subsets import Subsets
-from tfalign.evaluation.tables import comparison_table, format_table, part_table, subset_table
-from tfalign.evaluation.worst import Case
+from tfalign.evaluation.tables import (
+    Subsets,
+    comparison_table,
+    format_table,
+    part_table,
+    subset_table,
+)
+from tfalign.evaluation.worst_cases import Case
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +99,16 @@ class Evaluation:
     def published_frame(self) -> pd.DataFrame | None:
         """Our NME above published ones of the same protocol; None where nothing is published.
 
-        Published tables speak of whole test sets: a column is comparable only where our subset is
-        that test set.
+        Published tables speak of whole test sets: only columns are shown in which our faces are as
+        many as those of the test set.
         """
-        found = published.find(self.score.protocol.name)
-        if not found:
-            return None
-        ours = {name: 100 * self.score.subset(mask).nme for name, mask in self.subsets.items()}
-        return comparison_table({self.model_name: ours}, found)
+        ours = {
+            name: 100 * self.score.subset(mask).nme
+            for name, mask in self.subsets.items()
+            if published.comparable(self.score.protocol.dataset, name, int(mask.sum()))
+        }
+        found = [r for r in published.find(self.score.protocol.name) if r.subset in ours]
+        return comparison_table({self.model_name: ours}, found) if found else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -156,7 +163,8 @@ class Evaluation:
             "undefined_points": list(self.undefined),
             "subsets": subsets,
             "parts": {
-                str(part): float(value) / 100 for part, value in self.part_frame["NME %"].items()
+                str(part): float(value) / self.score.protocol.scale
+                for part, value in self.part_frame[f"NME {self.score.protocol.unit}"].items()
             },
             "other_protocols": {s.protocol.name: {"nme": s.nme} for s in self.related},
             "seconds": self.seconds,

@@ -3,7 +3,7 @@ import pytest
 
 from tfalign import geometry
 from tfalign.evaluation import PROTOCOLS
-from tfalign.evaluation.worst import PICTURE_SIZE, WorstCases
+from tfalign.evaluation.worst_cases import PICTURE_SIZE, WorstCases
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 9])
