@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tfalign_command import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What sets the environment up is run by `.ci/run`, to the letter.
@@ -48,16 +50,15 @@ def shown() -> list[str]:
 
 @pytest.mark.parametrize("command", sorted(set(shown())))
 def test_shown_commands_have_these_options(command):
-    program = importlib.import_module("tfalign.cli.program")
-    words = shlex.split(command, comments=True)[1:]
+        words = shlex.split(command, comments=True)[1:]
     name = next(
-        (n for n in sorted(program.COMMANDS, reverse=True) if words[: len(n.split())] == n.split()),
+        (n for n in sorted(COMMANDS, reverse=True) if words[: len(n.split())] == n.split()),
         None,
     )
     if name is None:
         assert words in (["--help"], ["--version"]), f"no such command: {command}"
         return
-    module = importlib.import_module(f"tfalign.cli.{program.COMMANDS[name].module}")
+    module = importlib.import_module(f"tfalign.cli.{COMMANDS[name].module}")
     parser = module.options(f"tfalign {name}")
     parser.add_argument("--json", action="store_true")
     parser.parse_args(words[len(name.split()) :])

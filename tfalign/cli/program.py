@@ -20,6 +20,13 @@ DONE, DIFFERS, WRONG, INTERRUPTED = 0, 1, 2, 130
 # What a user can mend. Anything else is a fault of ours and keeps its traceback.
 _MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
 
+_EXTRAS = {
+    **dict.fromkeys(("pandas", "matplotlib", "scipy", "sklearn", "h5py"), "train"),
+    **dict.fromkeys(("ai_edge_litert", "ai_edge_quantizer", "tf_keras"), "mobile"),
+    "jax": "jax",
+}
+"""Package to the extra of ``tfalign`` that installs it."""
+
 
 def run_command(name: str, module: str, words: Sequence[str]) -> int:
     """Runs a subcommand.
@@ -93,6 +100,9 @@ def one_line(error: BaseException) -> str:
     """Returns an error's message without line breaks; its type's name where it has none."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
+    missing = (getattr(error, "name", None) or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and missing in _EXTRAS:
+        return f"{missing} is not installed: pip install 'tfalign[{_EXTRAS[missing]}]'"
     return " ".join(str(error).split()) or type(error).__name__
 
 
