@@ -1,4 +1,4 @@
-"""Checks that the package without extras finds landmarks, and names the extra where one is needed."""
+"""Checks that the package without extras finds landmarks, and that errors name the extras."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def shown() -> list[str]:
 
 @pytest.mark.parametrize("command", sorted(set(shown())))
 def test_shown_commands_have_these_options(command):
-        words = shlex.split(command, comments=True)[1:]
+    words = shlex.split(command, comments=True)[1:]
     name = next(
         (n for n in sorted(COMMANDS, reverse=True) if words[: len(n.split())] == n.split()),
         None,

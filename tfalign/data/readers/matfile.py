@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from tfalign.data.readers.report import Problem
 from tfalign.data.readers.text import read_bytes
@@ -24,6 +23,8 @@ def load_mat(path: Path, variables: tuple[str, ...]) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is truncated or damaged, or lacks a variable.
     """
+    import scipy.io  # not needed for landmarks of photographs, which load this room, too
+
     data = read_bytes(path)
     try:
         _check_integrity(data)
