@@ -50,6 +50,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metrics", type=Path, required=True, help="metrics.json of recipes/evaluate.py"
     )
+    parser.add_argument(
+        "--quality", type=Path, help="constants of the quality score, from calibrate_quality.py"
+    )
     parser.add_argument("--provenance", required=True, help="how the weights were made, in words")
     parser.add_argument("--licence", required=True, help="terms that bind their use, in words")
     return parser
@@ -73,6 +76,8 @@ def main() -> None:
         "licence": arguments.licence,
         "measured": {key: measured[key] for key in MEASURED if key in measured},
     }
+    if arguments.quality is not None:
+        sidecar["quality"] = read_json(arguments.quality)
     path = WEIGHTS_DIR / f"{arguments.name}.json"
     write_json(path, sidecar)
     print(f"{file} ({file.stat().st_size / 1e6:.2f} MB) and {path}")

@@ -14,8 +14,9 @@
 The last --holdout names of helen/trainset are never looked at. Of the other photographs
 --validation faces are split out (whole photographs with all their copies); history.csv has their
 error after every epoch. OUT/weights.npz are the weights in half precision, OUT/result.json says
-how they were made. A killed run continues when the same command is given again.
-``publish_weights.py`` makes a preset of them.
+how they were made, OUT/validation.txt names those faces. A killed run continues when the same
+command is given again. ``calibrate_quality.py`` fits the quality score on those faces,
+``publish_weights.py`` makes a preset of both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from tfalign.argument_help import HelpFormatter
 from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import CropCache
 from tfalign.data.readers.reader import Reader
-from tfalign.files import write_json
+from tfalign.files import write_json, write_whole
 from tfalign.models import GRegLRef, GRegNet, save_weights
 from tfalign.training.feed import cache_fingerprint
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
@@ -296,6 +297,7 @@ def train_300w(arguments: argparse.Namespace) -> dict[str, Any]:
     train, watched = photographs(
         arguments.data, arguments.holdout, arguments.validation, arguments.seed
     )
+    write_whole(out / "validation.txt", "".join(f"{r.name}\n" for r in watched.records))
     root = synthetic.write_wflw(out / "rendered", train=arguments.rendered, test=1, seed=11)
     rendered = sets.get("wflw").read(root, "train", scheme="ibug68", box="landmarks")
     real, drawn = Faces.of(train), Faces.of(rendered)
