@@ -111,12 +111,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     distribution = command.connect(arguments)
     faces, test_faces = faces_of(arguments, distribution.writes)
     chosen = {"width": 0.25, "image_size": (112, 112), **command.given_options(arguments)}
-    height, width = chosen["image_size"]
-    test = tight_cache(test_faces, (width, height))
+    test = tight_cache(test_faces, chosen["image_size"])
     settings = command.given_settings(arguments)
     result = training.train(
         arguments.model,
-        tight_cache(faces, (width, height), arguments.limit),
+        tight_cache(faces, chosen["image_size"], arguments.limit),
         options={**chosen, "crop": "tsr"},
         out=arguments.out,
         distribution=distribution,

@@ -19,7 +19,10 @@ def test_published_numbers() -> None:
     for stage, phase in enumerate(schedule.phases):
         assert (phase.optimizer.kind, phase.optimizer.momentum) == ("sgd", 0.9)
         assert (phase.learning_rate.base, phase.learning_rate.kind) == (0.01, "plateau")
-        assert phase.switches == {"dropout": 0.5}
+        stage_name = phase.name.removeprefix("sequential_")
+        live = 0.5 if phase.name == "joint" else {stage_name: 0.5}
+        assert phase.switches == {"dropout": live}
+        assert phase.optimizer.rate_factors == {"kernel": 0.25}
         term = phase.losses["stages"]
         assert (term.loss, term.weight) == ("l2", 0.5)
         # Each phase is measured on the stage that it trains, joint learning on the last.

@@ -32,7 +32,7 @@ def made(model: str, *words: str) -> Settings:
         ("ccnn", (), "greglref"),
         ("ccnn", ("--schedule", "published"), "ccnn"),
         ("ccnn", ("--schedule", "published", "--augment", "light"), "light"),
-        ("two_stage", ("--schedule", "published"), "tsr"),
+        ("two_stage", ("--schedule", "published"), "tsr_published"),
         ("deepreg", ("--augment", "deepreg"), "deepreg"),
     ],
 )

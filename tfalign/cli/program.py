@@ -147,6 +147,8 @@ def _run(name: str, module_name: str, words: Sequence[str]) -> int:
         return int(stop.code or 0)
     if not arguments.json:
         result = module.run(arguments)
+        if result and _exit_code(result, told=True) == DONE and hasattr(module, "next_steps"):
+            print("next:", *module.next_steps(arguments, result), sep="\n  ")
     else:
         with contextlib.redirect_stdout(sys.stderr):
             result = module.run(arguments)
@@ -154,9 +156,9 @@ def _run(name: str, module_name: str, words: Sequence[str]) -> int:
     return _exit_code(result)
 
 
-def _exit_code(result: Mapping[str, Any]) -> int:
-    """Tells the errors of a result and returns its exit code."""
-    for message in result.get("errors", ()):
+def _exit_code(result: Mapping[str, Any], told: bool = False) -> int:
+    """Returns a result's exit code, and tells its errors unless they are ``told``."""
+    for message in () if told else result.get("errors", ()):
         print(f"error: {message}", file=sys.stderr)
     if result.get("errors"):
         return WRONG

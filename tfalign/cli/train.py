@@ -1,6 +1,7 @@
 """Trains a model on a data set and measures it on faces that it was not trained on.
 
     tfalign train 300w --data 300W --out runs/300w
+    tfalign train coco --data FACES --out runs/mine        # your own points, of any number
     tfalign train wflw --out runs/rendered                 # renders synthetic faces
     tfalign train wflw --data WFLW --model gregnet --schedule published --out runs/published
     tfalign train 300w --data 300W --steps 20000 --init-weights runs/rendered/model.keras \\
@@ -10,7 +11,7 @@ Faces to watch after each epoch are held out of the training faces, see --valida
 test faces, where DIR has them, are looked at once, at the end; where it has none, --holdout faces
 are kept apart in their place. OUT receives model.keras, result.json, report.html, history.csv and
 calibration.npz; "tensorboard --logdir OUT/tensorboard" draws the run's curves. A killed run
-continues when the same command is given again.
+continues when the same command is given again. "tfalign data" lists the sets.
 
 Without --data, synthetic faces are rendered into OUT/faces in WFLW's layout and trained on, for 600
 steps where no length is given: a demonstration of minutes, whose numbers say nothing about
@@ -24,7 +25,7 @@ import argparse
 import ast
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from tfalign.data.readers import Reader
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import ARCHITECTURES
 from tfalign.training import Settings
+from tfalign.training.schedules import PUBLISHED_BOXES
 
 # Without --data: what two CPU cores render and train in about five minutes.
 RENDERED_FACES = (1500, 200)
@@ -58,7 +60,12 @@ class Faces:
 
 
 def read_faces(
-    dataset: str, data: Path, holdout: int | float | None = None, group: str | None = None
+    dataset: str,
+    data: Path,
+    holdout: int | float | None = None,
+    group: str | None = None,
+    test_split: str | None = None,
+    **reading: Any,
 ) -> Faces:
     """Returns what to train on and what to measure on.
 
@@ -68,18 +75,26 @@ def read_faces(
         holdout: Faces kept apart where the folder has no official test faces, a number or a share;
             None takes the set's usual one.
         group: What frames of one person share, see ``DataSet.hold_out``.
+        test_split: The split to measure on; None takes a published set's official one. A set of
+            one's own is then trained on whole, but for what is held out; with one, on "train".
+        **reading: Further arguments of ``DataSet.read``.
     """
     known = sets.get(dataset)
     if known.files and not known.training:
         raise ValueError(f"{dataset} has no faces to train on: {known.summary}.")
-    if not known.files:
-        train, test = known.read(data), []
-    else:
+    if known.files:
         # Where nothing is there, reading tells what is missing.
-        train = known.read(data, known.available(data, "train") or "train")
-        test = known.available(data, "test")
+        train_split: Any = known.available(data, "train") or "train"
+        test = [test_split] if test_split else known.available(data, "test")
+        if any(known.is_for_training(name) for name in test):
+            raise ValueError(
+                f"--test-split must not be a training split of {dataset}. Received: {test_split!r}"
+            )
+    else:
+        train_split, test = ("train", [test_split]) if test_split else (None, [])
+    train = known.read(data, train_split, **reading)
     if test:
-        return Faces(train, known.read(data, test), ", ".join(test))
+        return Faces(train, known.read(data, test, **reading), ", ".join(test))
     rest, held_out = known.hold_out(train, holdout, group)
     return Faces(rest, held_out, f"{len(held_out)} held-out faces of {dataset}")
 
@@ -122,6 +137,35 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
         metavar="SHARE|FACES",
         help="How many training faces to measure on where DIR has no official test faces (default: "
         "the set's usual number; 120 of 300-W).",
+    )
+    group.add_argument(
+        "--test-split",
+        metavar="SPLIT",
+        help="Split to measure on (default: the official test faces; of a set of your own none, "
+        "see --holdout).",
+    )
+    group.add_argument(
+        "--box",
+        metavar="SOURCE",
+        help="Where the faces' boxes come from, see 'tfalign data SET' (default: the set's first "
+        "source, or the paper's with the published schedule).",
+    )
+    group.add_argument(
+        "--scheme",
+        metavar="NAME|FILE.json",
+        help="Landmark scheme that the points are converted to, or, of files that do not name "
+        "their points, that they have.",
+    )
+    group.add_argument(
+        "--protocol",
+        metavar="NAME|FILE.json",
+        help="How faces are scored (default: the set's customary protocol, or the scheme's own "
+        "normaliser).",
+    )
+    group.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="Leave unreadable faces out and list them, instead of stopping.",
     )
     group.add_argument(
         "--extra-ytf",
@@ -302,7 +346,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             if "steps" not in settings and "epochs" not in settings:
                 settings["steps"] = RENDERED_STEPS
             data = render(arguments, distribution.writes)
-        faces = read_faces(name, data, arguments.holdout, settings.get("group"))
+        faces = read_faces(
+            name,
+            data,
+            arguments.holdout,
+            settings.get("group"),
+            arguments.test_split,
+            scheme=arguments.scheme,
+            box=arguments.box or published_box(arguments.model, name, settings),
+            on_error="skip" if arguments.skip_bad else "raise",
+        )
         extra = [readers.ytf.read(arguments.extra_ytf)] if arguments.extra_ytf else []
         result = training.train(
             arguments.model,
@@ -310,6 +363,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             options=given_options(arguments),
             test=faces.test,
             test_name="synthetic test faces" if arguments.data is None else faces.test_name,
+            protocol=arguments.protocol,
             out=arguments.out,
             distribution=distribution,
             **settings,
@@ -322,6 +376,26 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             + f"), {summary['macc'] / 1e6:.1f} MMACC, {summary['params']:,} parameters"
         )
     return summary
+
+
+def published_box(model: str, dataset: str, settings: Mapping[str, Any]) -> str | None:
+    """Returns the box source that a paper trains with, where its schedule is asked for."""
+    published = settings.get("schedule") == "published"
+    return PUBLISHED_BOXES.get(model, {}).get(dataset) if published else None
+
+
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
+    """Returns the commands that a user may want now."""
+    out, model = arguments.out, arguments.out / "model.keras"
+    data = arguments.data or out / "faces"
+    return [
+        f"tfalign evaluate --model {model} --dataset {arguments.dataset} --data {data} "
+        f"--out {out / 'evaluated'}",
+        f"tfalign export {model} --kind int8 --calibration {out / 'calibration.npz'} "
+        f"--out {out / 'int8'}",
+        f"tfalign align PHOTO.jpg --model {model}",
+        f"tensorboard --logdir {out / 'tensorboard'}",
+    ]
 
 
 def render(arguments: argparse.Namespace, writes: bool) -> Path:

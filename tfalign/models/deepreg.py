@@ -176,8 +176,8 @@ class DeepReg(LandmarkModel):
 
         Args:
             feed: Source of batches, see ``tfalign.training.Feed``.
-            passes: Epochs taken from the feed; with random mirroring, two show most faces both
-                ways.
+            passes: Epochs taken from the feed; with random mirroring, two show half of the faces
+                both ways.
 
         Raises:
             ValueError: If the present dropout rate is 0: the problem then has no unique solution.

@@ -79,7 +79,7 @@ def apply_switches(model: Any, switches: Mapping[str, Any]) -> None:
 
     A model with a method ``set_switch(name, value)`` receives all of them. For any other,
     ``"dropout"`` sets the rate of the Dropout layers in ``model.groups["dropout"]``, or of all
-    where there is no such group.
+    where there is no such group; a mapping of groups to rates sets those, and all others to 0.
 
     Args:
         model: The landmark model.
@@ -91,8 +91,17 @@ def apply_switches(model: Any, switches: Mapping[str, Any]) -> None:
     for name, value in switches.items():
         if hasattr(model, "set_switch"):
             model.set_switch(name, value)
+        elif name == "dropout" and isinstance(value, Mapping):
+            _set_dropout(model, _dropouts(model), 0.0)
+            for group, rate in value.items():
+                if group not in model.groups:
+                    raise ValueError(
+                        f"Dropout is of the model's groups {sorted(model.groups)}. "
+                        f"Received: dropout={dict(value)}"
+                    )
+                _set_dropout(model, model.groups[group], float(rate))
         elif name == "dropout":
-            _set_dropout(model, float(value))
+            _set_dropout(model, _dropouts(model), float(value))
         else:
             raise ValueError(
                 "A model without `set_switch` has only the switch 'dropout'. "
@@ -100,10 +109,13 @@ def apply_switches(model: Any, switches: Mapping[str, Any]) -> None:
             )
 
 
-def _set_dropout(model: Any, rate: float) -> None:
+def _dropouts(model: Any) -> Sequence[keras.layers.Layer]:
+    return model.groups.get("dropout") or layers_below(model.training_model)
+
+
+def _set_dropout(model: Any, candidates: Sequence[keras.layers.Layer], rate: float) -> None:
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"The dropout rate must be in [0, 1). Received: dropout={rate}")
-    candidates = model.groups.get("dropout") or layers_below(model.training_model)
     layers = [layer for layer in candidates if isinstance(layer, keras.layers.Dropout)]
     # Keras gives a Dropout layer its random generator only if its first rate is above zero.
     usable = [layer for layer in layers if hasattr(layer, "seed_generator")]

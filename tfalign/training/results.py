@@ -10,6 +10,7 @@ from tfalign import macc
 from tfalign.data.pipeline import CropCache
 from tfalign.evaluation.evaluate import evaluate_model
 from tfalign.evaluation.plots import ced_plot, png_bytes
+from tfalign.evaluation.protocols import Protocol
 from tfalign.evaluation.report import evaluation_report
 from tfalign.files import versions, write_json, write_whole
 from tfalign.training.runner import TrainingResult
@@ -21,7 +22,7 @@ def write_results(
     result: TrainingResult,
     validation: Validation | None,
     faces: Any,
-    protocol: str,
+    protocol: str | Protocol,
     out: Path,
     split: str,
     about: Mapping[str, Any],

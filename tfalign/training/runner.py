@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfalign import callbacks as callback_classes
+from tfalign.evaluation.protocols import get_protocol
 from tfalign.files import settled
 from tfalign.training.checkpoint import (
     assign_variables,
@@ -156,7 +157,7 @@ class _Run:
             "train": self.train.describe(),
             "validation": self.validation
             and {
-                "protocol": self.validation.protocol,
+                "protocol": get_protocol(self.validation.protocol).name,
                 "data": self.validation.fingerprint,
             },
             "keep": self.keep,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tfalign import losses
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.training.compiling import Execution
 from tfalign.training.phase import Schedule
@@ -56,12 +57,20 @@ class Settings:
         "Learning rate of the first phase; later phases keep their proportion to it.",
         type=float,
     )
-    dropout: float = _setting(
-        0.2,
+    dropout: float | None = _setting(
+        None,
         "schedule",
-        "Rate of dropout where the 'cpu' schedule or a paper without a printed rate uses it: in "
-        "GRegLRef's global regression while the refinement trains, on the dense layers of VGG-S.",
+        "Rate of dropout where a schedule uses it and no paper prints it: in GRegLRef's global "
+        "regression while the refinement trains, and, with 'cpu', on the dense layers of VGG-S "
+        "(default: 0.2; GRegLRef's published schedule has it on 300-W's markup alone).",
         type=float,
+    )
+    loss: str | None = _setting(
+        None,
+        "schedule",
+        f"What a landmark's error costs in every phase, instead of the schedule's own: "
+        f"{', '.join(losses.BY_NAME)}. Weights of stages stay as they are.",
+        choices=tuple(losses.BY_NAME),
     )
     batch_size: int = _setting(
         32, "schedule", "Faces in one step, over all devices.", type=int, metavar="FACES"
@@ -72,6 +81,13 @@ class Settings:
         f"How faces are changed: one of {', '.join(presets.PRESETS)}, or a file with the fields of "
         "AugmentConfig. The published schedule brings its paper's.",
         metavar="NAME|FILE.json",
+    )
+    mirror: bool = _setting(
+        False,
+        "schedule",
+        "Add the mirror image of every training face, as DeepReg's paper does; --augment then "
+        "needs no mirroring.",
+        action="store_true",
     )
     balance: bool = _setting(
         False,
@@ -151,13 +167,14 @@ class Settings:
             )
 
     @classmethod
-    def made(cls, architecture: Any, changes: Mapping[str, Any]) -> Settings:
+    def made(cls, architecture: Any, changes: Mapping[str, Any], dataset: str = "") -> Settings:
         """Returns an architecture's usual settings with some of them changed.
 
         Args:
             architecture: The architecture, whose published settings go with the published
                 schedule; or None.
             changes: Field to value.
+            dataset: Name of the set that is trained on, since papers treat sets differently.
 
         Raises:
             ValueError: If there is no such field, or a value breaks its rule.
@@ -169,7 +186,7 @@ class Settings:
                 f"{', '.join(unknown)}"
             )
         published = changes.get("schedule") == "published" and architecture is not None
-        usual = published_settings(architecture) if published else {}
+        usual = published_settings(architecture, dataset) if published else {}
         return cls(**{**usual, **changes})
 
     @property

@@ -14,17 +14,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfalign import models
+from tfalign import losses, models
 from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.evaluation.boxes import trained_box
-from tfalign.evaluation.protocols import PROTOCOLS
+from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
 from tfalign.files import sha256
 from tfalign.training.distribution import Distribution
 from tfalign.training.feed import CacheFeed, cache_fingerprint
-from tfalign.training.phase import Schedule
+from tfalign.training.mirror import mirrored
+from tfalign.training.phase import Phase, Schedule
 from tfalign.training.results import write_results
 from tfalign.training.runner import fit
 from tfalign.training.schedules import Budget, schedules_of
@@ -74,7 +75,7 @@ def train(
     validation: Faces | float | int | None = None,
     test: Faces | None = None,
     test_name: str = "",
-    protocol: str | None = None,
+    protocol: str | Protocol | None = None,
     out: str | Path | None = None,
     distribution: Distribution | None = None,
     **changes: Any,
@@ -101,8 +102,8 @@ def train(
             as ``settings.validation`` says, which it replaces.
         test: Faces to measure on when all is done; None measures on the validation faces.
         test_name: What these are, in words.
-        protocol: How faces are scored, a name in `tfalign.evaluation.PROTOCOLS`; None takes the
-            first one of the faces' scheme.
+        protocol: How faces are scored, see `tfalign.evaluation.get_protocol`; None takes the
+            customary one of the faces' set or scheme, or the scheme's own normaliser.
         out: Folder of the run; None keeps nothing.
         distribution: From `connect`, which must have been called before the model was made.
         **changes: Fields of `Settings` other than those of ``settings``.
@@ -124,7 +125,7 @@ def train(
         changes["validation"], validation = validation, None
     architecture = _architecture(model)
     if settings is None:
-        settings = Settings.made(architecture, changes)
+        settings = Settings.made(architecture, changes, getattr(parts[0], "dataset", ""))
     elif changes:
         settings = dataclasses.replace(settings, **changes)
     distribution = distribution or Distribution()
@@ -136,6 +137,8 @@ def train(
 
     caches = [_cropped(part, model) for part in parts]
     cache = concatenate(caches)
+    if settings.mirror:
+        cache = concatenate([cache, mirrored(cache)])
     held_out = None if watched is None else _cropped(watched, model)
     measured = watched if test is None else test
     print(
@@ -159,7 +162,7 @@ def train(
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         result = fit(
             model,
-            make_schedule(settings, model, feed.steps_per_epoch),
+            make_schedule(settings, model, feed.steps_per_epoch, watching is not None),
             feed,
             watching,
             out=folder,
@@ -271,18 +274,57 @@ def make_model(
     )
 
 
-def make_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Schedule:
+def make_schedule(
+    settings: Settings, model: Any, steps_per_epoch: int, watched: bool = True
+) -> Schedule:
     """Returns the schedule that the settings describe.
 
     Args:
         settings: The settings.
         model: The model, whose scheme and stages the schedule needs.
         steps_per_epoch: Batches in an epoch.
+        watched: Whether there are faces for validation. Without, a learning rate that waits for
+            progress on them waits for progress of the training loss.
 
     Raises:
         FileNotFoundError: If ``schedule`` names a file that is not there.
-        ValueError: If it names no schedule of the model, or the file is none.
+        ValueError: If it names no schedule of the model, the file is none, or ``loss`` has nothing
+            to replace.
     """
+    schedule = _chosen_schedule(settings, model, steps_per_epoch)
+    phases = list(schedule.phases)
+    if not watched:
+        for place, phase in enumerate(phases):
+            rate = phase.learning_rate
+            if rate.kind == "plateau" and rate.monitor.startswith("val_"):
+                unwatched = dataclasses.replace(rate, monitor="loss")
+                phases[place] = dataclasses.replace(phase, learning_rate=unwatched)
+    if settings.loss is not None:
+        phases = [_with_loss(phase, settings.loss) for phase in phases]
+        if phases == list(schedule.phases) and settings.loss not in (
+            term.loss for phase in phases for term in phase.losses.values()
+        ):
+            raise ValueError(
+                f"`loss` replaces the cost of landmarks, one of {', '.join(losses.BY_NAME)}; the "
+                f"schedule {schedule.name!r} has losses of its own kind. "
+                f"Received: loss={settings.loss!r}"
+            )
+    return dataclasses.replace(schedule, phases=tuple(phases))
+
+
+def _with_loss(phase: Phase, loss: str) -> Phase:
+    """Returns a phase whose landmark losses cost otherwise; their stages and units stay."""
+    kept = ("stage_weights", "scale", "normalizer", "point_reduction")
+    terms = {}
+    for name, term in phase.losses.items():
+        if term.loss in losses.BY_NAME and term.loss != loss:
+            shared = {key: value for key, value in term.arguments.items() if key in kept}
+            term = dataclasses.replace(term, loss=loss, arguments=shared)
+        terms[name] = term
+    return dataclasses.replace(phase, losses=terms)
+
+
+def _chosen_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Schedule:
     wanted = settings.schedule
     if isinstance(wanted, Schedule):
         return wanted
@@ -327,16 +369,13 @@ def _data_set(faces: Reader) -> sets.DataSet:
     return sets.SETS.get(faces.dataset, unknown)
 
 
-def _protocol(faces: Faces) -> str:
-    """Returns the customary protocol of the faces' set, or else the first one of their scheme."""
+def _protocol(faces: Faces) -> str | Protocol:
+    """Returns the customary protocol of the faces' set, or of their scheme, or its own."""
     customary = _data_set(faces).protocols if isinstance(faces, Reader) else ()
     for name in (*customary, *PROTOCOLS):
-        if PROTOCOLS[name].scheme.name == faces.scheme.name:
+        if PROTOCOLS[name].scheme == faces.scheme:
             return name
-    raise ValueError(
-        f"There is no usual protocol for scheme {faces.scheme.name!r}: give `protocol`, one of "
-        f"{', '.join(PROTOCOLS)}. Received: protocol=None"
-    )
+    return own_protocol(faces.scheme)
 
 
 def _cropped(faces: Faces, model: Any) -> CropCache:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfalign import geometry
+from tfalign.evaluation.protocols import Protocol
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.training.feed import cache_fingerprint
 
@@ -24,7 +25,7 @@ class Validation:
         images: (N, h, w, 3), as the model takes them.
         landmarks: (N, n, 2), annotated, in image pixels.
         image_from_output: (N, 2, 3), maps from the model's input pixels to image pixels.
-        protocol: Name for `tfalign.evaluation.score`.
+        protocol: How they are scored, see `tfalign.evaluation.get_protocol`.
         boxes: (N, 4) in image pixels, for protocols that divide by the box, or None.
         fingerprint: Identity of the data, part of the run's configuration.
         batch_size: Faces predicted at once.
@@ -33,18 +34,18 @@ class Validation:
     images: np.ndarray
     landmarks: np.ndarray
     image_from_output: np.ndarray
-    protocol: str
+    protocol: str | Protocol
     boxes: np.ndarray | None = None
     fingerprint: str = ""
     batch_size: int = 64
 
     @classmethod
-    def from_cache(cls, cache: Any, protocol: str, batch_size: int = 64) -> Validation:
+    def from_cache(cls, cache: Any, protocol: str | Protocol, batch_size: int = 64) -> Validation:
         """Makes a validation set of a crop cache's nominal crops.
 
         Args:
             cache: A `tfalign.data.pipeline.CropCache`.
-            protocol: Name for `tfalign.evaluation.score`.
+            protocol: How it is scored, see `tfalign.evaluation.get_protocol`.
             batch_size: Faces predicted at once.
         """
         from tfalign.data import pipeline

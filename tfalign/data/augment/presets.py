@@ -84,6 +84,9 @@ landmarks' boxes on 300-W's AFW and 750 faces of Helen's training part, of which
 1,087: one axis's offset 0.0638 of the box (root mean square), scale 0.963 ± 0.088.
 """
 
+TSR_PUBLISHED = AugmentConfig(scale=(0.81, 1.12), translation=0.11)
+"""TSR, section 3.3, to the letter: the boxes' spread of ``TSR`` and no other change."""
+
 TSR_REINIT = replace(TSR, rotation=(-30.0, 30.0), scale=(0.7, 1.3), translation=0.25)
 """Boxes wrong by up to ±30 % and ±30°, from which TSR's first step learns to recover (ours).
 
@@ -100,6 +103,7 @@ PRESETS: dict[str, AugmentConfig] = {
     "occlusion": OCCLUSION,
     "ccnn": CCNN,
     "tsr": TSR,
+    "tsr_published": TSR_PUBLISHED,
     "tsr_reinit": TSR_REINIT,
 }
 

@@ -25,26 +25,40 @@ _TWO_STAGE: dict[str, Maker] = {
     "regression": two_stage.regression_for,
 }
 
+# Section 3.3: batches of 128, boxes spread as a detector's are, and nothing else.
+_TSR_SETTINGS = {"augment": "tsr_published", "batch_size": 128}
+
+# The faces' boxes that a paper trains on where its set has several.
+PUBLISHED_BOXES = {
+    name: {"300w": "detector"}
+    for name in ("ccnn", "dssd", "rdssd", "rdssd_star", "tsr_baseline1", "tsr_baseline2",
+                 "two_stage", "two_stage_global")
+}  # fmt: skip
+
 # Of the papers' architectures: their schedules, and the settings of their published training.
 _PAPERS: dict[str, tuple[Mapping[str, Maker], Mapping[str, Any]]] = {
-    "ccnn": ({"published": ccnn.published_for, "cpu": ccnn.cpu_budget_for}, {"augment": "ccnn"}),
+    "ccnn": (
+        {"published": ccnn.published_for, "cpu": ccnn.cpu_budget_for},
+        {"augment": "ccnn"},
+    ),
     "deepreg": (
         {
             "published": deepreg.published_for,
             "sequential": deepreg.sequential_for,
             "cpu": deepreg.closed_form_for,
         },
-        {"augment": "deepreg"},
+        # Section 4: batches of 100, every face and its mirror image.
+        {"augment": "none", "mirror": True, "batch_size": 100},
     ),
     "dssd": (_DSSD, {}),
     "rdssd": (_DSSD, {}),
     "rdssd_star": (_DSSD, {}),
     "greglref": (_GREGLREF, {}),
     "gregnet": (_GREGLREF, {}),
-    "tsr_baseline1": (_TSR, {"augment": "tsr"}),
-    "tsr_baseline2": (_TSR, {"augment": "tsr"}),
-    "two_stage": ({**_TWO_STAGE, "local": two_stage.local_for}, {"augment": "tsr"}),
-    "two_stage_global": (_TWO_STAGE, {"augment": "tsr"}),
+    "tsr_baseline1": (_TSR, _TSR_SETTINGS),
+    "tsr_baseline2": (_TSR, _TSR_SETTINGS),
+    "two_stage": ({**_TWO_STAGE, "local": two_stage.local_for}, _TSR_SETTINGS),
+    "two_stage_global": (_TWO_STAGE, _TSR_SETTINGS),
 }
 
 
@@ -54,13 +68,20 @@ def schedules_of(architecture: Architecture) -> Mapping[str, Maker]:
     return {**papers, **architecture.schedules} or {"cpu": general.cpu_budget_for}
 
 
-def published_settings(architecture: Architecture) -> Mapping[str, Any]:
-    """Returns the fields of `tfalign.training.Settings` that go with the published schedule."""
+def published_settings(architecture: Architecture, dataset: str = "") -> Mapping[str, Any]:
+    """Returns the fields of `tfalign.training.Settings` that go with the published schedule.
+
+    Args:
+        architecture: The architecture.
+        dataset: Name of the set that is trained on: GRegLRef's paper balances poses on 300-W alone.
+    """
     _, papers = _PAPERS.get(architecture.name, ({}, {}))
-    return {**papers, **architecture.settings}
+    balanced = architecture.name in ("greglref", "gregnet") and dataset == "300w"
+    return {**papers, **({"balance": True} if balanced else {}), **architecture.settings}
 
 
 __all__ = [
+    "PUBLISHED_BOXES",
     "Budget",
     "ccnn",
     "deepreg",

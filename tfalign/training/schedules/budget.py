@@ -13,7 +13,7 @@ class Budget:
         steps: Optimizer steps of all phases together, or None for the schedule's own length.
         steps_per_epoch: Batches in an epoch.
         rate: Learning rate of the first phase, or None for the schedule's own.
-        dropout: Rate of dropout where the schedule uses it.
+        dropout: Rate of dropout where the schedule uses it, or None for the schedule's own.
 
     Raises:
         ValueError: If a length is not positive.
@@ -22,7 +22,7 @@ class Budget:
     steps: int | None
     steps_per_epoch: int
     rate: float | None = None
-    dropout: float = 0.2
+    dropout: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps_per_epoch < 1 or (self.steps is not None and self.steps < 1):

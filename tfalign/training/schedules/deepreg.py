@@ -10,13 +10,19 @@ joint learning         SGD with dropout, all stages  the same
   optimizer            SGD, momentum 0.9             the same
   learning rate        0.01, lowered by hand when    0.003, halved when the error of the
                        validation stops improving    validation faces stops improving
-  batch                100                           the recipe's ``--batch-size``
+    of kernels         a quarter of it, see below    the same as of biases
+  batch                100                           ``--batch-size``
+  mirroring            every face both ways          at random
   end                  validation stops improving    the same, or the budget
   dropout              0.5                           0.5
 =====================  ============================  ==========================================
 
-The recipes' options for it are ``--model deepreg --augment deepreg --image-size 128 --batch-size
-100``; the schedule "cpu" is `closed_form`. ``recipes/deepreg_stages.py`` compares the variants.
+The paper's dropout leaves features out and halves the weights afterwards; Keras's doubles the
+features that it keeps, so that its weights are half of the paper's. A step of the paper's rate on
+the paper's weights is a step of 0.5² of that rate on Keras's; biases have no such factor.
+
+Other options for it are ``--model deepreg --image-size 128``; the schedule "cpu" is `closed_form`.
+``recipes/deepreg_stages.py`` compares the variants.
 """
 
 from __future__ import annotations
@@ -47,20 +53,26 @@ def published(local_layers: int = 5, global_layer: bool = True) -> Schedule:
     """
     stages = (["global"] if global_layer else []) + [f"local_{t + 1}" for t in range(local_layers)]
     first = 0 if global_layer else 1
+    optimizer = OptimizerSpec(
+        kind="sgd", momentum=0.9, rate_factors={"kernel": (1.0 - DROPOUT) ** 2}
+    )
     phases = [
         Phase(
             name=f"sequential_{stage}",
+            optimizer=optimizer,
             losses={"stages": _half_square(local_layers, first + index)},
             # The error that is watched must be the stage's own: later stages add nothing yet.
             learning_rate=_plateau(0.01),
             epochs=LONGEST,
             train=(stage,),
-            switches={"dropout": DROPOUT},
+            # Equation 4: what earlier stages hand on is fixed, so they have no dropout.
+            switches={"dropout": {stage: DROPOUT}},
             patience=20,
         )
         for index, stage in enumerate(stages)
     ]
-    return Schedule("deepreg_published", (*phases, joint(local_layers, epochs=LONGEST)), SOURCE)
+    last = dataclasses.replace(joint(local_layers, LONGEST, rate=0.01), optimizer=optimizer)
+    return Schedule("deepreg_published", (*phases, last), SOURCE)
 
 
 def sequential(local_layers: int = 5) -> Schedule:

@@ -299,7 +299,7 @@ def cpu_budget_for(model: Any, budget: Budget, only: tuple[str, ...] = STEPS) ->
         model,
         steps=20_000 if budget.steps is None else budget.steps,
         rate=2e-3 if budget.rate is None else budget.rate,
-        dropout=budget.dropout,
+        dropout=0.2 if budget.dropout is None else budget.dropout,
         only=only,
     )
 
