@@ -211,10 +211,10 @@ def test_scheme_unknown(backend):
 
 def test_errors(backend, aligner, tmp_path):
     image = picture((120, 200), BOXES)
-    with pytest.raises(ValueError, match="detector='dlib'"):
-        Aligner(backend, "dlib")
+    with pytest.raises(ValueError, match="detector='eyes'"):
+        Aligner(backend, "eyes")
     for wrong in (5, {}, BOXES[0], BOXES[:, :3], BOXES[:, ::-1], [["a"] * 4]):
-        with pytest.raises(ValueError, match="`detector` must be 'haar', a callable"):
+        with pytest.raises(ValueError, match="`detector` must be one of auto, blazeface"):
             Aligner(backend, wrong)
     with pytest.raises(ValueError, match="passes=0"):
         Aligner(backend, passes=0)

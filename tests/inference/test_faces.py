@@ -40,7 +40,7 @@ def test_one_entry_of_every_image(faces):
     counted = Faces(list(faces), faces.sources, 68, left_out=[1, 0, 2])
     assert counted[1:].left_out == (1, 0, 2)
     assert [group.left_out for group in counted.by_image()] == [(1,), (0,), (2,)]
-    with pytest.raises(ValueError, match="2 entries for 3 images"):
+    with pytest.raises(ValueError, match="2 and 3 entries for 3 images"):
         Faces(list(faces), faces.sources, 68, left_out=[1, 0])
 
 

@@ -40,7 +40,7 @@ from tfalign.evaluation.boxes import EXTENSIONS, ROTATIONS, TRANSLATIONS, BoxSou
 from tfalign.evaluation.report import robustness_report
 from tfalign.evaluation.robustness import common_box, predictor_of
 from tfalign.files import read_json, settled, versions, write_json, write_whole
-from tfalign.inference.dlib_detector import DlibDetector
+from tfalign.inference.detectors import DlibDetector
 from tfalign.inference.predictor import load_predictor
 
 AMOUNTS = {

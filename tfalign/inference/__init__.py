@@ -21,7 +21,12 @@ from tfalign.inference.backends import (
     TFLiteBackend,
     load_backend,
 )
-from tfalign.inference.detectors import Detector, HaarDetector
+from tfalign.inference.detectors import (
+    BlazeFaceDetector,
+    Detector,
+    HaarDetector,
+    YuNetDetector,
+)
 from tfalign.inference.face import Face
 from tfalign.inference.faces import Faces, output_stems
 from tfalign.inference.images import IMAGE_SUFFIXES, find_images, read_image, write_image
@@ -45,6 +50,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Aligner",
     "Backend",
+    "BlazeFaceDetector",
     "CallableBackend",
     "KerasBackend",
     "TFLiteBackend",
@@ -61,6 +67,7 @@ __all__ = [
     "VideoReader",
     "VideoResult",
     "VideoWriter",
+    "YuNetDetector",
     "align_video",
     "draw_faces",
     "draw_landmarks",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +15,8 @@ import numpy as np
 from tfalign import markup
 from tfalign.files import read_json
 from tfalign.geometry import CropConvention, crop_convention
-from tfalign.inference.per_thread import PerThread
+from tfalign.inference.litert import interpreters
+from tfalign.inference.quality import QualityCalibration
 
 # Importing the models also registers the layers that a .keras file names.
 from tfalign.models import from_preset, shipped_presets
@@ -34,6 +34,7 @@ class Backend(abc.ABC):
         crop: Convention by which a box becomes a crop.
         scheme: Landmark scheme of the output, or None if unknown.
         num_landmarks: n.
+        calibration: What makes a quality of this model's looks, or None if it brings none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Backend(abc.ABC):
     crop: CropConvention
     scheme: markup.LandmarkScheme | None
     num_landmarks: int
+    calibration: QualityCalibration | None = None
 
     @abc.abstractmethod
     def stages(self, crops: np.ndarray) -> np.ndarray:
@@ -227,9 +229,7 @@ class TFLiteBackend(Backend):
             raise FileNotFoundError(f"A .tflite file must exist. Received: path={str(path)!r}")
         metadata = read_metadata(path)
         self.name = name or "/".join(path.parts[-2:])
-        self._interpreters = PerThread(
-            functools.partial(_interpreter, path.read_bytes(), threads, str(path))
-        )
+        self._interpreters = interpreters(path.read_bytes(), threads, str(path))
         interpreter = self._interpreters.get()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         in_shape = [int(v) for v in inputs[0]["shape"]]
@@ -267,7 +267,10 @@ class TFLiteBackend(Backend):
 
 
 def load_backend(
-    model: str | Path | keras.Model | Backend, crop: Any = None, scheme: Any = None
+    model: str | Path | keras.Model | Backend,
+    crop: Any = None,
+    scheme: Any = None,
+    threads: int = 1,
 ) -> Backend:
     """Makes a back end of a model in memory, a file or a preset.
 
@@ -275,6 +278,7 @@ def load_backend(
         model: What to run: a Keras model, a back end, the path of a ``.keras`` or ``.tflite`` file,
             or the name of a preset that ships with the package.
         crop, scheme: Used where the model does not tell its own.
+        threads: CPU threads of a ``.tflite`` file's interpreters.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -287,7 +291,10 @@ def load_backend(
         return model
     path = Path(model)
     if str(model) in shipped_presets():
-        return KerasBackend(from_preset(str(model)), name=f"preset {model}")
+        preset = KerasBackend(from_preset(str(model)), name=f"preset {model}")
+        stored = shipped_presets()[str(model)].get("quality")
+        preset.calibration = None if stored is None else QualityCalibration.from_config(stored)
+        return preset
     if path.suffix not in (".keras", ".tflite"):
         raise ValueError(
             "A model must be a file that ends in .keras or .tflite, or one of the presets "
@@ -296,23 +303,8 @@ def load_backend(
     if not path.is_file():
         raise FileNotFoundError(f"A model file must exist. Received: model={str(model)!r}")
     if path.suffix == ".tflite":
-        return TFLiteBackend(path, crop, scheme)
+        return TFLiteBackend(path, crop, scheme, threads)
     return KerasBackend(load_model(path), crop, scheme, name="/".join(path.parts[-2:]))
-
-
-def _interpreter(content: bytes, threads: int, name: str) -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ImportError(
-            "Running .tflite files needs ai-edge-litert: pip install 'tfalign[mobile]'"
-        ) from error
-    try:
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{name} is not a .tflite file that can be run: {error}") from error
-    return interpreter
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

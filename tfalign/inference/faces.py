@@ -28,9 +28,10 @@ class Faces(Sequence[Face]):
         first: Number of the first image, so that one frame of a film can stand alone.
         left_out: How many detections in each image were left out because of their quality; None
             for none.
+        errors: Why an image could not be used, or None, for each image; None for no error.
 
     Raises:
-        ValueError: If ``left_out`` has not one entry per image.
+        ValueError: If ``left_out`` or ``errors`` has not one entry per image.
     """
 
     def __init__(
@@ -40,17 +41,38 @@ class Faces(Sequence[Face]):
         num_landmarks: int,
         first: int = 0,
         left_out: Sequence[int] | None = None,
+        errors: Sequence[str | None] | None = None,
     ) -> None:
         self._faces = tuple(faces)
         self.sources = tuple(sources)
         self.num_landmarks = num_landmarks
         self.first = first
         self.left_out = (0,) * len(self.sources) if left_out is None else tuple(left_out)
-        if len(self.left_out) != len(self.sources):
+        self.errors = (None,) * len(self.sources) if errors is None else tuple(errors)
+        if not len(self.left_out) == len(self.errors) == len(self.sources):
             raise ValueError(
-                "`left_out` must have one entry per image. Received: "
-                f"{len(self.left_out)} entries for {len(self.sources)} images"
+                "`left_out` and `errors` must have one entry per image. Received: "
+                f"{len(self.left_out)} and {len(self.errors)} entries for {len(self.sources)} "
+                "images"
             )
+
+    @classmethod
+    def joined(cls, parts: Iterable[Faces], num_landmarks: int) -> Faces:
+        """Joins the faces of images that follow each other.
+
+        Args:
+            parts: In the order of their images.
+            num_landmarks: n, for the case that there is no part.
+        """
+        listed = list(parts)
+        return cls(
+            [face for part in listed for face in part],
+            [source for part in listed for source in part.sources],
+            num_landmarks,
+            listed[0].first if listed else 0,
+            [count for part in listed for count in part.left_out],
+            [error for part in listed for error in part.errors],
+        )
 
     def __len__(self) -> int:
         return len(self._faces)
@@ -62,7 +84,9 @@ class Faces(Sequence[Face]):
     def __getitem__(self, index: int | slice) -> Face | Faces:
         if isinstance(index, slice):
             found = self._faces[index]
-            return Faces(found, self.sources, self.num_landmarks, self.first, self.left_out)
+            return Faces(
+                found, self.sources, self.num_landmarks, self.first, self.left_out, self.errors
+            )
         return self._faces[index]
 
     def __repr__(self) -> str:
@@ -100,9 +124,9 @@ class Faces(Sequence[Face]):
         for face in self._faces:
             groups[face.image - self.first].append(face)
         return [
-            Faces(group, [source], self.num_landmarks, self.first + index, [left_out])
-            for index, (group, source, left_out) in enumerate(
-                zip(groups, self.sources, self.left_out, strict=True)
+            Faces(group, [source], self.num_landmarks, self.first + index, [left_out], [error])
+            for index, (group, source, left_out, error) in enumerate(
+                zip(groups, self.sources, self.left_out, self.errors, strict=True)
             )
         ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,29 @@ class QualityCalibration:
     steepness: float = 7.07
     knots: tuple[float, ...] = (0.008, 0.010, 0.012, 0.0145, 0.018, 0.025, 0.04, 0.065, 0.1)
     errors: tuple[float, ...] = (0.025, 0.031, 0.033, 0.039, 0.042, 0.062, 0.34, 0.71, 0.98)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constants as plain data: the entry ``quality`` of a preset's sidecar."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> QualityCalibration:
+        """Returns the calibration of a sidecar's entry.
+
+        Raises:
+            ValueError: If a constant is missing or unknown, or knots and errors differ in number.
+        """
+        if set(config) != {field.name for field in fields(cls)} or len(config["knots"]) != len(
+            config["errors"]
+        ):
+            raise ValueError(
+                "A calibration has midpoint, steepness, and as many knots as errors. Received: "
+                f"{dict(config)}"
+            )
+        values = {
+            k: tuple(v) if isinstance(v, (list, tuple)) else float(v) for k, v in config.items()
+        }
+        return cls(**values)
 
     def quality(self, disagreement: Any) -> Floats:
         """Returns qualities in [0, 1] of disagreements of any shape."""

@@ -2,11 +2,12 @@
 
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tfalign.inference.dlib_detector import DlibDetector
+from tfalign.inference.detectors import DlibDetector
 
 
 class Rectangle:
@@ -44,7 +45,8 @@ def fake(monkeypatch):
 
 
 def test_boxes_reach_past_the_last_pixel(fake, monkeypatch) -> None:
-    monkeypatch.setattr(DlibDetector, "PADDING", (0.1, 0.0, -0.1, 0.5))
+    rule = replace(DlibDetector.rule, padding=(0.1, 0.0, -0.1, 0.5))
+    monkeypatch.setattr(DlibDetector, "rule", rule)
     fake.found = [Rectangle(10, 20, 29, 59), Rectangle(-4, 0, 5, 9)]
     boxes = DlibDetector(enlargements=2)(np.zeros((80, 100, 3), np.uint8))
     # 20 by 40 pixels, then 10 by 10; the sides move by shares of these.
