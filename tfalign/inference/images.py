@@ -73,7 +73,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes the bytes of a picture file; see ``read_image``."""
     if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis") and not _heif_is_read():
         raise ValueError(
-            "HEIC is read where pillow-heif is installed: pip install 'tfalign[pictures]'. "
+            "HEIC is read where pillow-heif is installed: pip install 'tfalign[media]'. "
             f"Received: a file of type {data[8:12]!r}"
         )
     if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _formats():
