@@ -7,9 +7,11 @@ what a correct reader must give: the conversion to image space is written out he
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
@@ -17,7 +19,20 @@ import numpy as np
 import pytest
 import scipy.io
 
-from tfalign.data.readers import Reader, aflw19, cofw, helen194, lfpw29, w300, wflw, ytf
+from tfalign.data.readers import (
+    Reader,
+    aflw19,
+    coco,
+    cofw,
+    csv_table,
+    helen194,
+    imglab,
+    lfpw29,
+    pts,
+    w300,
+    wflw,
+    ytf,
+)
 
 WIDTH, HEIGHT = 24, 20
 WFLW_FLAGS = [(1, 0, 0, 1, 0, 0), (0, 1, 0, 0, 1, 1), (0, 0, 1, 0, 0, 0)]
@@ -41,6 +56,10 @@ class Format:
     read: Callable[..., Reader]
     annotations: tuple[str, ...]  # glob patterns below the root
     binary: bool = False
+    shift: float = 0.5  # what is added to the file's points
+    # The sample's numbers in the order of the file, given the points and box in its convention.
+    # A sample is right if each run stands in the file; NaN may be any number.
+    runs: Callable[[Any, np.ndarray, np.ndarray], list[np.ndarray]] | None = None
     optional: bool = False  # without the annotation file the landmarks' tight box is used
 
 
@@ -258,6 +277,141 @@ def build_ytf(root: Path, rng: np.random.Generator) -> dict[str, Expected]:
     return faces
 
 
+OWN_POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+
+
+def own_faces(
+    root: Path, rng: np.random.Generator, folder: str = "", shift: float = 0.5, masked: bool = True
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, Expected]]:
+    """Three faces on two images, with five points each: points, v and box as a tool has them."""
+    faces, images = {}, {}
+    for name in ("a.png", "b c.png", "b c.png#2"):
+        path = name.removesuffix("#2")
+        if path not in images:
+            images[path] = draw_image(root / folder / path, rng)
+        points, box = draw_points(rng, 5), np.array([2.0, 1.0, WIDTH - 2.0, HEIGHT - 1.0])
+        v = np.array([2, 1, 2, 2, 0]) if masked and name == "b c.png" else np.full(5, 2)
+        found = expected(points, shift, images[path], box, v == 2)
+        landmarks = np.where(v[:, None] > 0, found.landmarks, 0).astype(np.float32)
+        faces[name] = points, v, box, replace(found, landmarks=landmarks)
+    return faces
+
+
+def build_coco(root: Path, rng: np.random.Generator) -> dict[str, Expected]:
+    """The box is measured from the image's corner, so that it is not shifted."""
+    faces = own_faces(root, rng, "images")
+    files = ["a.png", "b c.png"]
+    annotations = []
+    for number, (name, (points, v, box, _)) in enumerate(faces.items()):
+        triples = [[x, y, int(f)] if f else [0, 0, 0] for (x, y), f in zip(points, v, strict=True)]
+        annotations.append(
+            {
+                "id": number,
+                "image_id": files.index(name.removesuffix("#2")) + 1,
+                "category_id": 7,
+                "keypoints": [value for triple in triples for value in triple],
+                "num_keypoints": int((v > 0).sum()),
+                "bbox": [*box[:2], *(box[2:] - box[:2])],
+            }
+        )
+    content = {
+        "images": [
+            {"id": i + 1, "file_name": f, "width": WIDTH, "height": HEIGHT}
+            for i, f in enumerate(files)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "face", "keypoints": OWN_POINTS, "skeleton": [[1, 2]]}],
+    }
+    (root / "train.json").write_text(json.dumps(content, indent=1) + "\n")
+    return {name: replace(face, box=box.astype(np.float32)) for name, (_, _, box, face) in
+            faces.items()}  # fmt: skip
+
+
+def build_imglab(root: Path, rng: np.random.Generator) -> dict[str, Expected]:
+    """Parts that are not annotated are not there; imglab knows no hidden ones."""
+    faces = own_faces(root, rng)
+    lines = ["<?xml version='1.0' encoding='UTF-8'?>", "<dataset>", "<images>"]
+    result = {}
+    for file in ("a.png", "b c.png"):
+        lines.append(f"  <image file='{file}'>")
+        for name in (file, f"{file}#2"):
+            if name in faces:
+                points, v, (x0, y0, x1, y1), face = faces[name]
+                size = f"top='{y0:g}' left='{x0:g}' width='{x1 - x0:g}' height='{y1 - y0:g}'"
+                lines.append(f"    <box {size}>")
+                lines += [f"      <part name='{i:02}' x='{x:.6f}' y='{y:.6f}'/>"
+                          for i, (x, y) in enumerate(points) if v[i]]  # fmt: skip
+                lines.append("    </box>")
+                box = np.array([x0, y0, x1, y1], np.float32)
+                result[name] = replace(face, box=box, visible=v > 0)
+        lines.append("  </image>")
+    lines += ["</images>", "</dataset>"]
+    (root / "train.xml").write_text("\n".join(lines) + "\n")
+    return result
+
+
+def build_pts(root: Path, rng: np.random.Generator, bare: bool = False) -> dict[str, Expected]:
+    faces = {}
+    for name in ("ann/a.png", "bob/b.jpg", "bob/c.png"):
+        image = draw_image(root / name, rng)
+        points = draw_points(rng, 5)
+        faces[name] = expected(points, -0.5, image)
+        rows = "".join(f"{x:.6f}{', ' if bare else ' '}{y:.6f}\n" for x, y in points)
+        text = rows if bare else f"version: 1\nn_points: 5\n{{\n{rows}}}\n"
+        (root / name).with_suffix(".pts").write_text(text)
+    return faces
+
+
+def build_csv(root: Path, rng: np.random.Generator) -> dict[str, Expected]:
+    """The documented form, with boxes, a person for each row, and empty cells."""
+    faces = own_faces(root, rng, "images")
+    names = [f"{point}_{c}" for point in OWN_POINTS for c in "xyv"]
+    lines = [
+        ",".join(["image", "person", "box_left", "box_top", "box_right", "box_bottom", *names])
+    ]
+    for name, (points, v, box, _) in faces.items():
+        cells = [name.removesuffix("#2"), "Ann", *(f"{value:g}" for value in box)]
+        for (x, y), flag in zip(points, v, strict=True):
+            cells += [f"{x:.6f}", f"{y:.6f}", str(flag)] if flag else ["", "", "0"]
+        lines.append(",".join(cells))
+    (root / "train.csv").write_text("\n".join(lines) + "\n")
+    return {name: face for name, (_, _, _, face) in faces.items()}
+
+
+def build_csv_numbers(root: Path, rng: np.random.Generator) -> dict[str, Expected]:
+    """The common form: image,x0,y0,…"""
+    faces = own_faces(root, rng, masked=False)
+    lines = [",".join(["image", *(f"{c}{i}" for i in range(5) for c in "xy")])]
+    for name, (points, *_) in faces.items():
+        lines.append(f"{name.removesuffix('#2')},{text(points).replace(' ', ',')}")
+    (root / "faces.csv").write_text("\n".join(lines) + "\n")
+    tight = {
+        name: np.concatenate([face.landmarks.min(axis=0), face.landmarks.max(axis=0)])
+        for name, (*_, face) in faces.items()
+    }
+    return {name: replace(face, box=tight[name]) for name, (*_, face) in faces.items()}
+
+
+def triples(sample: Any, points: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
+    """x, y and v of each point; what stands for a point that is not annotated does not matter."""
+    v = np.where(sample.visible, 2, 1).astype(float)
+    rows = np.column_stack([points, v])
+    rows[~sample.annotated] = [np.nan, np.nan, 0]
+    return [rows.ravel()]
+
+
+def annotated_parts(sample: Any, points: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
+    """Each part's x and y; damage may change the order and number of parts."""
+    return [points[i] for i in np.flatnonzero(sample.annotated)]
+
+
+def triples_of_csv(sample: Any, points: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
+    """x, y and v as far as they are written: empty cells are no numbers."""
+    v = np.where(sample.visible, 2, 1).astype(float)
+    rows = np.column_stack([points, v])
+    return [rows.ravel()] if sample.annotated.all() else list(rows[sample.annotated, :2])
+
+
 FORMATS = {
     "wflw": Format(build_wflw, wflw.read, (wflw.FILES["train"],)),
     "wflw_subset": Format(
@@ -265,7 +419,7 @@ FORMATS = {
         functools.partial(wflw.read, splits="test/occlusion"),
         (wflw.FILES["test/occlusion"], wflw.FILES["test"]),
     ),
-    "w300": Format(build_w300, w300.read, ("afw/*.pts",)),
+    "w300": Format(build_w300, w300.read, ("afw/*.pts",), shift=-0.5),
     "w300_boxes": Format(
         build_w300_boxes, w300.read, ("Bounding Boxes/*.mat",), binary=True, optional=True
     ),
@@ -285,6 +439,12 @@ FORMATS = {
         build_helen194, functools.partial(helen194.read, splits="train"), ("trainnames.txt",)
     ),
     "ytf": Format(build_ytf, ytf.read, (ytf.FILES["training"],)),
+    "coco": Format(build_coco, coco.read, ("train.json",), runs=triples),
+    "imglab": Format(build_imglab, imglab.read, ("train.xml",), runs=annotated_parts),
+    "pts": Format(build_pts, pts.read, ("*/*.pts",), shift=-0.5),
+    "pts_bare": Format(functools.partial(build_pts, bare=True), pts.read, ("*/*.pts",), shift=-0.5),
+    "csv": Format(build_csv, csv_table.read, ("train.csv",), runs=triples_of_csv),
+    "csv_numbers": Format(build_csv_numbers, csv_table.read, ("faces.csv",)),
 }
 
 

@@ -20,6 +20,8 @@ class Sample:
         landmarks: (n, 2) float32, (x, y) in image pixels, 0-based, pixel ``i`` covering
             ``[i, i + 1)`` (see ``tfalign.geometry``).
         visible: (n,) bool. True where the set does not annotate visibility.
+        annotated: (n,) bool. False where the set says nothing of a point: it then lies at (0, 0),
+            is not visible, and counts in no loss, metric or mean shape. None: all are.
         box: (4,) float32, ``(x0, y0, x1, y1)`` in image pixels.
         name: Unique within the data set: the image's relative path, with a suffix where one
             image holds several faces.
@@ -37,6 +39,9 @@ class Sample:
     scheme: markup.LandmarkScheme
     box_source: Literal["file", "landmarks"] = "file"
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    annotated: np.ndarray = None  # type: ignore[assignment]  # Filled in when made.
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scheme", markup.get(self.scheme))
+        if self.annotated is None:
+            object.__setattr__(self, "annotated", np.ones(len(self.landmarks), bool))

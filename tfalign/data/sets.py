@@ -16,7 +16,19 @@ from typing import Any
 import numpy as np
 
 from tfalign import geometry, markup
-from tfalign.data.readers import aflw19, cofw, helen194, lfpw29, w300, wflw, ytf
+from tfalign.data.readers import (
+    aflw19,
+    coco,
+    cofw,
+    csv_table,
+    helen194,
+    imglab,
+    lfpw29,
+    pts,
+    w300,
+    wflw,
+    ytf,
+)
 from tfalign.data.readers.conversion import converted
 from tfalign.data.readers.reader import Reader, expand_splits
 from tfalign.data.readers.record import Record
@@ -465,5 +477,53 @@ register(
         where="https://github.com/udacity/P1_Facial_Keypoints",
         citation="L. Wolf, T. Hassner, I. Maoz, Face recognition in unconstrained videos with "
         "matched background similarity, CVPR 2011",
+    )
+)
+
+# What annotation tools write. The files bring their points' names, or `scheme` does.
+_OWN = {
+    "coordinates": "the centre of the first pixel at 0; 0.5 is added (see `first_pixel`)",
+    "licence": "yours",
+}
+register(
+    DataSet(
+        name="coco",
+        summary="Key points in COCO's JSON (CVAT, Label Studio, Roboflow, COCO-WholeBody)",
+        reader=coco.read,
+        layout="S.json, annotations/S.json or S/_annotations.coco.json for a split S; images "
+        "beside it or in images/",
+        where="https://cocodataset.org/#format-data",
+        citation="T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
+        **_OWN,
+    )
+)
+register(
+    DataSet(
+        name="imglab",
+        summary="Boxes with named parts in the XML of dlib's imglab",
+        reader=imglab.read,
+        layout="S.xml for a split S; images relative to it",
+        where="https://github.com/davisking/dlib/tree/master/tools/imglab",
+        **_OWN,
+    )
+)
+register(
+    DataSet(
+        name="pts",
+        summary="A folder of .pts files, any number of points, each beside its image",
+        reader=pts.read,
+        boxes=("landmarks",),
+        layout="NAME.pts beside NAME.{jpg,png}, at any depth; a folder S for a split S",
+        coordinates="the centre of the first pixel at 1; 0.5 is subtracted (see `first_pixel`)",
+        licence="yours",
+    )
+)
+register(
+    DataSet(
+        name="csv",
+        summary="A CSV table, one row a face: image,NAME_x,NAME_y,… or image,x0,y0,…",
+        reader=csv_table.read,
+        layout="S.csv for a split S, or a column `split`; images beside it or in images/",
+        **_OWN,
     )
 )

@@ -30,7 +30,6 @@ def change(root, name, index, value):
         ("malformed-line", "phisTr", (60, 1), 0.5),
         ("outside-image", "phisTr", (5, 1), 90.0),
         ("empty-box", "bboxesTr", (2, 1), 0.0),
-        ("box-misses-face", "bboxesTr", (0, 1), 40.0),
     ],
 )
 def test_bad_faces(root, kind, name, index, value):
@@ -41,6 +40,14 @@ def test_bad_faces(root, kind, name, index, value):
     reader = cofw.read(root, on_error="skip")
     assert [record.name for record in reader.records] == ["train/1", "train/3"]
     assert reader.report.counts == {kind: 1}
+
+
+def test_a_box_that_misses_its_face_gives_way_to_the_points(root):
+    change(root, "bboxesTr", (0, 1), 40.0)
+    reader = cofw.read(root)
+    assert [record.box_source for record in reader.records] == ["file", "landmarks", "file"]
+    (problem,) = reader.report.noted
+    assert (problem.kind, problem.name) == ("box-misses-face", "train/2")
 
 
 def test_bad_files(root):

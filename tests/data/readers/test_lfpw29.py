@@ -24,8 +24,8 @@ def rewrite(root, change):
 def test_dead_addresses_are_counted_and_not_fatal(root):
     reader = lfpw29.read(root)
     assert len(reader) == 2
-    assert [problem.where.rsplit(":")[-1] for problem in reader.report.missing] == ["8"]
-    assert "1 images normally missing" in reader.report.table()
+    assert [problem.where.rsplit(":")[-1] for problem in reader.report.noted] == ["8"]
+    assert "1 noted" in reader.report.table()
 
 
 def test_workers_and_ears(root):

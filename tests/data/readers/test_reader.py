@@ -56,8 +56,8 @@ def test_readers_can_go_to_other_processes(ytf_root):
 
 def test_an_image_found_bad_at_decoding(ytf_root):
     bad = sorted((ytf_root / "training").iterdir())[0]
-    bad.write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(ValueError, match="truncated JPEG"):
+    bad.write_bytes(bad.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="damaged or truncated JPEG"):
         list(ytf.read(ytf_root))
     reader = ytf.read(ytf_root, on_error="skip")
     assert [len(list(reader)) for _ in range(2)] == [1, 1]  # twice the same, counted once

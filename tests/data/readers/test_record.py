@@ -39,14 +39,35 @@ def test_without_a_box_it_is_the_tight_one():
         ("empty-box", {"points": SQUARE * [1, 0]}),
         ("empty-box", {"box": (5, 5, 5, 60)}),
         ("empty-box", {"box": (60, 60, 5, 5)}),
-        ("box-misses-face", {"box": (60, 10, 90, 50)}),
+        ("not-annotated", {"annotated": np.zeros(4, bool)}),
     ],
 )
 def test_bad_annotations(kind, change):
-    with pytest.raises(ValueError, match=r"f:1: .*Received") as caught:
+    with pytest.raises(ValueError, match=r"f:1: .*(Received|at least)") as caught:
         build(**change)
     assert caught.value.problem.kind == kind
     assert caught.value.problem.name == "a"
+
+
+@pytest.mark.parametrize("box", [(60, 10, 90, 50), (52, 20, 54, 30), (20, 20, 30, 30)])
+def test_a_box_without_a_landmark_gives_way_with_a_doubt(box):
+    record = build(box=box)
+    assert record.doubt.kind == "box-misses-face"
+    assert record.box_source == "landmarks"
+    np.testing.assert_array_equal(record.box, build().box)
+    assert build(box=(0, 0, 60, 60)).doubt is None
+
+
+def test_points_that_are_not_annotated_count_nowhere():
+    points = np.concatenate([SQUARE, [[np.nan, 9e9]]])
+    known = np.array([True, True, False, True, False])
+    record = build_record(
+        name="a", image=None, where="f:1", num_points=5, shift=0.5, points=points, annotated=known
+    )
+    np.testing.assert_array_equal(record.landmarks[~known], 0)
+    np.testing.assert_array_equal(record.visible, known)
+    np.testing.assert_array_equal(record.box[:2], record.landmarks[known].min(axis=0))
+    record.check_inside((64, 64))
 
 
 def test_landmarks_may_lie_outside_by_a_quarter_of_the_face():

@@ -27,13 +27,13 @@ def test_skip_counts_and_lists_each_problem_once():
     assert report.skipped == (BOX, GONE)
     assert report.counts == {"empty-box": 1, "missing-image": 1}
     assert "list.txt:7" in report.table()
-    assert report.table().endswith("2 skipped, 0 images normally missing")
+    assert report.table().endswith("2 skipped, 0 noted")
 
 
-def test_normally_missing_images_never_raise():
+def test_notes_never_raise():
     report = Report("raise")
-    report.note_missing(GONE)
-    assert report.missing == (GONE,)
+    report.note(GONE)
+    assert report.noted == (GONE,)
     assert report.skipped == ()
 
 

@@ -73,6 +73,14 @@ def test_an_image_needs_one_annotation_and_the_other_way_round(root):
     assert report.counts == {"missing-annotation": 1, "missing-image": 1}
 
 
+def test_metadata_of_macos_is_no_face_and_capitals_are_suffixes(root):
+    for name in ("a_1.pts", "a_1.png", "image_092 _01.jpg"):
+        (root / "afw" / f"._{name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (root / "afw/a_1.pts").rename(root / "afw/a_1.PTS")
+    (root / "afw/a_1.png").rename(root / "afw/a_1.PNG")
+    assert [sample.name for sample in w300.read(root)] == ["afw/a_1.PNG", "afw/image_092 _01.jpg"]
+
+
 def test_two_images_of_one_name(root):
     shutil.copy(root / "afw" / "a_1.png", root / "afw" / "a_1.jpg")
     with pytest.raises(ValueError, match="a name must belong to one image"):

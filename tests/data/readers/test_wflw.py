@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tfalign.data.readers import wflw
@@ -75,6 +76,30 @@ def test_bad_lines_name_file_and_line_or_are_skipped(root, kind, change):
     reader = wflw.read(root, on_error="skip")
     assert len(reader) == 2
     assert reader.report.counts == {kind: 1}
+
+
+def test_a_rectangle_that_misses_its_points_gives_way_and_is_listed(root):
+    edit(root, lambda tokens: [*tokens[:196], "23", "0", "24", "1", *tokens[200:]])
+    reader = wflw.read(root)
+    assert [record.box_source for record in reader.records] == ["file", "landmarks", "file"]
+    record = reader.records[1]
+    tight = [*record.landmarks.min(axis=0), *record.landmarks.max(axis=0)]
+    np.testing.assert_array_equal(record.box, tight)
+    (problem,) = reader.report.noted
+    assert str(problem).split(" ")[0].endswith("attr_train.txt:2:")
+    assert "1 noted" in reader.report.table()
+
+
+@pytest.mark.parametrize(
+    ("listed", "stored"),
+    [("0--Parade\\a.png", "a.png"), ("0--Parade/a.png", "a.PNG"), ("0--Parade\\a.PNG", "a.png")],
+)
+def test_names_written_on_windows_are_followed(root, listed, stored):
+    folder = root / "WFLW_images/0--Parade"
+    (folder / "a.png").rename(folder / stored)
+    path = root / wflw.FILES["train"]
+    path.write_text(path.read_text().replace("0--Parade/a.png", listed.replace("\\", "\\")))
+    assert wflw.read(root)[0].image.shape == (20, 24, 3)
 
 
 def test_outside_points_are_found_when_the_image_is_known(root):

@@ -14,16 +14,14 @@ Reading: AFLW does not say where its first pixel lies; the release is a MATLAB f
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.matfile import load_mat, real_matrix
-from tfalign.data.readers.reader import Reader, attempt, expand_splits
+from tfalign.data.readers.reader import Reader, attempt, expand_splits, numbered_names
 from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
 from tfalign.data.readers.report import OnError, Problem, Report
 
@@ -90,7 +88,7 @@ def read(
     }
     folder = next((root / name for name in _IMAGE_FOLDERS if name and (root / name).is_dir()), root)
     report = Report(on_error)
-    faces = _face_names(names)
+    faces = numbered_names(names)
     seen: dict[tuple[str, bytes], int] = {}
     records: list[Record] = []
     for index in (int(i) for split in chosen for i in members[split]):
@@ -100,27 +98,29 @@ def read(
             message = f"a face must be listed once. Received: face {first + 1} again"
             report.reject(Problem("duplicate", where, message, faces[index]))
             continue
-        image = folder / names[index]
-        record = attempt(
-            report, _record, faces[index], image, where, points[index], boxes[index], mask[index]
-        )
+        numbers = points[index], boxes[index], mask[index]
+        record = attempt(report, _record, faces[index], folder, names[index], where, *numbers)
         if record is not None:
             records.append(record)
     return Reader("aflw19", "aflw19", records, report)
 
 
 def _record(
-    name: str, image: Path, where: str, points: np.ndarray, box: np.ndarray, mask: np.ndarray
+    name: str,
+    folder: Path,
+    image: str,
+    where: str,
+    points: np.ndarray,
+    box: np.ndarray,
+    mask: np.ndarray,
 ) -> Record:
     if not np.isin(mask, (0, 1)).all():
         message = f"mask_new must be 0 or 1. Received: {mask.tolist()}"
         raise Problem("malformed-line", where, message, name).error()
-    if not os.path.isfile(image):
-        raise missing_image(image, where).error()
     left, right, top, bottom = box
     return build_record(
         name=name,
-        image=ImageFile(image, where),
+        image=ImageFile(find_image(folder, image, where), where),
         points=points.reshape(2, NUM_POINTS).T,
         num_points=NUM_POINTS,
         where=where,
@@ -149,12 +149,3 @@ def _names(cells: np.ndarray, path: Path) -> list[str]:
             raise Problem("unreadable-file", str(path), message).error()
         names.append(name)
     return names
-
-
-def _face_names(names: list[str]) -> list[str]:
-    counter: Counter[str] = Counter()
-    faces = []
-    for name in names:
-        counter[name] += 1
-        faces.append(name if counter[name] == 1 else f"{name}#{counter[name]}")
-    return faces

@@ -1,27 +1,81 @@
-"""A data set in another markup."""
+"""Data sets in another markup, and several sets in one."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from tfalign import geometry, markup
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
+from tfalign.data.readers.report import Problem, Report
+
+Undefined = Literal["raise", "mask"]
 
 
-def converted(reader: Reader, scheme: str | markup.LandmarkScheme) -> Reader:
+def convert_annotation(
+    landmarks: np.ndarray,
+    visible: np.ndarray,
+    annotated: np.ndarray,
+    source: markup.LandmarkScheme,
+    target: markup.LandmarkScheme,
+    undefined: Undefined = "raise",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Converts landmarks with their masks from one scheme to another.
+
+    A converted point is visible, or annotated, if all the points that it is the mean of are.
+
+    Args:
+        landmarks: (…, n, 2) of ``source``, any space.
+        visible, annotated: (…, n) bool.
+        source, target: The schemes.
+        undefined: What to do with points that the source lacks: ``"raise"``, or ``"mask"`` them as
+            not annotated.
+
+    Returns:
+        Landmarks (…, m, 2), visible and annotated (…, m); what is not annotated lies at (0, 0).
+
+    Raises:
+        ValueError: If the schemes cannot be converted, see ``markup.convert``.
+    """
+    if undefined not in ("raise", "mask"):
+        raise ValueError(
+            f"`undefined` must be 'raise' or 'mask'. Received: undefined={undefined!r}"
+        )
+    how = "nan" if undefined == "mask" else "raise"
+    points = np.asarray(markup.convert(landmarks, source, target, how))
+
+    def all_of(mask: np.ndarray) -> np.ndarray:
+        # As coordinates, so that the schemes' own conversion says which points make up which.
+        pairs = np.repeat(mask[..., None], 2, axis=-1).astype(np.float64)
+        found = np.asarray(markup.convert(pairs, source, target, how))[..., 0]
+        return np.asarray(found > 1.0 - 1e-9)  # NaN is not
+
+    known = all_of(annotated)
+    points = np.where(known[..., None], points, 0.0).astype(np.float32)
+    return points, all_of(visible) & known, known
+
+
+def converted(
+    reader: Reader,
+    scheme: str | markup.LandmarkScheme | Mapping[str, Any],
+    undefined: Undefined = "raise",
+) -> Reader:
     """Returns a data set's faces with their landmarks converted to another scheme.
 
     Models of one markup can then be trained on faces annotated in another. Boxes become the tight
-    boxes of the new landmarks, since a box belongs to the points that it was drawn around. A
-    converted point is visible if all the points that it is the mean of are.
+    boxes of the new landmarks, since a box belongs to the points that it was drawn around.
 
     Args:
         reader: The data set.
-        scheme: Scheme of the result, by name or object; every one of its points must be defined,
-            see ``tfalign.markup.convert``.
+        scheme: Scheme of the result, as ``tfalign.markup.get`` takes it.
+        undefined: ``"raise"`` if a point is not defined by the set's scheme (see
+            ``tfalign.markup.convert``), or ``"mask"``: such points are not annotated. Faces none of
+            whose points remain, or whose points span no area, are left out and noted.
 
     Returns:
         A reader of the same faces, in the same order.
@@ -30,20 +84,80 @@ def converted(reader: Reader, scheme: str | markup.LandmarkScheme) -> Reader:
         ValueError: If the schemes cannot be converted.
     """
     target = markup.get(scheme)
-
-    def one(record: Record) -> Record:
-        landmarks = np.asarray(markup.convert(record.landmarks, reader.scheme, target), np.float32)
-        # As coordinates, so that the schemes' own conversion says which points make up which.
-        hidden = np.repeat(~record.visible[:, None], 2, axis=1).astype(np.float32)
-        visible = np.asarray(markup.convert(hidden, reader.scheme, target))[:, 0] == 0
-        return replace(
-            record,
-            landmarks=landmarks,
-            visible=visible,
-            box=np.asarray(geometry.box_from_landmarks(landmarks), np.float32),
-            box_source="landmarks",
-            anywhere=None,
+    records = []
+    for record in reader.records:
+        landmarks, visible, annotated = convert_annotation(
+            record.landmarks, record.visible, record.annotated, reader.scheme, target, undefined
         )
-
-    records = [one(record) for record in reader.records]
+        known = landmarks[annotated]
+        if not len(known) or not np.ptp(known, axis=0).all():
+            message = f"too few of its points are those of {target.name}."
+            reader.report.note(Problem("not-annotated", record.where, message, record.name))
+            continue
+        box = np.asarray(geometry.box_from_landmarks(known), np.float32)
+        changed = {"landmarks": landmarks, "visible": visible, "annotated": annotated, "box": box}
+        records.append(replace(record, **changed, box_source="landmarks", anywhere=None))
     return Reader(reader.dataset, target, records, reader.report)
+
+
+def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, Any]) -> Reader:
+    """Joins data sets of several markups into one of one markup.
+
+    Each face keeps those of its points that the scheme has; the others are not annotated and count
+    in no loss. So that every face is cut out alike, boxes are those of whole shapes: where points
+    are missing, the mean shape of the faces that have all is laid over the known ones (by the
+    similarity that fits best) and stands in for the missing ones.
+
+    Args:
+        readers: The sets; at least one face must have all points of ``scheme``.
+        scheme: Scheme of the result, as ``tfalign.markup.get`` takes it.
+
+    Returns:
+        A reader of all faces, named ``SET/NAME`` (``SET-2/NAME`` for the second set of that name).
+        ``report`` holds what the sets' reports hold; an image that cannot be decoded raises where
+        one of them does.
+
+    Raises:
+        ValueError: If there is no set, a set cannot be converted, or no face has all points.
+    """
+    target = markup.get(scheme)
+    parts = [
+        reader if reader.scheme == target else converted(reader, target, "mask")
+        for reader in readers
+    ]
+    whole = [r.landmarks for part in parts for r in part.records if r.annotated.all()]
+    if not whole:
+        raise ValueError(
+            "At least one face must have all points of the common scheme, to cut the others out "
+            f"by. Received: {len(readers)} sets, scheme={target.name!r}"
+        )
+    mean = _mean_shape(np.stack(whole))
+    strict = any(reader.report.on_error == "raise" for reader in readers)
+    report = Report("raise" if strict else "skip")
+    counter: Counter[str] = Counter()
+    records = []
+    for part in parts:
+        counter[part.dataset] += 1
+        number = counter[part.dataset]
+        name = part.dataset if number == 1 else f"{part.dataset}-{number}"
+        for problem in (*part.report.skipped, *part.report.noted):
+            report.note(problem)
+        for record in part.records:
+            box = record.box if record.annotated.all() else _whole_box(record, mean)
+            records.append(replace(record, name=f"{name}/{record.name}", box=box))
+    return Reader("union", target, records, report)
+
+
+def _mean_shape(shapes: np.ndarray) -> np.ndarray:
+    """Returns the mean of shapes (N, n, 2) that are first moved and scaled onto each other."""
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    sizes = np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    return np.asarray((centred / sizes).mean(axis=0), np.float64)
+
+
+def _whole_box(record: Record, mean: np.ndarray) -> np.ndarray:
+    """Returns the box of a face's known points and, for the missing ones, of the mean shape's."""
+    known = record.annotated
+    fit = geometry.similarity_from_points(mean[known], record.landmarks[known].astype(np.float64))
+    shape = np.where(known[:, None], record.landmarks, geometry.transform_points(fit, mean))
+    return np.asarray(geometry.box_from_landmarks(shape), np.float32)

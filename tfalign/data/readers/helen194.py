@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.image import ImageFile, is_metadata, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
 from tfalign.data.readers.report import OnError, Problem, Report
@@ -51,8 +51,9 @@ def read(
     report = Report(on_error)
     annotations = _annotations(root / "annotation", report)
     images: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*.jpg")):
-        images.setdefault(path.stem, []).append(path)
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() == ".jpg" and not is_metadata(path):
+            images.setdefault(path.stem, []).append(path)
     records: list[Record] = []
     for split in chosen:
         for name, where in _members(root, split, annotations, report):
@@ -74,7 +75,8 @@ def _annotations(folder: Path, report: Report) -> dict[str, tuple[Path, _Lines]]
     """Returns every annotation's file and lines by image name."""
     if not folder.is_dir():
         raise Problem("missing-annotation", str(folder), "no such folder.").error()
-    paths = sorted(folder.glob("*.txt"), key=lambda path: (len(path.stem), path.stem))
+    paths = [path for path in folder.glob("*.txt") if not is_metadata(path)]
+    paths.sort(key=lambda path: (len(path.stem), path.stem))
     whole = {path: read_bytes(path).endswith(b"\n") for path in paths}
     annotations: dict[str, tuple[Path, _Lines]] = {}
     for path in paths:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tfalign.data.readers.report import Problem
 
@@ -39,10 +40,20 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A JPEG or PNG file; ``where`` names the annotation that asks for it."""
+    """A JPEG or PNG file.
+
+    Attributes:
+        path: The file.
+        where: The annotation that asks for it, for errors.
+        size: (width, height) that the annotation states for the image as it is loaded, or None.
+        upright: Whether the image is turned as its EXIF orientation says, as annotation tools show
+            it; see ``decode_rgb``. Where only the stored image has the stated size, it is not.
+    """
 
     path: Path
     where: str
+    size: tuple[int, int] | None = None
+    upright: bool = False
 
     def load(self) -> np.ndarray:
         """Returns (height, width, 3) uint8 RGB.
@@ -58,9 +69,18 @@ class ImageFile:
         except OSError as error:
             raise self._unreadable(str(error)).error() from error
         try:
-            return decode_rgb(data)
+            image = decode_rgb(data, self.upright)
+            if self.upright and self.size not in (None, image.shape[1::-1]):
+                image = decode_rgb(data)
         except ValueError as error:
             raise self._unreadable(str(error)).error() from error
+        if self.size is not None and self.size != image.shape[1::-1]:
+            message = (
+                f"its annotation is for {self.size[0]}×{self.size[1]} pixels. Received: "
+                f"{image.shape[1]}×{image.shape[0]}; annotate or resize anew"
+            )
+            raise self._unreadable(message).error()
+        return image
 
     def identity(self) -> str:
         """Returns the file's size in bytes."""
@@ -70,24 +90,85 @@ class ImageFile:
         return Problem("unreadable-image", self.where, f"image {self.path}: {reason}")
 
 
+def is_metadata(path: Path) -> bool:
+    """Whether a file is macOS's AppleDouble twin of another, which holds no picture or points."""
+    return path.name.startswith("._")
+
+
 def missing_image(path: Path, where: str) -> Problem:
     """Returns the problem of an annotation whose image is not there."""
     return Problem("missing-image", where, f"no such image. Received: {str(path)!r}", path.name)
 
 
-def decode_rgb(data: bytes) -> np.ndarray:
+def image_folder(annotations: Path, images: str | Path | None, names: Sequence[str]) -> Path:
+    """Returns the folder that the image names of an annotation file are relative to.
+
+    Args:
+        annotations: The file.
+        images: The folder, where a user gave it.
+        names: The image names; the folder is that of the first, if it is found beside the file, in
+            ``images/`` beside it or its folder, or one folder up.
+    """
+    if images is not None:
+        return Path(images)
+    beside = annotations.parent
+    places = (beside, beside / "images", beside.parent / "images", beside.parent)
+    there = [place for place in places if names and (place / names[0]).is_file()]
+    # Where the first image is missing, errors name the usual place.
+    return (there or [place for place in places[1:3] if place.is_dir()] or [beside])[0]
+
+
+def find_image(folder: Path, name: str, where: str) -> Path:
+    r"""Returns the image file that an annotation means by ``name``.
+
+    Lists made on Windows have ``\`` between folders, and suffixes in other letters than the file
+    (``.jpg`` for ``.JPG``); both are followed.
+
+    Args:
+        folder: The folder that names are relative to.
+        name: As the annotation has it.
+        where: The annotation.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the name leads out of the folder, or fits two files.
+    """
+    relative = PurePosixPath(name.replace("\\", "/"))
+    windows = PureWindowsPath(name)
+    if relative.is_absolute() or windows.drive or ".." in relative.parts or "\0" in name:
+        message = f"image names must stay below {folder}. Received: {name!r}"
+        raise Problem("malformed-line", where, message, name).error()
+    path = folder / relative
+    found = [p for p in (folder / name, path) if os.path.isfile(p)][:1]
+    if not found:
+        suffixes = {path.suffix.lower(), path.suffix.upper(), path.suffix.capitalize()}
+        # On a disk that ignores letters' case all of them are one file.
+        alike = {p.resolve(): p for s in suffixes if os.path.isfile(p := path.with_suffix(s))}
+        found = sorted(alike.values())
+    if len(found) > 1:
+        message = f"a name must fit one image. Received: {name!r} for {[p.name for p in found]}"
+        raise Problem("duplicate", where, message, name).error()
+    if not found:
+        raise missing_image(path, where).error()
+    return found[0]
+
+
+def decode_rgb(data: bytes, upright: bool = False) -> np.ndarray:
     """Decodes a whole JPEG or PNG file to (height, width, 3) uint8 RGB.
 
-    The EXIF orientation is ignored on purpose: every supported set annotates the pixels in the
-    order in which they are stored. Grey images become three equal channels, an alpha channel is
-    dropped, of 16 bits the upper eight are kept. A PNG's checksums are verified; a JPEG has none,
-    so damage inside its compressed data changes pixels unnoticed, but a truncated JPEG is refused.
+    The EXIF orientation is ignored on purpose, unless ``upright``: every published set annotates
+    the pixels in the order in which they are stored. Grey images become three equal channels, an
+    alpha channel is dropped, of 16 bits the upper eight are kept. A PNG's checksums are verified; a
+    JPEG has none, so damage inside its compressed data changes pixels unnoticed, but a truncated
+    JPEG is refused.
 
     Raises:
         ValueError: If the data are truncated, damaged, of another format, or announce more than
             ``MAX_PIXELS`` pixels.
     """
     with opened_picture(data, MAX_PIXELS, _ANNOTATED_FORMATS) as picture:
+        if upright:
+            picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):
             grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)

@@ -11,7 +11,7 @@ of the papers are all but the six of the ears. ``t`` is 0 visible, 1 obscured, 2
 viewing angle, 3 hidden by the border of the image.
 
 Only addresses were ever distributed and most are dead, so missing images are normal: they are
-listed in ``report.missing`` and never fatal. An image is found as ``SPLIT/image_NNNN.jpg`` (or
+listed in ``report.noted`` and never fatal. An image is found as ``SPLIT/image_NNNN.jpg`` (or
 png), NNNN being the number of its address in the table from 0001, or under the last part of its
 address.
 
@@ -28,10 +28,16 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.image import ImageFile, find_image, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import (
+    BadAnnotationError,
+    MissingFileError,
+    OnError,
+    Problem,
+    Report,
+)
 from tfalign.data.readers.text import parse_numbers, read_lines
 
 NUM_POINTS = 29
@@ -93,7 +99,7 @@ def read(
                 continue
             path = _find_image(root / split, number, row["imgurl"])
             if not os.path.isfile(path):
-                report.note_missing(missing_image(path, where))
+                report.note(missing_image(path, where))
                 continue
             if (record := attempt(report, _record, split, path, where, row)) is not None:
                 records.append(record)
@@ -135,9 +141,12 @@ def _find_image(folder: Path, number: int, url: str) -> Path:
     names = [f"image_{number:04d}{suffix}" for suffix in _IMAGE_SUFFIXES]
     if last not in ("", ".", "..") and "\0" not in last:
         names.append(last)
-    return next(
-        (path for name in names if os.path.isfile(path := folder / name)), folder / names[0]
-    )
+    for name in names:
+        try:
+            return find_image(folder, name, "")
+        except (BadAnnotationError, MissingFileError):
+            continue
+    return folder / names[0]
 
 
 def _record(split: str, path: Path, where: str, row: dict[str, str]) -> Record:

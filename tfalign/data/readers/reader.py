@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 from tfalign import markup
+from tfalign.data.readers.image import is_metadata
 from tfalign.data.readers.record import Record
 from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, Report
 from tfalign.data.sample import Sample
@@ -102,6 +105,7 @@ class Reader:
             scheme=self.scheme,
             box_source=record.box_source,
             attributes=record.attributes,
+            annotated=record.annotated.copy(),
         )
 
     def try_load(self, record: Record) -> Sample | None:
@@ -127,6 +131,8 @@ class Reader:
             digest.update(record.image.identity().encode())
             for array in (record.landmarks, record.visible, record.box):
                 digest.update(array.tobytes())
+            if not record.annotated.all():
+                digest.update(record.annotated.tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -172,7 +178,73 @@ def expand_splits(
 def attempt(report: Report, build: Callable[..., Record], *arguments: Any) -> Record | None:
     """Calls ``build`` for one face; a problem goes to the report and gives None."""
     try:
-        return build(*arguments)
+        record = build(*arguments)
     except (BadAnnotationError, MissingFileError) as error:
         report.reject(error.problem)
         return None
+    if record.doubt is not None:
+        report.note(record.doubt)
+    return record
+
+
+def annotation_files(
+    root: Path, splits: Sequence[str] | str | None, suffix: str, inside: Sequence[str] = ()
+) -> list[Path]:
+    """Returns the annotation files of an annotation tool's export, one for each split.
+
+    Args:
+        root: The file itself, or the folder of the export.
+        splits: A split ``S`` is ``S<suffix>`` or ``annotations/S<suffix>`` below the root, or a
+            file of ``inside`` in the folder ``S``. None takes the file itself, or all files with
+            the suffix in the folder (or else in ``annotations/``). ``"train"`` is the only file
+            where there is but one.
+        suffix: E.g. ``".json"``.
+        inside: Names that a tool gives to the file in a split's own folder.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a split is asked of a single file, or twice.
+    """
+    names = [splits] if isinstance(splits, str) else list(splits or ())
+    if root.is_file():
+        if names not in ([], ["train"]):
+            raise ValueError(
+                f"A single file has no splits; give the folder of the files. Received: {root} with "
+                f"splits={splits!r}"
+            )
+        return [root]
+    found = [
+        sorted(path for path in folder.glob(f"*{suffix}") if not is_metadata(path))
+        for folder in (root, root / "annotations")
+    ]
+    alone = next((paths for paths in found if paths), [])
+    if not names or (names == ["train"] and len(alone) == 1):
+        if not alone:
+            message = f"there must be a {suffix} file here or in annotations/."
+            raise Problem("missing-annotation", str(root), message).error()
+        return alone
+    if len(set(names)) < len(names):
+        raise ValueError(f"A split must be asked for once. Received: splits={splits!r}")
+    chosen = []
+    for name in names:
+        places = [
+            f"{name}{suffix}",
+            f"annotations/{name}{suffix}",
+            *(f"{name}/{i}" for i in inside),
+        ]
+        there = [root / place for place in places if (root / place).is_file()]
+        if not there or ".." in Path(name).parts:
+            message = f"the split {name!r} must be one of {', '.join(places)}."
+            raise Problem("missing-annotation", str(root), message).error()
+        chosen.append(there[0])
+    return chosen
+
+
+def numbered_names(names: Sequence[str]) -> list[str]:
+    """Returns the names, with ``#2``, ``#3``… added to the further faces of one image."""
+    counter: Counter[str] = Counter()
+    faces = []
+    for name in names:
+        counter[name] += 1
+        faces.append(name if counter[name] == 1 else f"{name}#{counter[name]}")
+    return faces

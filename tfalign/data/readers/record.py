@@ -36,6 +36,8 @@ class Record:
         where: The file (and line) of the annotation.
         anywhere: (n,) bool. Points whose place is meaningless, exempt from the rule that
             landmarks lie in the image (LFPW: hidden by the image's border).
+        annotated: (n,) bool, see ``Sample``. None: all are.
+        doubt: What was settled in the annotation without giving the face up, for the report.
     """
 
     name: str
@@ -47,6 +49,12 @@ class Record:
     where: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     anywhere: np.ndarray | None = None
+    annotated: np.ndarray = None  # type: ignore[assignment]  # Filled in when made.
+    doubt: Problem | None = None
+
+    def __post_init__(self) -> None:
+        if self.annotated is None:
+            object.__setattr__(self, "annotated", np.ones(len(self.landmarks), bool))
 
     def check_inside(self, size: tuple[int, int]) -> None:
         """Checks that the landmarks lie in an image of ``size`` (width, height) pixels.
@@ -57,12 +65,14 @@ class Record:
         Raises:
             ValueError: If one lies further outside.
         """
-        side = float(np.max(np.ptp(self.landmarks, axis=0)))
+        side = float(np.max(np.ptp(self.landmarks[self.annotated], axis=0)))
+        if not self.annotated.all():  # A few points may span less than the face.
+            side = max(side, float(np.max(self.box[2:] - self.box[:2])))
         allowed = OUTSIDE_SHARE * min(side, max(size))
         beyond = np.maximum(-self.landmarks, self.landmarks - np.asarray(size, np.float32))
         beyond = beyond.max(axis=1)
-        if self.anywhere is not None:
-            beyond = np.where(self.anywhere, -np.inf, beyond)
+        exempt = ~self.annotated if self.anywhere is None else ~self.annotated | self.anywhere
+        beyond = np.where(exempt, -np.inf, beyond)
         worst = int(np.argmax(beyond))
         if beyond[worst] > allowed:
             x, y = self.landmarks[worst]
@@ -88,6 +98,7 @@ def build_record(
     visible: np.ndarray | None = None,
     attributes: Mapping[str, Any] | None = None,
     anywhere: np.ndarray | None = None,
+    annotated: np.ndarray | None = None,
 ) -> Record:
     """Builds a record from a file's own numbers, converting it to image space.
 
@@ -98,14 +109,16 @@ def build_record(
         num_points: How many points the set has.
         where: The file (and line), for errors.
         shift: Added to every coordinate: ``CORNER_FROM_ONE_BASED`` or ``CORNER_FROM_ZERO_BASED``.
-        box: (x0, y0, x1, y1) in the file's convention, or None for the landmarks' tight box.
+        box: (x0, y0, x1, y1) in the file's convention, or None for the landmarks' tight box. A box
+            that misses the face gives way to the tight box, with a ``doubt``.
         visible: (num_points,) bool, or None if all are.
         attributes: What else the set says.
         anywhere: See ``Record``.
+        annotated: (num_points,) bool, or None if all are. The others' numbers mean nothing.
 
     Raises:
-        ValueError: If the number of points is wrong, a value is not finite, a box has no area, or
-            the box of the file does not touch the face.
+        ValueError: If the number of points is wrong, none is annotated, a value is not finite, or a
+            box has no area.
     """
 
     def fail(kind: Kind, message: str) -> Exception:
@@ -118,40 +131,48 @@ def build_record(
             f"a face must have {num_points} points of 2 coordinates. "
             f"Received: shape={points.shape}",
         )
-    if not np.isfinite(points).all():
+    known = np.ones(num_points, bool) if annotated is None else np.asarray(annotated, bool)
+    if not known.any():
+        raise fail("not-annotated", "a face must have at least one annotated point.")
+    if not np.isfinite(points[known]).all():
         raise fail("not-finite", f"coordinates must be finite. Received: {points.tolist()}")
-    if np.abs(points).max() > 1e6:  # before float32, where fractions of a pixel would be lost
-        raise fail("outside-image", f"no image is that large. Received: {np.abs(points).max()}")
-    landmarks = (points + shift).astype(np.float32)
-    tight = np.asarray(geometry.box_from_landmarks(landmarks), np.float32)
-    if not (tight[2:] > tight[:2]).all():
+    largest = np.abs(points[known]).max()
+    if largest > 1e6:  # before float32, where fractions of a pixel would be lost
+        raise fail("outside-image", f"no image is that large. Received: {largest}")
+    landmarks = np.where(known[:, None], points + shift, 0.0).astype(np.float32)
+    tight = np.asarray(geometry.box_from_landmarks(landmarks[known]), np.float32)
+    doubt = None
+    if box is not None:
+        box = _checked_box(box, shift, fail)
+        inside = (landmarks[known] >= box[:2]) & (landmarks[known] <= box[2:])
+        if not inside.all(axis=1).any():
+            message = (
+                "a face's box must hold some of its landmarks; their tight box is used instead. "
+                f"Received: box={box.tolist()}, landmarks in {tight.tolist()}"
+            )
+            doubt, box = Problem("box-misses-face", where, message, name), None
+    if box is None and not (tight[2:] > tight[:2]).all():
         raise fail("empty-box", f"the landmarks must span an area. Received: {tight.tolist()}")
     return Record(
         name=name,
         image=image,
         landmarks=landmarks,
-        visible=np.ones(num_points, bool) if visible is None else np.asarray(visible, bool),
-        box=tight if box is None else _checked_box(box, shift, tight, fail),
+        visible=known if visible is None else np.asarray(visible, bool) & known,
+        box=tight if box is None else box,
         box_source="landmarks" if box is None else "file",
         where=where,
         attributes=dict(attributes or {}),
         anywhere=anywhere,
+        annotated=known,
+        doubt=doubt,
     )
 
 
-def _checked_box(
-    box: Any, shift: float, tight: np.ndarray, fail: Callable[[Kind, str], Exception]
-) -> np.ndarray:
+def _checked_box(box: Any, shift: float, fail: Callable[[Kind, str], Exception]) -> np.ndarray:
     corners = np.asarray(box, np.float64).reshape(-1)
     if corners.shape != (4,) or not np.isfinite(corners).all():
         raise fail("not-finite", f"a box must be 4 finite numbers. Received: {box}")
     corners = (corners + shift).astype(np.float32)
     if not (corners[2:] > corners[:2]).all():
         raise fail("empty-box", f"a box must have an area, x0 < x1, y0 < y1. Received: {box}")
-    if not ((corners[2:] > tight[:2]) & (corners[:2] < tight[2:])).all():
-        raise fail(
-            "box-misses-face",
-            "a face's box must touch its landmarks. "
-            f"Received: box={corners.tolist()}, landmarks in {tight.tolist()}",
-        )
     return corners

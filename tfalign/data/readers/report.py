@@ -22,6 +22,7 @@ Kind = Literal[
     "box-misses-face",
     "outside-image",
     "duplicate",
+    "not-annotated",
 ]
 
 
@@ -73,7 +74,11 @@ class MissingFileError(FileNotFoundError):
 
 
 class Report:
-    """Everything that a reader left out, and why. Safe to fill from several threads.
+    """Everything that a reader left out or settled, and why. Safe to fill from several threads.
+
+    ``skipped`` are faces that should have been usable; ``noted`` is what is normal and goes on:
+    images that everyone's copy lacks (LFPW's dead links), faces without points, a box that misses
+    its points and gave way to the points' own.
 
     Args:
         on_error: ``"raise"``: the first problem raises its exception. ``"skip"``: problems are
@@ -90,7 +95,7 @@ class Report:
             )
         self.on_error: OnError = on_error
         self._skipped: dict[Problem, None] = {}  # a dictionary keeps the order and drops repeats
-        self._missing: dict[Problem, None] = {}
+        self._noted: dict[Problem, None] = {}
         self._lock = threading.Lock()
 
     def reject(self, problem: Problem) -> None:
@@ -100,10 +105,10 @@ class Report:
         with self._lock:
             self._skipped[problem] = None
 
-    def note_missing(self, problem: Problem) -> None:
-        """Lists a missing image of a set in which that is normal (LFPW); it never raises."""
+    def note(self, problem: Problem) -> None:
+        """Lists what need not stop anyone under ``noted``; it never raises."""
         with self._lock:
-            self._missing[problem] = None
+            self._noted[problem] = None
 
     @property
     def skipped(self) -> tuple[Problem, ...]:
@@ -112,10 +117,10 @@ class Report:
             return tuple(self._skipped)
 
     @property
-    def missing(self) -> tuple[Problem, ...]:
-        """Images that are expected to be missing from everyone's copy (LFPW's dead links)."""
+    def noted(self) -> tuple[Problem, ...]:
+        """What was noted so far, in order, without repeats."""
         with self._lock:
-            return tuple(self._missing)
+            return tuple(self._noted)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -124,8 +129,8 @@ class Report:
 
     def table(self) -> str:
         """Returns one line per problem, ``kind  where: message``, and a last line of totals."""
-        rows = [f"{problem.kind:<24}{problem}" for problem in (*self.skipped, *self.missing)]
-        rows.append(f"{len(self.skipped)} skipped, {len(self.missing)} images normally missing")
+        rows = [f"{problem.kind:<24}{problem}" for problem in (*self.skipped, *self.noted)]
+        rows.append(f"{len(self.skipped)} skipped, {len(self.noted)} noted")
         return "\n".join(rows)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,4 +141,4 @@ class Report:
         self._lock = threading.Lock()  # a lock cannot be pickled and belongs to one process
 
     def __repr__(self) -> str:
-        return f"Report(skipped={len(self.skipped)}, missing={len(self.missing)})"
+        return f"Report(skipped={len(self.skipped)}, noted={len(self.noted)})"

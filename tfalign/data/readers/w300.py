@@ -12,7 +12,6 @@ the first pixel at 1: 0.5 is subtracted.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.image import ImageFile
 from tfalign.data.readers.matfile import load_mat
+from tfalign.data.readers.pts import image_pairs, parse_pts
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
 from tfalign.data.readers.report import OnError, Problem, Report
-from tfalign.data.readers.text import parse_numbers, read_lines
 
 NUM_POINTS = 68
 FOLDERS = {
@@ -48,7 +47,6 @@ ALIASES = {
 Box = Literal["ground_truth", "detector", "landmarks", "file"]
 
 _BOX_FOLDERS = ("Bounding Boxes", "Bounding_Boxes", "bounding_boxes", "")
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def read(
@@ -85,7 +83,7 @@ def read(
     records: list[Record] = []
     for folder in expand_splits(splits, list(FOLDERS), ALIASES, existing or ["afw"]):
         boxes = {} if box == "landmarks" else _read_boxes(root, folder, f"bb_{box}")
-        for pts, image in _pairs(root / folder, report):
+        for pts, image in image_pairs(root / folder, report):
             record = attempt(report, _record, folder, pts, image, boxes)
             if record is not None:
                 # The official "ground truth" is the landmarks' tight box, in a file.
@@ -94,80 +92,11 @@ def read(
     return Reader("w300", "ibug68", records, report)
 
 
-def parse_pts(path: Path, num_points: int = NUM_POINTS) -> np.ndarray:
-    """Reads a ``.pts`` file: ``version``, ``n_points``, and the points between braces.
-
-    Blanks and blank lines mean nothing; the closing brace proves that the file is whole.
-
-    Returns:
-        (num_points, 2) float64, as written in the file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not of that form, truncated, or has another number of points.
-    """
-    lines = list(read_lines(path, Report("raise")))
-    header = {}
-    while lines and lines[0][1] != "{":
-        where, text = lines.pop(0)
-        match = re.fullmatch(r"(version|n_points)[ \t]*:[ \t]*([0-9.]+)", text)
-        if match is None or match[1] in header:
-            message = f"'version: 1', 'n_points: {num_points}' and '{{' must come first. "
-            raise Problem("malformed-line", where, f"{message}Received: {text!r}").error()
-        header[match[1]] = match[2]
-    if len(lines) < 2 or lines[-1][1] != "}":
-        message = "the points must stand between lines '{' and '}' (truncated?)"
-        raise Problem("malformed-line", str(path), message).error()
-    points = []
-    for where, text in lines[1:-1]:
-        tokens = re.split(r"[ \t]+", text)
-        if len(tokens) != 2:
-            message = f"a line must hold x and y. Received: {text!r}"
-            raise Problem("malformed-line", where, message).error()
-        points.append(parse_numbers(tokens, where))
-    if header.get("n_points") != str(num_points) or len(points) != num_points:
-        message = (
-            f"a face must have {num_points} points. Received: "
-            f"n_points={header.get('n_points')} and {len(points)} lines"
-        )
-        raise Problem("wrong-number-of-points", str(path), message).error()
-    return np.asarray(points, np.float64)
-
-
-def _pairs(folder: Path, report: Report) -> list[tuple[Path, Path]]:
-    """Returns (annotation, image) by name; a file without its partner is a problem."""
-    if not folder.is_dir():
-        message = "no such folder, but a split that was asked for needs it."
-        raise Problem("missing-annotation", str(folder), message).error()
-    annotations: dict[str, Path] = {}
-    images: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix == ".pts":
-            annotations[path.stem] = path
-        elif path.suffix.lower() in _IMAGE_SUFFIXES:
-            images.setdefault(path.stem, []).append(path)
-    for stem in sorted(images.keys() - annotations.keys()):
-        message = f"every image needs its annotation {stem}.pts beside it."
-        report.reject(Problem("missing-annotation", str(images[stem][0]), message, stem))
-    pairs = []
-    for stem, path in annotations.items():
-        found = images.get(stem, [])
-        if not found:
-            report.reject(missing_image(path.with_suffix(".jpg"), str(path)))
-        elif len(found) > 1:
-            names = [image.name for image in found]
-            message = f"a name must belong to one image. Received: {names}"
-            report.reject(Problem("duplicate", str(path), message, stem))
-        else:
-            pairs.append((path, found[0]))
-    return pairs
-
-
 def _record(folder: str, pts: Path, image: Path, boxes: dict[str, Any]) -> Record:
     return build_record(
         name=f"{folder}/{image.name}",
         image=ImageFile(image, str(pts)),
-        points=parse_pts(pts),
+        points=parse_pts(pts, NUM_POINTS),
         num_points=NUM_POINTS,
         where=str(pts),
         shift=CORNER_FROM_ONE_BASED,

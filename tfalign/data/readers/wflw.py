@@ -17,14 +17,13 @@ does not say; public code treats them so), hence 0.5 is added to points and boxe
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
 from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, Report
@@ -123,10 +122,7 @@ def _parse_line(where: str, text: str, bare: bool) -> _Line:
     numbers = tuple(parse_numbers(tokens[:count], where))
     # A path may hold blanks: it is the rest of the line, exactly as written.
     path = re.split(r"[ \t]+", text, maxsplit=count)[count]
-    if Path(path).is_absolute() or ".." in Path(path).parts:
-        message = f"image paths must stay below WFLW_images. Received: {path!r}"
-        raise Problem("malformed-line", where, message).error()
-    return _Line(where, path, numbers)
+    return _Line(where, path.replace("\\", "/"), numbers)
 
 
 def _test_lines(root: Path) -> dict[_Key, _Line]:
@@ -157,9 +153,7 @@ def _record(root: Path, line: _Line, name: str) -> Record:
     if any(flag not in (0.0, 1.0) for flag in flags):
         message = f"the {len(ATTRIBUTES)} flags must be 0 or 1. Received: {flags}"
         raise Problem("malformed-line", line.where, message, name).error()
-    path = root / "WFLW_images" / line.path
-    if not os.path.isfile(path):
-        raise missing_image(path, line.where).error()
+    path = find_image(root / "WFLW_images", line.path, line.where)
     return build_record(
         name=name,
         image=ImageFile(path, line.where),

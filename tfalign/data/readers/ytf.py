@@ -12,12 +12,11 @@ be told, with the centre of the first pixel at 0: 0.5 is added.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfalign.data.readers.image import ImageFile, missing_image
+from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
 from tfalign.data.readers.report import OnError, Problem, Report
@@ -84,9 +83,7 @@ def _record(root: Path, split: str, name: str, values: list[str], where: str) ->
     if len(values) != 2 * NUM_POINTS:
         message = f"a row must hold {2 * NUM_POINTS} coordinates. Received: {len(values)}"
         raise Problem("wrong-number-of-points", where, message, name).error()
-    path = root / split / name
-    if not os.path.isfile(path):
-        raise missing_image(path, where).error()
+    path = find_image(root / split, name, where)
     numbers = parse_numbers([value.strip(" \t") for value in values], where)
     return build_record(
         name=f"{split}/{name}",

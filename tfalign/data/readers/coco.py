@@ -1,0 +1,277 @@
+"""COCO key points: what CVAT, Label Studio, Roboflow and many others export, and COCO-WholeBody.
+
+A JSON file with ``images`` (``id``, ``file_name``, perhaps ``width`` and ``height``),
+``annotations`` (``image_id``, ``category_id``, ``keypoints``: x, y, v for each point, perhaps
+``bbox``: x, y, width, height) and ``categories`` (``keypoints``: the points' names, ``skeleton``).
+v is 0 for a point that is not annotated, 1 for a hidden one, 2 for a visible one. The images lie
+beside the file, in ``images/`` beside it or beside its folder.
+
+The centre of the first pixel is (0, 0) for key points, and boxes are measured from the image's
+corner, as in COCO itself; for tools that measure points from the corner, too, give
+``first_pixel=0.5``. Images are turned upright as their EXIF orientation says, because that is how
+the tools show them; where the file states the image's size, it must be that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfalign import markup
+from tfalign.data.readers.image import ImageFile, find_image, image_folder
+from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
+from tfalign.data.readers.record import Record, build_record
+from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, Report
+from tfalign.data.readers.text import read_bytes
+
+_IN_A_SPLITS_FOLDER = ("_annotations.coco.json", "annotations.json", "annotations.coco.json")
+
+
+def read(
+    root: str | Path,
+    splits: Sequence[str] | str | None = None,
+    on_error: OnError = "raise",
+    scheme: str | Mapping[str, Any] | markup.LandmarkScheme | None = None,
+    category: str | None = None,
+    part: str | None = None,
+    images: str | Path | None = None,
+    first_pixel: float = 0.0,
+    upright: bool = True,
+) -> Reader:
+    """Reads key points.
+
+    Args:
+        root: The JSON file, or the folder of the export.
+        splits: A split S is ``S.json``, ``annotations/S.json`` or (Roboflow)
+            ``S/_annotations.coco.json``; None reads every JSON file of the folder.
+        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        scheme: The points' scheme; None makes it of the category's names and skeleton.
+        category: Name of the category to read, needed where several have key points.
+        part: Of COCO-WholeBody, ``"face"`` (68 points, read as ``ibug68`` unless ``scheme`` says
+            otherwise), ``"lefthand"``, ``"righthand"`` or ``"foot"``.
+        images: Folder that image names are relative to; None looks beside the file.
+        first_pixel: Coordinate of the centre of the first pixel.
+        upright: Whether to follow the images' EXIF orientation.
+
+    Returns:
+        A reader of samples in image space, named by their image; further faces of one image get
+        ``#2``, ``#3``… ``attributes`` holds the annotation's ``attributes`` (CVAT's). Annotations
+        without any point, and crowds, are listed in ``report.noted``.
+
+    Raises:
+        FileNotFoundError: If a file or (``"raise"``) an image is missing.
+        ValueError: If a file is no COCO file, categories disagree or must be named, or
+            (``"raise"``) an annotation is bad.
+    """
+    root = Path(root)
+    report = Report(on_error)
+    if scheme is None and part == "face":
+        scheme = markup.IBUG68
+    found = None if scheme is None else markup.get(scheme)
+    records: list[Record] = []
+    for path in annotation_files(root, splits, ".json", _IN_A_SPLITS_FOLDER):
+        content = _load(path)
+        chosen = _category(content, path, category, part)
+        mine = found if found is not None else _scheme(chosen, path, part)
+        if found is None:
+            found = mine
+        elif found != mine:
+            message = "all files must have the same key points, or `scheme` must say which."
+            raise Problem("unreadable-file", str(path), message).error()
+        faces = _faces(content, path, chosen, part, report)
+        names = numbered_names([str(image["file_name"]).replace("\\", "/") for _, image in faces])
+        folder = image_folder(path, images, names)
+        options = (found.num_points, part, 0.5 - first_pixel, upright)
+        for (annotation, image), name in zip(faces, names, strict=True):
+            record = attempt(report, _record, path, folder, annotation, image, name, *options)
+            if record is not None:
+                records.append(record)
+    return Reader("coco", found or markup.LandmarkScheme.unnamed(1), records, report)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Returns the file's content, once its form is as above."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) < len(pairs):
+            raise ValueError(f"a key stands twice among {[key for key, _ in pairs]}")
+        return dict(pairs)
+
+    def no_number(text: str) -> float:
+        raise ValueError(f"numbers must be finite. Received: {text}")
+
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+        content = json.loads(text, object_pairs_hook=once, parse_constant=no_number)
+        if not isinstance(content, dict):
+            raise ValueError("a JSON object is needed")
+        for key in ("images", "annotations", "categories"):
+            entries = content.get(key)
+            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+                raise ValueError(f"`{key}` must be a list of objects")
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadAnnotationError):
+            raise
+        message = f"a file in COCO's form is needed. Received: {error}"
+        raise Problem("unreadable-file", str(path), message).error() from error
+    return content
+
+
+def _category(
+    content: Mapping[str, Any], path: Path, name: str | None, part: str | None
+) -> Mapping[str, Any]:
+    """Returns the category to read."""
+    candidates = [
+        entry
+        for entry in content["categories"]
+        if (entry.get("name") == name if name else part or entry.get("keypoints"))
+    ]
+    if len(candidates) != 1 or not isinstance(candidates[0].get("id"), int):
+        names = [str(entry.get("name")) for entry in content["categories"]]
+        message = (
+            "one category with key points is needed; give `category` where there are several. "
+            f"Received: category={name!r}, of {names}"
+        )
+        raise Problem("unreadable-file", str(path), message).error()
+    return candidates[0]
+
+
+def _scheme(category: Mapping[str, Any], path: Path, part: str | None) -> markup.LandmarkScheme:
+    try:
+        if part is not None:
+            raise ValueError(f"the points of {part!r} have no names in the file")
+        return markup.LandmarkScheme.from_coco(category)
+    except ValueError as error:
+        message = f"its key points make no scheme, so `scheme` must be given: {error}"
+        raise Problem("unreadable-file", str(path), message).error() from error
+
+
+def _faces(
+    content: Mapping[str, Any],
+    path: Path,
+    category: Mapping[str, Any],
+    part: str | None,
+    report: Report,
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Returns the usable annotations of the category, each with its image."""
+    images: dict[Any, Mapping[str, Any]] = {}
+    for number, image in enumerate(content["images"]):
+        where = f"{path}: images[{number}]"
+        key, name = image.get("id"), image.get("file_name")
+        if not isinstance(key, (int, str)) or not isinstance(name, str) or not name:
+            message = f"an image must have an id and a file_name. Received: {image}"
+            report.reject(Problem("malformed-line", where, message))
+        elif key in images:
+            message = f"an image's id must differ from all others. Received: id={key}"
+            raise Problem("unreadable-file", where, message).error()
+        else:
+            images[key] = image
+    faces = []
+    seen: dict[str, str] = {}
+    for number, annotation in enumerate(content["annotations"]):
+        where = f"{path}: annotations[{number}]"
+        if annotation.get("category_id") != category["id"]:
+            continue
+        key = annotation.get("image_id")
+        image = images.get(key) if isinstance(key, (int, str)) else None
+        if image is None:
+            message = f"its image must be listed. Received: image_id={key!r}"
+            report.reject(Problem("malformed-line", where, message))
+            continue
+        if annotation.get("iscrowd") or not _has_points(annotation, part):
+            message = f"no point of {image['file_name']} is annotated here."
+            report.note(Problem("not-annotated", where, message, image["file_name"]))
+            continue
+        same = json.dumps([annotation["image_id"], annotation.get(_keys(part)[0])])
+        if same in seen:
+            message = f"a face must be listed once. Received: the face of {seen[same]} again"
+            report.reject(Problem("duplicate", where, message, image["file_name"]))
+            continue
+        seen[same] = where
+        faces.append(({**annotation, "where": where}, image))
+    return faces
+
+
+def _keys(part: str | None) -> tuple[str, str]:
+    """Returns the keys of points and box."""
+    return ("keypoints", "bbox") if part is None else (f"{part}_kpts", f"{part}_box")
+
+
+def _has_points(annotation: Mapping[str, Any], part: str | None) -> bool:
+    if part is not None:
+        return bool(annotation.get(f"{part}_valid"))
+    values = annotation.get("keypoints", [])
+    if not isinstance(values, list):
+        return True  # A fault, which is found later.
+    return any(value != 0 for value in values[2::3])
+
+
+def _record(
+    path: Path,
+    folder: Path,
+    annotation: Mapping[str, Any],
+    image: Mapping[str, Any],
+    name: str,
+    num_points: int,
+    part: str | None,
+    shift: float,
+    upright: bool,
+) -> Record:
+    where = str(annotation["where"])
+    key, box_key = _keys(part)
+    values = numbers(annotation.get(key), f"{key} of {name}", where)
+    if len(values) != 3 * num_points:
+        message = f"{key} must be x, y, v of {num_points} points. Received: {len(values)} numbers"
+        raise Problem("wrong-number-of-points", where, message, name).error()
+    flags = values[2::3]
+    if any(flag not in (0, 1, 2) for flag in flags):
+        message = f"v must be 0, 1 or 2. Received: {flags}"
+        raise Problem("malformed-line", where, message, name).error()
+    stated = annotation.get("num_keypoints") if part is None else None
+    if stated is not None and stated != sum(flag > 0 for flag in flags):
+        message = (
+            "num_keypoints must be the number of points with v > 0. Received: "
+            f"num_keypoints={stated} with {sum(flag > 0 for flag in flags)} such points"
+        )
+        raise Problem("wrong-number-of-points", where, message, name).error()
+    box = annotation.get(box_key) or None
+    if box is not None:
+        x, y, width, height = numbers(box, box_key, where, 4)
+        # The box is in image space already: take back what points are moved by.
+        box = [x - shift, y - shift, x + width - shift, y + height - shift]
+    size = (image.get("width"), image.get("height"))
+    whole = all(isinstance(side, int) and side > 0 for side in size)
+    file = find_image(folder, str(image["file_name"]), where)
+    extra = annotation.get("attributes")
+    return build_record(
+        name=name,
+        image=ImageFile(file, where, size if whole else None, upright),  # type: ignore[arg-type]
+        points=[values[i : i + 2] for i in range(0, len(values), 3)],
+        num_points=num_points,
+        where=where,
+        shift=shift,
+        box=box,
+        visible=[flag == 2 for flag in flags],
+        annotated=[flag > 0 for flag in flags],
+        attributes=extra if isinstance(extra, dict) else {},
+    )
+
+
+def numbers(values: Any, what: str, where: str, count: int | None = None) -> list[float]:
+    """Returns a JSON list of finite numbers.
+
+    Raises:
+        ValueError: If it is anything else, or not ``count`` of them.
+    """
+    good = isinstance(values, list) and (count is None or len(values) == count)
+    good = good and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
+        for value in values
+    )
+    if not good or not all(math.isfinite(value) for value in values):
+        message = f"{what} must be {count or 'a list of'} finite numbers. Received: {values!r}"
+        raise Problem("malformed-line", where, message).error()
+    return [float(value) for value in values]
