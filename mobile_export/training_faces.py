@@ -59,14 +59,14 @@ def load_cache(path: str | Path) -> Any:
         FileNotFoundError: If the path is neither.
         ValueError: If the path or a face's name reads as a test split, or a file is damaged.
     """
-    from tfalign.data.pipeline import CropCache
+    from tfalign.data.pipeline import CropCache, ShardedCache
 
     path = Path(path)
     refuse_test_split([str(path)])
     if path.suffix == ".npz" and path.is_file():
         cache = CropCache.load(path)
     elif path.is_dir() and any(path.glob("*.tfrecord*")):
-        cache = CropCache.from_shards(path)
+        cache = ShardedCache(path).load()
     else:
         raise FileNotFoundError(
             "Training faces come from a crop cache (.npz), a folder of TFRecord shards or, with "

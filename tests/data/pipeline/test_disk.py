@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfalign import markup
-from tfalign.data.pipeline import CropCache, ShardedCache, packed, write_shards
+from tfalign.data.pipeline import CropCache, ShardedCache, crop_cache, write_shards
 from tfalign.data.pipeline.crop_cache import PER_FACE
 
 
@@ -57,9 +57,9 @@ def test_an_own_scheme_travels_with_the_faces(cache, tmp_path):
     own = with_own_scheme(cache)
     own.save(tmp_path / "faces")
     assert CropCache.load(tmp_path / "faces").scheme == own.scheme
-    own.write_shards(tmp_path / "shards", 2)
+    write_shards(own, tmp_path / "shards", 2)
     assert ShardedCache(tmp_path / "shards").scheme == own.scheme
-    assert CropCache.from_shards(tmp_path / "shards").scheme == own.scheme
+    assert ShardedCache(tmp_path / "shards").load().scheme == own.scheme
 
 
 def test_files_of_version_0_1_name_their_scheme_and_still_open(cache, tmp_path):
@@ -71,11 +71,11 @@ def test_files_of_version_0_1_name_their_scheme_and_still_open(cache, tmp_path):
     about |= {"format": "tfalign crop cache 1", "scheme": "wflw98"}
     np.savez(tmp_path / "faces.npz", **{**arrays, "about": np.array(json.dumps(about))})
     assert_equal(cache, CropCache.load(tmp_path / "faces"))
-    cache.write_shards(tmp_path / "shards", 2)
+    write_shards(cache, tmp_path / "shards", 2)
     manifest = json.loads((tmp_path / "shards/manifest.json").read_text())
     manifest |= {"format": "tfalign crop shards 1", "scheme": "wflw98"}
     (tmp_path / "shards/manifest.json").write_text(json.dumps(manifest))
-    assert_equal(cache, CropCache.from_shards(tmp_path / "shards"))
+    assert_equal(cache, ShardedCache(tmp_path / "shards").load())
 
 
 def test_packed_damage_is_noticed(cache, tmp_path):
@@ -106,7 +106,7 @@ def test_an_interrupted_save_leaves_the_old_files(cache, tmp_path, monkeypatch):
         file.write(b"half a file")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(packed.np, "save", interrupted)
+    monkeypatch.setattr(crop_cache.np, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cache.take([0]).save(tmp_path / "faces")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.npy", "faces.npz"]
@@ -133,7 +133,7 @@ def shards(cache, tmp_path):
 def test_shards_round_trip(cache, shards):
     assert len(shards.files) == 3
     assert len(shards) == 10
-    assert_equal(cache, CropCache.from_shards(shards.directory))
+    assert_equal(cache, ShardedCache(shards.directory).load())
 
 
 def test_shards_of_a_reader_are_built_piece_by_piece(samples, cache, tmp_path):
@@ -172,7 +172,7 @@ def test_damaged_shards_are_noticed(shards):
 
 def test_unfinished_and_foreign_directories_are_refused(cache, shards, tmp_path):
     with pytest.raises(FileExistsError, match="already holds"):
-        cache.write_shards(shards.directory, 2)
+        write_shards(cache, shards.directory, 2)
     manifest = shards.directory / "manifest.json"
     manifest.write_text(manifest.read_text()[:100])
     with pytest.raises(ValueError, match="damaged or no manifest"):
@@ -184,4 +184,4 @@ def test_unfinished_and_foreign_directories_are_refused(cache, shards, tmp_path)
     with pytest.raises(FileNotFoundError, match="Not a finished directory"):
         ShardedCache(shards.directory)
     with pytest.raises(ValueError, match="`shards` must be between 1 and"):
-        cache.write_shards(tmp_path / "many", 11)
+        write_shards(cache, tmp_path / "many", 11)

@@ -374,7 +374,8 @@ def test_common_csv_headers(tmp_path, header, points):
 @pytest.mark.parametrize(
     "header",
     ["image", "image,a,b", "image,0,1,2", "image,1,0", "image,x0,y0,x1", "image,x0,y0,x2,y2",
-     "image,x0,y0,x0,y0", "image,left_x,left_y,nose_x,nose_y"],
+     "image,x0,y0,x0,y0", "image,left_x,left_y,nose_x,nose_y", "image,a_x,a_y,a_v,b_x,b_y",
+     "image,a_y,a_x", "image,a_x,a_y,b_x"],
 )  # fmt: skip
 def test_headers_that_tell_no_points(tmp_path, header):
     (tmp_path / "f.csv").write_text(f"{header}\n")

@@ -19,6 +19,8 @@ from tfalign.data.augment.geometric import augmented_map, permute_flipped
 from tfalign.data.augment.random_bits import batch_keys
 from tfalign.geometry.namespace import Array
 
+_MASKS = ("visible", "annotated")
+
 
 @keras.saving.register_keras_serializable(package="tfalign")
 class RandomAugment(keras.layers.Layer):
@@ -47,7 +49,7 @@ class RandomAugment(keras.layers.Layer):
             * ``image``: (batch, source height, source width, 3), uint8 or float in [0, 255].
             * ``landmarks``: (batch, n, 2), source-crop pixels.
             * ``crop``: (batch, 2, 3), the nominal map from source-crop to output pixels.
-            * ``visible``: optional, (batch, n) bool.
+            * ``visible``, ``annotated``: optional, (batch, n) bool.
             * ``key``: optional, (batch, 2) uint32, one random key for each face (see
               ``random_bits.sample_keys``). With it the result is a pure function of the inputs;
               without it keys are drawn from the layer's seed generator.
@@ -60,7 +62,8 @@ class RandomAugment(keras.layers.Layer):
         * ``landmarks``: (batch, n, 2) float32, [0, 1]² of the output. Landmarks that leave the crop
           keep their coordinates, outside [0, 1].
         * ``crop``: (batch, 2, 3), the map from source-crop to output pixels that was used.
-        * ``visible``: where it was given, renumbered with the landmarks.
+        * ``visible``, ``annotated``: where they were given, renumbered with the landmarks. A
+          landmark that is not annotated is (0, 0).
 
     Raises:
         ValueError: If an argument is outside its domain, or the number of landmarks is not the
@@ -116,16 +119,14 @@ class RandomAugment(keras.layers.Layer):
         self._check_landmarks(inputs["landmarks"].shape)
         crop = ops.cast(inputs["crop"], "float32")
         landmarks = ops.cast(inputs["landmarks"], "float32")
-        outputs: dict[str, Array] = {}
+        outputs: dict[str, Array] = {key: inputs[key] for key in _MASKS if key in inputs}
         if training:
             draws = Draws(self._keys(inputs))
             flip = draws.chance("flip", self._flip)
             crop = self._augmented(crop, flip, draws)
             landmarks = permute_flipped(landmarks, flip, self._flip_map)
-            if "visible" in inputs:
-                outputs["visible"] = permute_flipped(inputs["visible"], flip, self._flip_map)
-        elif "visible" in inputs:
-            outputs["visible"] = inputs["visible"]
+            for key, mask in outputs.items():
+                outputs[key] = permute_flipped(mask, flip, self._flip_map)
         images = geometry.warp_affine(
             inputs["image"], geometry.invert(crop), self.size, self.config.border
         )
@@ -135,7 +136,10 @@ class RandomAugment(keras.layers.Layer):
             images = photometric.apply(self.config, images, draws, self.static_shapes)
         outputs["image"] = self._quantised(images)
         moved = geometry.transform_points(crop, landmarks)
-        outputs["landmarks"] = geometry.unit_from_pixel(moved, self.size)
+        unit = geometry.unit_from_pixel(moved, self.size)
+        if "annotated" in outputs:
+            unit = ops.where(ops.cast(outputs["annotated"], "bool")[..., None], unit, 0.0)
+        outputs["landmarks"] = unit
         outputs["crop"] = crop
         return outputs
 
@@ -178,8 +182,9 @@ class RandomAugment(keras.layers.Layer):
             "landmarks": keras.KerasTensor(points, "float32"),
             "crop": keras.KerasTensor((points[0], 2, 3), "float32"),
         }
-        if "visible" in inputs:
-            spec["visible"] = keras.KerasTensor(points[:2], inputs["visible"].dtype)
+        for key in _MASKS:
+            if key in inputs:
+                spec[key] = keras.KerasTensor(points[:2], inputs[key].dtype)
         return spec
 
     def get_config(self) -> dict[str, Any]:

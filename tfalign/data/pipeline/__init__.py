@@ -9,8 +9,7 @@
 Nothing here imports TensorFlow until ``training_dataset`` or shards are used.
 """
 
-from tfalign.data.pipeline.arrays import evaluation_arrays
-from tfalign.data.pipeline.crop_cache import CropCache, concatenate
+from tfalign.data.pipeline.crop_cache import CropCache, concatenate, evaluation_arrays
 from tfalign.data.pipeline.device import device_batches
 from tfalign.data.pipeline.order import EpochPlan, epoch_plan, steps_per_epoch
 from tfalign.data.pipeline.shards import ShardedCache, write_shards

@@ -11,7 +11,7 @@ import keras
 from tfalign import markup
 from tfalign.data.augment import AugmentConfig, RandomAugment
 
-Augmenter = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
+Augmenter = Callable[..., tuple[Any, ...]]
 
 
 # Kept, because a training loop that asks for each epoch's batches anew would otherwise trace (and
@@ -26,6 +26,8 @@ def augmenter(
 ) -> Augmenter:
     """Returns a compiled function (image, landmarks, crop, key) → (image, landmarks).
 
+    With a fifth argument, annotated (batch, n) bool, it returns a third tensor, the weight of each
+    point: 1 where it is annotated, and 0 where it is not, whose landmark then is (0, 0).
     ``jax.jit`` on JAX, ``tf.function`` on TensorFlow, eager elsewhere; for arguments and results
     see ``RandomAugment``.
     """
@@ -33,9 +35,11 @@ def augmenter(
         config, scheme, size, image_dtype=image_dtype, static_shapes=static_shapes
     )
 
-    def augment(image: Any, landmarks: Any, crop: Any, key: Any) -> tuple[Any, Any]:
-        result = layer({"image": image, "landmarks": landmarks, "crop": crop, "key": key})
-        return result["image"], result["landmarks"]
+    def augment(image: Any, landmarks: Any, crop: Any, key: Any, *masks: Any) -> tuple[Any, ...]:
+        inputs = {"image": image, "landmarks": landmarks, "crop": crop, "key": key}
+        result = layer({**inputs, **({"annotated": masks[0]} if masks else {})})
+        weights = [keras.ops.cast(result["annotated"], "float32")] if masks else []
+        return (result["image"], result["landmarks"], *weights)
 
     if keras.config.backend() == "jax":
         import jax

@@ -26,7 +26,7 @@ def device_batches(
     shard: tuple[int, int] = (0, 1),
     drop_remainder: bool = True,
     image_dtype: str = "uint8",
-) -> Iterator[tuple[Any, Any]]:
+) -> Iterator[tuple[Any, ...]]:
     """Yields what ``training_dataset`` yields, as tensors of the back end, augmented on the device.
 
     The source crops are sent to the device and augmented there by one compiled function
@@ -48,7 +48,8 @@ def device_batches(
         image_dtype: ``"uint8"`` or ``"float32"``.
 
     Yields:
-        (images (batch, h, w, 3) in [0, 255], landmarks (batch, n, 2) in [0, 1]²).
+        (images (batch, h, w, 3) in [0, 255], landmarks (batch, n, 2) in [0, 1]²), and where some
+        point is not annotated sample weights (batch, n) float32, 0 for such points.
 
     Raises:
         ValueError: If an epoch would hold no batch or an argument is outside its domain.
@@ -58,7 +59,9 @@ def device_batches(
     epoch_plan(rows[:1], seed, epoch, shuffle, shard)  # A wrong argument is an error here.
     step = augmenter(presets.get(augment), cache.scheme, cache.image_size, image_dtype)
 
-    def generate() -> Iterator[tuple[Any, Any]]:
+    masked = cache.masked
+
+    def generate() -> Iterator[tuple[Any, ...]]:
         number = epoch
         while epochs is None or number < epoch + epochs:
             plan = epoch_plan(rows, seed, number, shuffle, shard)
@@ -69,6 +72,7 @@ def device_batches(
                     cache.landmarks[chosen],
                     cache.output_from_source[chosen],
                     plan.keys[start : start + batch_size],
+                    *([cache.annotated[chosen]] if masked else []),
                 )
             number += 1
 

@@ -13,18 +13,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfalign import geometry, markup
 from tfalign.data.pipeline.crop_cache import PER_FACE, CropCache
-from tfalign.data.pipeline.packed import describe
+from tfalign.data.readers.reader import Reader
 from tfalign.files import plain, read_json, replacing, sha256, write_json
-
-if TYPE_CHECKING:
-    from tfalign.data.readers.reader import Reader
 
 FORMAT = "tfalign crop shards 2"
 _OLD_FORMAT = "tfalign crop shards 1"  # Its scheme is a name, its size (width, height).
@@ -38,6 +35,7 @@ _ARRAYS: dict[str, type[np.generic]] = {
     "source_from_image": np.float32,
     "output_from_source": np.float32,
     "boxes": np.float32,
+    "annotated": np.bool_,
 }
 
 
@@ -89,13 +87,14 @@ def write_shards(
         name = f"faces-{i:05d}-of-{shards:05d}.tfrecord"
         _write_shard(part, folder / name, bounds[i])
         entry = {"file": name, "count": len(part), "sha256": sha256(folder / name)}
-        return describe(part), entry
+        return {**part.describe(), "masked": part.masked}, entry
 
     entries: list[dict[str, Any]] = []
     about: dict[str, Any] = {}
     with ThreadPoolExecutor(count) as pool:
         for description, entry in pool.map(task, range(shards)):
-            about.update(description)
+            masked = bool(about.get("masked")) or description["masked"]
+            about.update(description, masked=masked)
             entries.append(entry)
             if bar is not None:
                 bar.update(len(entries))
@@ -137,6 +136,7 @@ class ShardedCache:
         image_size: (height, width) of the model's input.
         crop: The crop convention.
         source_size: Side of the source crops in pixels.
+        masked: Whether some point of some face is not annotated.
         files: Paths of the shards.
 
     Raises:
@@ -161,6 +161,9 @@ class ShardedCache:
             self.image_size = (int(size[0]), int(size[1]))
             self.scheme = markup.get(manifest["scheme"])
             self.crop = geometry.CropConvention.from_config(manifest["crop"])
+            self.masked = bool(manifest.get("masked", False))
+            # Older shards hold no masks.
+            self._fields = [n for n in PER_FACE if n != "annotated" or "masked" in manifest]
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f"{path} is damaged or no manifest of shards: {error}") from error
         self.files = [self.directory / str(entry["file"]) for entry in self._entries]
@@ -190,7 +193,7 @@ class ShardedCache:
         import tensorflow as tf
 
         text = tf.io.FixedLenFeature([], tf.string)
-        specification = dict.fromkeys(PER_FACE, text)
+        specification = dict.fromkeys(self._fields, text)
         specification["place"] = tf.io.FixedLenFeature([], tf.int64)
         parsed: dict[str, Any] = tf.io.parse_single_example(serialized, specification)
         shapes = {
@@ -200,10 +203,12 @@ class ShardedCache:
             "source_from_image": (2, 3),
             "output_from_source": (2, 3),
             "boxes": (4,),
+            "annotated": (self.scheme.num_points,),
         }
         for name, dtype in _ARRAYS.items():
-            flat = tf.io.decode_raw(parsed[name], tf.as_dtype(dtype))
-            parsed[name] = tf.reshape(flat, shapes[name])
+            if name in self._fields:
+                flat = tf.io.decode_raw(parsed[name], tf.as_dtype(dtype))
+                parsed[name] = tf.reshape(flat, shapes[name])
         return parsed
 
     def load(self) -> CropCache:
@@ -217,7 +222,8 @@ class ShardedCache:
         self.verify()
         names = [str(file) for file in self.files]
         rows = list(tf.data.TFRecordDataset(names).map(self.parse).as_numpy_iterator())
-        arrays = {name: np.stack([row[name] for row in rows]) for name in _ARRAYS}
+        stored = [name for name in _ARRAYS if name in self._fields]
+        arrays = {name: np.stack([row[name] for row in rows]) for name in stored}
         attributes = np.empty(len(rows), dtype=object)
         attributes[:] = [json.loads(row["attributes"]) for row in rows]
         return CropCache(

@@ -1,9 +1,14 @@
-"""Cutting one face out of its photograph, with a margin."""
+"""Cutting faces out of their photographs, with a margin."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -85,3 +90,53 @@ def _patch(image: np.ndarray, x0: int, y0: int, side: int) -> np.ndarray:
     if left or top or right or bottom:
         return cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(inside)
+
+
+class Cropped(NamedTuple):
+    """A face cut out: the sample without its photograph, landmarks in source-crop pixels; the
+    source crop; and the maps of ``cut_source_crop``."""
+
+    sample: Sample
+    image: np.ndarray
+    source_from_image: np.ndarray
+    output_from_source: np.ndarray
+
+
+def crop_faces(
+    source: Any,
+    crop: geometry.CropConvention,
+    image_size: Sequence[int],
+    margin: float,
+    source_size: int,
+    workers: int | None,
+) -> Iterator[Cropped]:
+    """Yields the faces of a reader or of samples in order; decoding and cropping run in threads.
+
+    For the arguments see ``CropCache.build`` and ``cut_source_crop``.
+    """
+    count = workers or os.cpu_count() or 1
+    is_reader = hasattr(source, "records")
+
+    def task(item: Any) -> Cropped | None:
+        sample = source.try_load(item) if is_reader else item
+        if sample is None:
+            return None
+        patch, source_from_image, output_from_source = cut_source_crop(
+            sample, crop, image_size, margin, source_size
+        )
+        points = geometry.transform_points(source_from_image, sample.landmarks)
+        # The photograph is dropped here, so that no more than a few are ever held.
+        light = replace(
+            sample,
+            image=np.empty((0, 0, 3), np.uint8),
+            landmarks=np.where(sample.annotated[:, None], points, 0.0),
+        )
+        return Cropped(light, patch, source_from_image, output_from_source)
+
+    remaining = iter(source.records if is_reader else source)
+    with ThreadPoolExecutor(count) as pool:
+        # In windows, since the pool would otherwise draw every sample of a generator at once.
+        while window := list(islice(remaining, 8 * count)):
+            for face in pool.map(task, window):
+                if face is not None:
+                    yield face

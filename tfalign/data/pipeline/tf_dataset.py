@@ -62,7 +62,8 @@ def training_dataset(
         parallel_calls: Batches augmented at once; None lets tf.data decide.
 
     Returns:
-        Batches (images (batch, h, w, 3) in [0, 255], landmarks (batch, n, 2) in [0, 1]²).
+        Batches (images (batch, h, w, 3) in [0, 255], landmarks (batch, n, 2) in [0, 1]²); where
+        some point is not annotated also sample weights (batch, n) float32, 0 for such points.
 
     Raises:
         ValueError: If the back end is not TensorFlow, an epoch would hold no batch, or an argument
@@ -94,7 +95,7 @@ def training_dataset(
     else:
         if indices is not None:
             raise ValueError(
-                "`indices` needs a CropCache; load the shards (`CropCache.from_shards`) or leave "
+                "`indices` needs a CropCache; load the shards (`ShardedCache.load`) or leave "
                 "it out. Received: indices with streamed shards"
             )
         steps = None
@@ -136,7 +137,8 @@ def _fetch(cache: CropCache) -> Any:
     import tensorflow as tf
 
     with tf.device("CPU"):  # where tf.data reads them, also on a machine with a GPU
-        small = {name: tf.constant(getattr(cache, name)) for name in _FIELDS}
+        fields = (*_FIELDS, "annotated") if cache.masked else _FIELDS
+        small = {name: tf.constant(getattr(cache, name)) for name in fields}
 
     # The images stay in NumPy: as a tensor they would be held twice, and could not be mapped.
     def read(rows: np.ndarray) -> np.ndarray:
@@ -145,7 +147,8 @@ def _fetch(cache: CropCache) -> Any:
     def fetch(rows: Any, keys: Any) -> tuple[Any, ...]:
         images = tf.numpy_function(read, [rows], tf.uint8, stateful=False)
         images = tf.ensure_shape(images, (rows.shape[0], *cache.images.shape[1:]))
-        return (images, *(tf.gather(small[name], rows) for name in _FIELDS), keys)
+        landmarks, crop, *masks = (tf.gather(values, rows) for values in small.values())
+        return (images, landmarks, crop, keys, *masks)
 
     return fetch
 
@@ -195,7 +198,8 @@ def _stream(
         def prepare(record: Any) -> tuple[Any, ...]:
             face = shards.parse(record)
             fields = (face[name] for name in ("images", *_FIELDS))
-            return (*fields, tf.gather(keys, face["place"]))
+            masks = [face["annotated"]] if shards.masked else []
+            return (*fields, tf.gather(keys, face["place"]), *masks)
 
         faces = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return faces.batch(batch_size, drop_remainder=drop_remainder)

@@ -62,7 +62,7 @@ def read(
             raise ValueError(
                 f'"test68" has 68 points and must be read alone. Received: splits={list(chosen)}'
             )
-        return Reader("cofw", "ibug68", _read68(root, report), report)
+        return Reader("cofw68", "ibug68", _read68(root, report), report)
     records: list[Record] = []
     for split in chosen:
         path = root / FILES[split]

@@ -209,6 +209,7 @@ def _points(path: Path, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
         names = [name[:-2] for name in at if name.endswith("_x") and name[:-2] + "_y" in at]
         order = wanted = names
         triples = [(f"{name}_x", f"{name}_y", f"{name}_v") for name in names]
+        _check_named(path, at, names)
     missing = [name for x, y, _ in triples for name in (x, y) if name not in at]
     if order != wanted or missing or not triples:
         message = (
@@ -218,6 +219,25 @@ def _points(path: Path, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
         )
         raise Problem("malformed-line", f"{path}:1", message).error()
     return names, np.array([[at[x], at[y], at.get(v, -1)] for x, y, v in triples])
+
+
+def _check_named(path: Path, at: Mapping[str, int], names: Sequence[str]) -> None:
+    """Checks that the columns of each named point are neighbours, and none is left over."""
+    flagged = any(f"{name}_v" in at for name in names)
+    endings = ("_x", "_y", "_v")[: 2 + flagged]
+    for name in names:
+        found = [at.get(f"{name}{ending}") for ending in endings]
+        first = at[f"{name}_x"]
+        if found != list(range(first, first + len(endings))):
+            message = (
+                f"the columns {', '.join(name + ending for ending in endings)} must be neighbours "
+                f"in this order. Received: {list(at)[first - 1 :][:3]}"
+            )
+            raise Problem("malformed-line", f"{path}:1", message).error()
+    alone = [n for n in at if n.endswith(("_x", "_y", "_v")) and n[:-2] not in names]
+    if alone:
+        message = f"every point needs its x and its y. Received: {alone} alone"
+        raise Problem("malformed-line", f"{path}:1", message).error()
 
 
 def _record(

@@ -122,7 +122,9 @@ class Reader:
         It changes when a face is added, removed, moved or annotated anew, and when an image file
         changes its size; the pixels are not read.
         """
-        digest = hashlib.sha256(f"{self.dataset} {self.scheme.name}".encode())
+        # As version 0.1 called them, so that fingerprints stored then still agree.
+        dataset = {"300w": "w300", "cofw68": "cofw"}.get(self.dataset, self.dataset)
+        digest = hashlib.sha256(f"{dataset} {self.scheme.name}".encode())
         if markup.SCHEMES.get(self.scheme.name) != self.scheme:
             digest.update(repr(self.scheme.to_config()).encode())
         for record in self.records:

@@ -89,7 +89,7 @@ def read(
                 # The official "ground truth" is the landmarks' tight box, in a file.
                 tight = {"box_source": "landmarks"} if box == "ground_truth" else {}
                 records.append(replace(record, **tight))
-    return Reader("w300", "ibug68", records, report)
+    return Reader("300w", "ibug68", records, report)
 
 
 def _record(folder: str, pts: Path, image: Path, boxes: dict[str, Any]) -> Record:
