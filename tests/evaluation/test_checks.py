@@ -126,3 +126,18 @@ def test_missing_points_are_left_out(truth, predicted):
     assert np.isnan(found.point_errors[:, 33]).all()
     with pytest.raises(ValueError, match="A point must be one of"):
         score(lacking, truth, PROTOCOL, missing=["ear"])
+
+
+def test_points_without_annotation_count_in_no_face_and_no_normaliser(truth, predicted):
+    annotated = np.ones((40, 68), bool)
+    annotated[::2, 48:] = False
+    holes = np.where(annotated[..., None], truth, 0.0)
+    found = score(predicted, holes, PROTOCOL, annotated=annotated)
+    distance = np.linalg.norm(predicted - truth, axis=-1) / 80
+    np.testing.assert_allclose(found.errors[1::2], distance[1::2].mean(axis=1))
+    np.testing.assert_allclose(found.errors[::2], distance[::2, :48].mean(axis=1))
+    annotated[3, 36] = False  # an eye corner, by which this face's error is divided
+    with pytest.raises(ValueError, match=r"must be finite.*1 of 40 faces: 3"):
+        score(predicted, holes, PROTOCOL, annotated=annotated)
+    with pytest.raises(ValueError, match="`annotated` must be a boolean array"):
+        score(predicted, truth, PROTOCOL, annotated=np.ones((40, 68)))

@@ -53,7 +53,7 @@ def test_98_points_are_scored_on_68(oracle_faces, rng):
     backend = faces.backend(error=1.5)  # answers 98 points
     as_68 = [
         replace(s, landmarks=markup.convert(s.landmarks, "wflw98", "ibug68"), scheme="ibug68",
-                visible=np.ones(68, bool))
+                visible=np.ones(68, bool), annotated=None)
         for s in faces.samples
     ]  # fmt: skip
     found = evaluate_model(backend, as_68, PROTOCOL, progress=False)
@@ -66,7 +66,7 @@ def test_points_that_the_model_lacks_are_left_out_and_reported(oracle_faces):
     faces = oracle_faces("ibug68", count=3)
     as_29 = [
         replace(s, landmarks=markup.convert(s.landmarks, "ibug68", "cofw29", undefined="nan"),
-                scheme="cofw29", visible=np.ones(29, bool))
+                scheme="cofw29", visible=np.ones(29, bool), annotated=None)
         for s in faces.samples
     ]  # fmt: skip
     for sample in as_29:

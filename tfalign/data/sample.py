@@ -45,3 +45,9 @@ class Sample:
         object.__setattr__(self, "scheme", markup.get(self.scheme))
         if self.annotated is None:
             object.__setattr__(self, "annotated", np.ones(len(self.landmarks), bool))
+        if len(self.annotated) != len(self.landmarks):
+            raise ValueError(
+                "`annotated` must have a flag for each landmark; with other landmarks give other "
+                f"flags, or None if all are annotated. Received: {len(self.annotated)} flags, "
+                f"{len(self.landmarks)} landmarks"
+            )

@@ -41,6 +41,7 @@ def check_input(
     protocol: Protocol,
     visible: Any | None = None,
     missing: Sequence[str] = (),
+    annotated: Any | None = None,
 ) -> CheckedInput:
     """Returns the arrays in float64, or raises on input that cannot be scored.
 
@@ -51,6 +52,8 @@ def check_input(
         visible: (faces, n) bool or None. Points whose truth is NaN must be marked hidden, and only
             a ``visible_only`` protocol leaves hidden points out.
         missing: Names of points that no face counts, because the predictions' markup lacks them.
+        annotated: (faces, n) bool or None: points that count in no protocol where False. Their
+            truth becomes NaN, so that no normaliser is made of them either.
 
     Raises:
         ValueError: If shapes do not fit each other and the protocol, a counted coordinate is not
@@ -71,7 +74,13 @@ def check_input(
             "`predicted` and `truth` must hold the same faces in the same order, at least one. "
             f"Received: {len(arrays['predicted'])} predictions and {faces} true shapes"
         )
-    counted = _counted(protocol, visible, (faces, n))
+    counted = np.ones((faces, n), np.bool_)
+    if protocol.visible_only:
+        counted &= _mask("visible", visible, (faces, n), protocol)
+    if annotated is not None:
+        known = _mask("annotated", annotated, (faces, n), protocol)
+        arrays["truth"] = np.where(known[..., None], arrays["truth"], np.nan)
+        counted &= known
     counted[:, [protocol.scheme.index(point) for point in missing]] = False
     _check_some_counted(counted, protocol)
     float_arrays = {name: array.astype(np.float64) for name, array in arrays.items()}
@@ -86,21 +95,19 @@ def check_input(
     return CheckedInput(float_arrays["predicted"], float_arrays["truth"], counted)
 
 
-def _counted(protocol: Protocol, visible: Any | None, shape: tuple[int, int]) -> Mask:
-    if not protocol.visible_only:
-        return np.ones(shape, np.bool_)
-    if visible is None:
+def _mask(name: str, value: Any | None, shape: tuple[int, int], protocol: Protocol) -> Mask:
+    if value is None:
         raise ValueError(
             f"Protocol {protocol.name!r} averages visible points only: give `visible` of shape "
             f"{shape}. Received: visible=None"
         )
-    mask = np.asarray(visible)
+    mask = np.asarray(value)
     if mask.shape != shape or mask.dtype != np.bool_:
         raise ValueError(
-            f"`visible` must be a boolean array of shape {shape}. Received: visible of shape "
+            f"`{name}` must be a boolean array of shape {shape}. Received: {name} of shape "
             f"{mask.shape} and type {mask.dtype}"
         )
-    return mask.copy()
+    return mask
 
 
 def _check_some_counted(counted: Mask, protocol: Protocol) -> None:

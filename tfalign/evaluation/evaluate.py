@@ -92,6 +92,7 @@ def evaluate_model(
                 faces.attributes.append(sample.attributes)
                 faces.truth.append(sample.landmarks)
                 faces.visible.append(sample.visible)
+                faces.annotated.append(sample.annotated)
                 faces.predicted.append(predicted[index])
                 # A box made from the landmarks is no annotation to normalise by.
                 if sample.box_source == "file":
@@ -164,6 +165,7 @@ def evaluate_cache(
         attributes=list(cache.attributes),
         truth=list(cache.image_landmarks),
         visible=list(cache.visible),
+        annotated=list(cache.annotated),
         boxes=list(cache.boxes),
         predicted=list(predicted),
         undefined=undefined,
@@ -203,7 +205,7 @@ class Collected:
     Attributes:
         names, attributes: Of the samples.
         truth: (n, 2) true landmarks of each face, image pixels.
-        visible: (n,) bool of each face.
+        visible, annotated: (n,) bool of each face.
         boxes: (4,) annotated boxes; fewer than faces where some have none.
         predicted: (n, 2) predictions in the protocol's scheme, image pixels.
         missed: Names of the faces that a detector missed.
@@ -214,6 +216,7 @@ class Collected:
     attributes: list[Mapping[str, Any]] = field(default_factory=list)
     truth: list[Any] = field(default_factory=list)
     visible: list[Any] = field(default_factory=list)
+    annotated: list[Any] = field(default_factory=list)
     boxes: list[Any] = field(default_factory=list)
     predicted: list[Any] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
@@ -242,6 +245,7 @@ class Collected:
         truth = np.asarray(self.truth, np.float64)
         predicted = np.asarray(self.predicted, np.float64)
         visible = np.asarray(self.visible, np.bool_)
+        annotated = np.asarray(self.annotated, np.bool_)
         boxes = np.asarray(self.boxes, np.float64) if len(self.boxes) == len(truth) else None
 
         def scored(by: Protocol) -> Score:
@@ -253,6 +257,7 @@ class Collected:
                 visible=visible,
                 boxes=boxes,
                 missing=self.undefined,
+                annotated=annotated,
             )
 
         main = scored(protocol)

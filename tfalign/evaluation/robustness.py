@@ -261,6 +261,7 @@ def _measure(
     generator = np.random.default_rng(seed)
     truth: list[Any] = []
     visible: list[Any] = []
+    annotated: list[Any] = []
     boxes: list[Any] = []
     predicted: dict[tuple[str, Key], list[Floats]] = {}
     missed: dict[Key, list[NDArray[np.bool_]]] = {}
@@ -278,6 +279,7 @@ def _measure(
             attributes += [sample.attributes for sample in batch]
             truth += [sample.landmarks for sample in batch]
             visible += [sample.visible for sample in batch]
+            annotated += [sample.annotated for sample in batch]
             boxes += [sample.box for sample in batch if sample.box_source == "file"]
             for cropping in croppings(batch, directions):
                 missed.setdefault(cropping.key, []).append(cropping.missed)
@@ -298,6 +300,7 @@ def _measure(
             visible=np.asarray(visible, np.bool_),
             boxes=np.asarray(boxes) if len(boxes) == len(truth) else None,
             missing=undefined[name],
+            annotated=np.asarray(annotated, np.bool_),
         )
         for subset, mask in subsets_of(chosen.dataset, names, attributes).items():
             part = result.subset(mask)

@@ -182,6 +182,7 @@ def score(
     visible: Any | None = None,
     boxes: Any | None = None,
     missing: Sequence[str] = (),
+    annotated: Any | None = None,
 ) -> Score:
     """Scores predicted landmarks against true ones.
 
@@ -196,6 +197,7 @@ def score(
         boxes: (faces, 4) annotated boxes in pixels, for protocols normalised by the box.
         missing: Names of points that the predictions lack (NaN) because their markup has no such
             point; they are left out of every face's mean.
+        annotated: (faces, n) bool: points that are left out of their face's mean where False.
 
     Returns:
         A ``Score``; ``.nme``, ``.failure_rate`` and ``.auc`` are fractions, ``.ced(x)`` is the
@@ -209,8 +211,9 @@ def score(
     Warns:
         EvaluationWarning: On what looks like truncated, shifted or mirrored predictions.
     """
+    masks = {"visible": visible, "annotated": annotated}
     result = compute_score(
-        predicted, truth, protocol, threshold, visible=visible, boxes=boxes, missing=missing
+        predicted, truth, protocol, threshold, boxes=boxes, missing=missing, **masks
     )
     warn(result.warnings)
     return result
@@ -225,6 +228,7 @@ def compute_score(
     visible: Any | None = None,
     boxes: Any | None = None,
     missing: Sequence[str] = (),
+    annotated: Any | None = None,
 ) -> Score:
     """``score`` without issuing its warnings, for many scores of the same predictions."""
     chosen = get_protocol(protocol)
@@ -234,7 +238,7 @@ def compute_score(
             "`threshold` must be a fraction between 0 and 1 (8 % is 0.08), or positive pixels "
             f"where nothing normalises. Received: {threshold=}"
         )
-    data = check_input(predicted, truth, chosen, visible, missing)
+    data = check_input(predicted, truth, chosen, visible, missing, annotated)
     normalizers = chosen.normalizers(data.truth, boxes)
     residual = np.where(data.counted[..., None], data.predicted - data.truth, np.nan)
     point_errors = np.linalg.norm(residual, axis=-1) / normalizers[:, None]

@@ -58,8 +58,8 @@ class WorstCases:
         if self._count == 0:
             return
         predicted = np.asarray(predicted, np.float64)
-        truth = sample.landmarks.astype(np.float64)
-        counted = np.isfinite(predicted).all(axis=-1)
+        truth = np.where(sample.annotated[:, None], sample.landmarks.astype(np.float64), np.nan)
+        counted = np.isfinite(predicted).all(axis=-1) & sample.annotated
         if self._protocol.visible_only:
             counted &= sample.visible
         distances = np.linalg.norm(predicted - truth, axis=-1)[counted]
@@ -79,7 +79,7 @@ class WorstCases:
         return tuple(case for _, _, case in sorted(self._heap, key=lambda item: -item[0]))
 
     def _picture(self, sample: Sample, predicted: Floats, truth: Floats, error: float) -> Case:
-        box = geometry.box_from_landmarks(truth)
+        box = geometry.box_from_landmarks(truth[sample.annotated])
         region = geometry.square_box(geometry.pad_box(box, (MARGIN,) * 4))
         matrix = np.asarray(geometry.crop_from_image(region, (PICTURE_SIZE, PICTURE_SIZE)))
         size = (PICTURE_SIZE, PICTURE_SIZE)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-Batch = tuple[Any, Any]
+Batch = tuple[Any, ...]
 
 
 class Feed(Protocol):
@@ -160,9 +160,10 @@ class CacheFeed:
 
 def cache_fingerprint(cache: Any) -> str:
     """Returns a SHA-256, in hexadecimal, of a crop cache's pixels, landmarks, maps and names."""
-    digest = hashlib.sha256(f"{cache.scheme.name} {cache.image_size}".encode())
+    digest = hashlib.sha256(f"{cache.scheme.to_config()} {cache.image_size}".encode())
     digest.update("\n".join(map(str, cache.names)).encode())
-    for array in (cache.landmarks, cache.output_from_source, cache.source_from_image, cache.images):
+    arrays = (cache.landmarks, cache.output_from_source, cache.source_from_image, cache.images)
+    for array in (*arrays, cache.annotated):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -181,8 +182,9 @@ def named_targets(stream: Callable[[], Iterable[Batch]], outputs: Iterable[str])
     """
     names = tuple(outputs)
 
-    def pair(images: Any, landmarks: Any) -> tuple[Any, Mapping[str, Any]]:
-        return images, dict.fromkeys(names, landmarks)
+    def pair(images: Any, *others: Any) -> tuple[Any, Mapping[str, Any]]:
+        # Landmarks, and perhaps the points' weights, for each output.
+        return images, *(dict.fromkeys(names, other) for other in others)
 
     if keras.backend.backend() == "tensorflow":
         return _as_dataset(stream).map(pair)

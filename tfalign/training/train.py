@@ -139,6 +139,9 @@ def train(
     cache = concatenate(caches)
     if settings.mirror:
         cache = concatenate([cache, mirrored(cache)])
+    for part in whole:
+        if isinstance(part, Reader) and (part.report.skipped or part.report.noted):
+            print(part.report.table(), flush=True)
     held_out = None if watched is None else _cropped(watched, model)
     measured = watched if test is None else test
     print(
@@ -147,12 +150,17 @@ def train(
         flush=True,
     )
     # First, so that a warm start that leaves the first stage as it is leaves it at the mean shape.
-    model.set_mean_shape(cache.unit_landmarks.mean(axis=0))
+    model.set_mean_shape(cache.mean_shape)
     digest = None
     if settings.init_weights is not None:
         path = Path(settings.init_weights)
         print(warm_start(model, path).table())
         digest = sha256(path)
+    if settings.balance and cache.masked:
+        raise ValueError(
+            "Poses are balanced by whole shapes: every point of every face must be annotated. "
+            "Received: balance=True with faces that lack points"
+        )
     rows = balance.pose_balance(cache.landmarks).indices if settings.balance else None
     feed = CacheFeed(
         cache, settings.batch_size, augmentation(settings.augment), settings.seed, rows

@@ -29,6 +29,7 @@ class Validation:
         boxes: (N, 4) in image pixels, for protocols that divide by the box, or None.
         fingerprint: Identity of the data, part of the run's configuration.
         batch_size: Faces predicted at once.
+        annotated: (N, n) bool, the points that count; None counts all.
     """
 
     images: np.ndarray
@@ -38,6 +39,7 @@ class Validation:
     boxes: np.ndarray | None = None
     fingerprint: str = ""
     batch_size: int = 64
+    annotated: np.ndarray | None = None
 
     @classmethod
     def from_cache(cls, cache: Any, protocol: str | Protocol, batch_size: int = 64) -> Validation:
@@ -58,6 +60,7 @@ class Validation:
             boxes=cache.boxes,
             fingerprint=cache_fingerprint(cache),
             batch_size=batch_size,
+            annotated=cache.annotated,
         )
 
     def in_pixels(self, predicted: np.ndarray) -> np.ndarray:
@@ -88,7 +91,9 @@ class Validation:
         """Returns the score of predictions (N, n, 2) in [0, 1]."""
         # Without evaluation's warnings: an untrained model looks like all the mistakes it knows.
         pixels = self.in_pixels(predicted)
-        return compute_score(pixels, self.landmarks, self.protocol, boxes=self.boxes)
+        return compute_score(
+            pixels, self.landmarks, self.protocol, boxes=self.boxes, annotated=self.annotated
+        )
 
 
 def stage_predictor(model: keras.Model) -> Predict:
