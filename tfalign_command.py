@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Command] = {
     "schedule": Command("schedule", "print a training schedule as JSON, to edit"),
     "evaluate": Command("evaluate", "measure a model on a data set by a named protocol"),
     "robustness": Command("robustness", "measure how models bear wrong face boxes"),
+    "paper": Command("paper", "make the tables and figures of the five papers"),
     "macc": Command("macc", "count multiply-accumulates and parameters"),
     "export": Command("export", "write a .tflite for phones, checked against the model"),
     "benchmark": Command("benchmark", "time exported files on this machine"),

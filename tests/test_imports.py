@@ -36,8 +36,10 @@ BELOW: dict[str, set[str]] = {
     },
 }
 BELOW["training"] = {*BELOW}
+# Experiments train and measure, and export what they compare.
+BELOW["paper"] = {*BELOW, "mobile_export"}
 BELOW["cli"] = {*BELOW, "mobile_export"}
-BELOW["mobile_export"] = {*BELOW} - {"cli", "mobile_export"}
+BELOW["mobile_export"] = {*BELOW} - {"cli", "paper", "mobile_export"}
 
 WITHOUT_TENSORFLOW = (
     "geometry",

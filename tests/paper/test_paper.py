@@ -1,0 +1,181 @@
+"""Every table and figure of every paper by its command, on a fake tree of every data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from paper_trees import AFLW_TRAIN, make_tree
+
+from tfalign import paper as room
+from tfalign.cli import paper as command
+from tfalign.data import sets
+from tfalign.data.readers import aflw19
+from tfalign.evaluation import published
+from tfalign.paper import measures
+from tfalign.paper.trainings import Workshop
+
+ITEMS = [(paper.name, name) for paper in room.PAPERS.values() for name in paper.items]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return make_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(autouse=True)
+def small_aflw(monkeypatch):
+    """The release has 20,000 training faces; this tree fewer."""
+    reader = functools.partial(aflw19.read, train_faces=AFLW_TRAIN)
+    known = dataclasses.replace(sets.get("aflw19"), reader=reader)
+    monkeypatch.setitem(sets.SETS, "aflw19", known)
+
+
+def make(tree, out, paper, *words):
+    arguments = [paper, *words, "--data", str(tree), "--out", str(out), "--scale", "tiny"]
+    return command.run(command.options().parse_args(arguments))
+
+
+@pytest.mark.slow
+def test_a_table_is_trained_measured_and_set_beside_the_paper(tree, out):
+    found = make(tree, out, "greglref", "table3")["table3"]
+    folder = out / "greglref" / "table3-tiny"
+    assert json.loads((folder / "results.json").read_text())["seeds"] == [0]
+    table = pd.read_csv(folder / "table.csv", index_col="row")
+    assert table.loc["GRegLRef (published)", "300w_inter_ocular full nme"] == 3.12
+    assert "published: GRegLRef" in table.loc["LAB", "conditions"]
+    assert "tiny scale" in table.loc["GRegLRef", "conditions"]
+    detail = found["rows"]["GRegNet"]["300w_inter_pupil challenging nme"]
+    assert (detail["faces"], detail["what"]) == (3, "official")
+    assert table.loc["GRegNet", "300w_inter_pupil challenging nme"] == pytest.approx(
+        detail["values"][0]
+    )
+    assert (folder / "ced_300w_inter_ocular_full_nme.png").is_file()
+    assert found["claim"]["better"] == "GRegLRef"
+    # Again: nothing is trained, the numbers are the same.
+    before = {p: p.stat().st_mtime_ns for p in (out / "trainings").rglob("model.keras")}
+    again = make(tree, out, "greglref", "table3")["table3"]
+    assert again["rows"] == found["rows"]
+    assert before == {p: p.stat().st_mtime_ns for p in (out / "trainings").rglob("model.keras")}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+@pytest.mark.parametrize(("paper", "name"), ITEMS)
+def test_every_table_and_figure(tree, out, paper, name):
+    found = make(tree, out, paper, name)
+    assert "errors" not in found
+    folder = out / paper / f"{name}-tiny"
+    content = json.loads((folder / "results.json").read_text())
+    item = room.get(paper).item(name)
+    files = {path.suffix for path in folder.iterdir()}
+    assert files & {".csv", ".png", ".txt"}
+    for picture in content.get("pictures", []) + content.get("ced", []):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    if item.measure is None:
+        table = pd.read_csv(folder / "table.csv", index_col="row")
+        for label in item.rows:
+            assert np.isfinite(
+                table.loc[label, [c.title for c in item.columns]].astype(float)
+            ).all()
+
+
+@pytest.mark.parametrize(("paper", "name"), ITEMS)
+def test_declarations_are_whole(paper, name):
+    known = room.get(paper)
+    item = known.item(name)
+    assert set(item.rows.values()) <= set(known.trainings)
+    assert set(known.needed(item)) <= set(known.trainings)
+    for label in item.claim or ():
+        assert label in item.rows
+    for training in known.trainings.values():
+        assert training.data in sets.SETS
+        assert training.start in (None, *known.trainings)
+    if item.source:
+        rows = measures.published_rows(item, item.rows)
+        # The paper's own rows are found by their labels.
+        assert set(item.rows) & set(rows), sorted(rows)
+        assert any(result.source == item.source for result in published.RESULTS)
+
+
+def test_test_faces_are_never_trained_on_or_watched(tree, tmp_path):
+    shop = Workshop(tree, tmp_path, "tiny")
+    for paper in room.PAPERS.values():
+        for training in paper.trainings.values():
+            faces, held_out = shop.training_faces(training)
+            assert held_out is None
+            test, what = shop.test_faces(training.data, "test", training.box)
+            assert what == "official"
+            assert not {r.name for r in faces.records} & {r.name for r in test.records}
+
+
+def test_where_there_are_no_test_faces_some_are_held_out(tree, tmp_path):
+    root = tmp_path / "300w"
+    (root / "helen").mkdir(parents=True)
+    (root / "helen" / "trainset").symlink_to(tree / "300w" / "helen" / "trainset")
+    known = dataclasses.replace(sets.get("300w"), holdout=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sets.SETS, "300w", known)
+        shop = Workshop({"300w": root}, tmp_path, "tiny")
+        faces, held_out = shop.training_faces(room.get("greglref").trainings["w300"])
+        test, what = shop.test_faces("300w", "test", None)
+    assert [r.name for r in test.records] == [r.name for r in held_out.records]
+    assert "held out" in what
+    assert len(faces) == 2
+    assert shop.test_faces("wflw", "test", None) is None
+
+
+def test_official_boxes_are_needed_at_the_published_scale(tree, tmp_path):
+    root = tmp_path / "300w"
+    root.mkdir()
+    for folder in (tree / "300w").iterdir():
+        if folder.name != "Bounding Boxes":
+            (root / folder.name).symlink_to(folder)
+    training = room.get("tsr").trainings["w300_two_stage"]
+    Workshop(tmp_path, tmp_path, "small").training_faces(training)
+    with pytest.raises(ValueError, match="official boxes"):
+        Workshop(tmp_path, tmp_path, "published").training_faces(training)
+
+
+def test_paired_differences(rng):
+    one, other = rng.normal(-0.5, 1.0, 50), rng.normal(-0.5, 1.0, 50)
+    found = measures.paired([one])
+    assert found["difference"] == pytest.approx(one.mean())
+    assert found["standard_error"] == pytest.approx(one.std(ddof=1) / 50**0.5)
+    both = measures.paired([one, other])
+    seeds = np.std([one.mean(), other.mean()], ddof=1) / 2**0.5
+    faces = ((one + other) / 2).std(ddof=1) / 50**0.5
+    assert both["standard_error"] == pytest.approx(np.hypot(seeds, faces))
+    assert measures.paired([one - 100])["reproduced"] is True
+    assert measures.paired([one + 100])["reproduced"] is False
+    assert measures.paired([one - one.mean()])["reproduced"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["greglreff"], "A paper must be one of greglref"),
+        (["tsr", "table9", "--data", ".", "--out", "x"], "must be one of table1"),
+        (["tsr", "table3"], "needs --data and --out"),
+        (["tsr", "table3", "--data", "a=.", ".", "--out", "x"], "SET=DIR each"),
+    ],
+)
+def test_mistakes_are_told(words, message):
+    with pytest.raises(ValueError, match=message):
+        command.run(command.options().parse_args(words))
+
+
+def test_papers_and_items_are_listed(capsys):
+    listed = command.run(command.options().parse_args([]))
+    assert set(listed) == set(room.PAPERS)
+    assert "table3" in capsys.readouterr().out
+    assert list(command.run(command.options().parse_args(["tsr"]))) == ["tsr"]

@@ -1,0 +1,123 @@
+"""Makes the tables and figures of the papers: trains what is missing, measures, compares.
+
+    tfalign paper                                       # the papers, their tables and figures
+    tfalign paper greglref table3 --data DATA --out runs/papers
+    tfalign paper tsr table2 --data 300w=300W --out runs/papers --scale published --jobs 4
+    tfalign paper dssd penalties --data DATA --out runs/papers --seeds 0 1 2
+
+DATA has a folder for each data set by its name (tfalign data), in the set's official layout; only
+the sets that the item needs must be there. Where a set has no official test faces, the usual number
+of training faces is held out for the test; training watches others in any case.
+
+--scale published is the paper to the letter, with our readings; small is what two cores can do.
+OUT/PAPER/ITEM-SCALE receives results.json, table.csv and the pictures; our rows stand beside the
+authors', each with the conditions that it was made under. Trainings are in OUT/trainings: they are
+shared by the items of a paper, continue where they were killed, and are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tfalign.argument_help import HelpFormatter
+from tfalign.paper.scales import SCALES
+
+
+def options(prog: str = "tfalign paper") -> argparse.ArgumentParser:
+    """Returns the program's options; ``prog`` is how the program is called."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=str(__doc__).replace("tfalign paper", prog),
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("paper", nargs="?", help="Which paper; without it all are listed.")
+    parser.add_argument(
+        "items", nargs="*", metavar="ITEM", help="Which tables and figures; 'all' makes every one."
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="DIR|SET=DIR",
+        help="The folder that has one folder for each data set, or the folder of each set.",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="The folder for the results.")
+    parser.add_argument(
+        "--scale", choices=list(SCALES), default="small", help="How large everything is run."
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="Which seeds every row is trained with; values are their means.",
+    )
+    parser.add_argument("--rows", nargs="+", metavar="LABEL", help="Makes these rows alone.")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="How many processes train at a time."
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="Trains for as many steps, whatever the scale says."
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Lists, or makes the items; returns the content of each ``results.json`` by the item."""
+    from tfalign import paper as room
+    from tfalign.paper.trainings import Workshop
+
+    papers = room.PAPERS.values() if arguments.paper is None else [room.get(arguments.paper)]
+    if not arguments.items:
+        listed = {p.name: {name: item.title for name, item in p.items.items()} for p in papers}
+        for paper in papers:
+            print(f"{paper.name}: {paper.citation}")
+            print(*(f"  {name:<17}{item.title}" for name, item in paper.items.items()), sep="\n")
+        return listed
+    if arguments.data is None or arguments.out is None:
+        raise ValueError(
+            "An item needs --data and --out. Received: "
+            f"--data {arguments.data}, --out {arguments.out}"
+        )
+    (paper,) = papers
+    names = list(paper.items) if arguments.items == ["all"] else arguments.items
+    for name in names:
+        paper.item(name)  # a wrong name is told before anything is trained
+    shop = Workshop(
+        folders(arguments.data),
+        arguments.out,
+        arguments.scale,
+        None if arguments.steps is None else {"steps": arguments.steps},
+    )
+    results: dict[str, Any] = {}
+    errors: list[str] = []
+    for name in names:
+        results[name] = room.run_item(
+            paper, name, shop, seeds=arguments.seeds, only=arguments.rows, jobs=arguments.jobs
+        )
+        errors += results[name].get("errors", [])
+    return {**results, "errors": errors} if errors else results
+
+
+def folders(words: list[str]) -> Path | dict[str, Path]:
+    """Returns what ``--data`` says: one folder of all sets, or the folder of each.
+
+    Raises:
+        ValueError: If it says both, or several folders without names.
+        FileNotFoundError: If a folder does not exist.
+    """
+    named = [word.partition("=") for word in words]
+    if len(words) == 1 and not named[0][1]:
+        found: Path | dict[str, Path] = Path(words[0])
+        each = [Path(words[0])]
+    elif all(separator for _, separator, _ in named):
+        found = {name: Path(folder) for name, _, folder in named}
+        each = list(found.values())
+    else:
+        raise ValueError(f"--data must be one folder, or SET=DIR each. Received: {words}")
+    for folder in each:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"--data must name folders. Received: {str(folder)!r}")
+    return found

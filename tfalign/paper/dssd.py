@@ -1,0 +1,164 @@
+"""DSSD and R-DSSD: tables I to VII, figures 5 to 9, and the size of the penalties."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tfalign.paper import pictures
+from tfalign.paper.experiment import Column, Item, Paper, Training, columns
+from tfalign.training.schedules import dssd as schedules
+
+_PUPIL = "300w_inter_pupil"
+_SETS = ("lfpw", "helen", "challenging")
+_NO_VALUES = "The tables of the paper are pictures, whose values we do not have."
+FACTORS = {"0": 0.0, "1/30": 1 / 30, "1/10": 0.1, "1/3": 1 / 3, "1": 1.0}
+"""What β and γ are multiplied by to find their size."""
+
+
+def _initial(model: Any, budget: Any) -> Any:
+    """The initial shape alone, which all rows then share."""
+    rate = schedules.RATE if budget.rate is None else budget.rate
+    return schedules.initial_shape(model.num_stages, budget.steps or schedules.STEPS, rate)
+
+
+def _after(factor: float = 1.0, sequential: bool = False, **changes: float) -> Callable[..., Any]:
+    """Returns the learning of P, C and the rest from the shared initial shape.
+
+    Args:
+        factor: Of β and γ.
+        sequential: Whether stages are learned one after another.
+        changes: Fields of ``Penalties``.
+    """
+
+    def schedule(model: Any, budget: Any) -> Any:
+        steps = budget.steps or schedules.STEPS
+        usual = schedules.Penalties()
+        penalties = dataclasses.replace(
+            usual,
+            **{"basis": factor * usual.basis, "codes": factor * usual.codes, **changes},
+            delay=min(usual.delay, steps // budget.steps_per_epoch // 2),
+        )
+        rate = schedules.RATE if budget.rate is None else budget.rate
+        common = (schedules.detectors_of(model), steps, rate, penalties, 0.0)
+        coarse = schedules.coarse_of(model)
+        if sequential:
+            return schedules.sequential(coarse, len(model.taps), *common)
+        return schedules.cpu_budget(model.num_stages, *common, coarse=coarse)
+
+    return schedule
+
+
+_BOX = {"box": "detector", "settings": {"augment": "light", "validation": 100}}
+
+
+def _row(model: str = "dssd", schedule: Any = None, **options: Any) -> Training:
+    return Training(model, options={"crop": "dssd", **options}, schedule=schedule or _after(),
+                    start="initial", **_BOX)  # fmt: skip
+
+
+_TRAININGS = {
+    "initial": Training("dssd", options={"crop": "dssd"}, schedule=_initial, **_BOX),
+    "dssd": _row(),
+    "not_sharable": _row(sharable=False),
+    "not_structural": _row(sharable=False, neighbors=1),
+    "no_p": _row(schedule=_after(basis=0.0)),
+    "no_c": _row(schedule=_after(codes=0.0)),
+    "rdssd_star": _row("rdssd_star"),
+    "rdssd": _row("rdssd"),
+    "joint": _row("rdssd_star", shared=False),
+    "sequential": _row("rdssd_star", _after(sequential=True), shared=False),
+    **{f"g{g}": _row(latent_tasks=g) for g in (5, 10, 50, 68)},
+    "helen194_star": Training("rdssd_star", "helen194", settings={"augment": "light"}),
+    "helen194": Training("rdssd", "helen194", settings={"augment": "light"}),
+    **{
+        f"penalty_{model}_{name.replace('/', 'of')}": _row(model, _after(factor))
+        for model in ("dssd", "rdssd_star", "rdssd")
+        for name, factor in FACTORS.items()
+    },
+}
+_BOTH = {"R-DSSD*": "rdssd_star", "R-DSSD": "rdssd"}
+
+
+def _table(title: str, rows: dict[str, str], **more: Any) -> Item:
+    wanted = columns(_PUPIL, (*_SETS, "common", "full"))
+    return Item(title, rows, wanted, **{"note": _NO_VALUES, **more})
+
+
+PAPER = Paper(
+    "dssd",
+    "Liu, Lu, Feng, Zhou: Learning Deep Sharable and Structural Detectors for Face Alignment, IEEE "
+    "Transactions on Image Processing, 2017",
+    _TRAININGS,
+    {
+        "table1": _table("300-W, and Helen with 194 landmarks in table1_helen194", _BOTH),
+        "table1_helen194": Item(
+            "Helen with 194 landmarks",
+            {"R-DSSD*": "helen194_star", "R-DSSD": "helen194"},
+            (Column("helen194_inter_pupil", "all"),),
+            note=f"{_NO_VALUES} The paper counts 192 landmarks.",
+        ),
+        "table2": Item(
+            "Faces with an error within 5 % and 10 %",
+            _BOTH,
+            tuple(
+                Column(_PUPIL, subset, "within", limit)
+                for subset in _SETS
+                for limit in (0.05, 0.10)
+            ),
+            note=_NO_VALUES,
+        ),
+        "table3": Item(
+            "COFW, by the models that were trained on 300-W",
+            _BOTH,
+            tuple(
+                Column("cofw68_inter_pupil", "all", metric, limit, data="cofw68")
+                for metric, limit in (("nme", None), ("failure_rate", 0.10))
+            ),
+            note=_NO_VALUES,
+        ),
+        "table4": _table(
+            "With and without sharable detectors",
+            {"DSSD": "dssd", "without sharable detectors": "not_structural",
+             "dense detectors on neighbour features": "not_sharable"},
+            claim=("DSSD", "without sharable detectors"),
+            note="The paper's row without is a network of that group without neighbour features "
+            f"(joint regression). {_NO_VALUES}",
+        ),
+        "table5": _table(
+            "Without the l1 norms of P and of C",
+            {"without |P|": "no_p", "without |C|": "no_c", "DSSD": "dssd"},
+            claim=("DSSD", "without |P|"),
+        ),
+        "table6": _table(
+            "Sequential, joint and recurrent learning",
+            {"sequential": "sequential", "joint": "joint", "recurrent": "rdssd_star"},
+            claim=("recurrent", "sequential"),
+        ),
+        "table7": _table(
+            "The number of latent tasks",
+            {**{f"G = {g}": f"g{g}" for g in (5, 10)}, "G = 20": "dssd",
+             **{f"G = {g}": f"g{g}" for g in (50, 68)}},
+        ),
+        "penalties": _table(
+            "β and γ times a factor",
+            {
+                f"{model} × {name}": f"penalty_{model}_{name.replace('/', 'of')}"
+                for model in ("dssd", "rdssd_star", "rdssd")
+                for name in FACTORS
+            },
+            note="Not in the paper, which cross-validates them. Choose by the validation faces: "
+            "column 'validation' of the table.",
+        ),
+        "figure5": Item("CED on LFPW, Helen and IBUG", _BOTH, columns(_PUPIL, _SETS)),
+        "figure6": Item("Landmarks on 300-W's test faces", {"R-DSSD": "rdssd"},
+                        measure=pictures.examples),
+        "figure7": Item("Landmarks on Helen with 194", {"R-DSSD": "helen194"},
+                        measure=pictures.examples),
+        "figure8": Item("Landmarks on COFW", {"R-DSSD": "rdssd"}, (Column(
+                        "cofw68_inter_pupil", "all", data="cofw68"),), measure=pictures.examples),
+        "figure9": Item("CED of each stage", _BOTH, columns(_PUPIL, ("full",)),
+                        measure=pictures.stage_curves),
+    },
+)  # fmt: skip

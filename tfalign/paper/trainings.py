@@ -1,0 +1,242 @@
+"""Trains what an item needs: resumable, several processes at a time, never on test faces."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfalign.data import sets
+from tfalign.data.readers import Reader
+from tfalign.files import claimed, read_json, sha256, write_json
+from tfalign.paper.experiment import Paper, Training
+from tfalign.paper.scales import SCALES, Scale
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where an experiment's data and results are, and how large it is run.
+
+    Attributes:
+        data: A folder with one folder for each data set, by its name; or set name to folder.
+        out: Folder of the results; trainings are shared by all items of a paper.
+        scale: Name of one of ``tfalign.paper.SCALES``.
+        settings: Fields of ``tfalign.training.Settings`` that replace the scale's.
+    """
+
+    data: Path | Mapping[str, Path]
+    out: Path
+    scale: str = "small"
+    settings: Mapping[str, Any] | None = None
+
+    @property
+    def size(self) -> Scale:
+        """The scale."""
+        if self.scale not in SCALES:
+            raise ValueError(f"`scale` must be one of {', '.join(SCALES)}. Received: {self.scale}")
+        return SCALES[self.scale]
+
+    def root(self, dataset: str) -> Path | None:
+        """Returns the folder of a data set; None where it is not there."""
+        if isinstance(self.data, Mapping):
+            folder = self.data.get(dataset)
+        else:
+            folder = self.data / dataset
+        return folder if folder is not None and folder.is_dir() else None
+
+    def folder(self, paper: Paper, name: str, seed: int) -> Path:
+        """Returns the folder of a training."""
+        return self.out / "trainings" / f"{paper.name}-{name}-{self.scale}-seed{seed}"
+
+    def read(self, dataset: str, split: str, box: str | None = None) -> Reader | None:
+        """Returns the faces of a split as far as they are there; None where nothing is.
+
+        Raises:
+            ValueError: At the published scale, if the set lacks the official boxes.
+        """
+        root = self.root(dataset)
+        there = [] if root is None else sets.get(dataset).available(root, split)
+        if root is None or not there:
+            return None
+        known = sets.get(dataset)
+        reader = known.read(root, there, box=box)
+        official = all(record.box_source == "file" for record in reader.records)
+        if box in ("detector", "file") and not official and self.scale == "published":
+            raise ValueError(
+                f"The published experiment crops {dataset} by its official boxes, and not every "
+                f"face has one: {known.layout}. Received: data={str(root)!r}"
+            )
+        return reader
+
+    def training_faces(self, training: Training) -> tuple[Reader, Reader | None]:
+        """Returns the faces to train on, and those held out where the set has no test faces here.
+
+        Raises:
+            FileNotFoundError: If the data set is not there.
+        """
+        reader = self.read(training.data, "train", training.box)
+        if reader is None:
+            raise FileNotFoundError(
+                f"The training faces of {training.data} must be in the folder of that name below "
+                f"--data, or at {training.data}=DIR. Received: {self.data}"
+            )
+        if self.read(training.data, "test", training.box) is not None:
+            return reader, None
+        return sets.get(training.data).hold_out(reader)
+
+    def test_faces(self, dataset: str, split: str, box: str | None) -> tuple[Reader, str] | None:
+        """Returns faces to measure on and what they are; None where the set is not there.
+
+        Where a set that can be trained on has no official test faces here, these are the faces
+        that ``training_faces`` holds out.
+        """
+        reader = self.read(dataset, split, box)
+        if reader is not None:
+            return reader, "official"
+        known = sets.get(dataset)
+        if known.training and split in ("test", "full") and self.read(dataset, "train") is not None:
+            _, held_out = self.training_faces(Training("", dataset, box))
+            if held_out is not None:
+                return held_out, f"the last {len(held_out)} training faces by name, held out"
+        return None
+
+
+def train_all(
+    paper: Paper, names: Sequence[str], shop: Workshop, seeds: Sequence[int], jobs: int = 1
+) -> list[str]:
+    """Trains what is not there yet; those that others start from come first.
+
+    Args:
+        paper: The paper.
+        names: Its trainings, see ``Paper.needed``.
+        shop: Data, results and scale.
+        seeds: One training for each.
+        jobs: Processes that share the work. Further ones may be started by hand on the same folder.
+
+    Returns:
+        What went wrong, a line each.
+    """
+    failed: list[str] = []
+    starts = {paper.trainings[name].start for name in names}
+    for stage in ([n for n in names if n in starts], [n for n in names if n not in starts]):
+        work = [(name, seed) for seed in seeds for name in stage]
+        open_work = [w for w in work if not (shop.folder(paper, *w) / "result.json").is_file()]
+        if jobs == 1 or len(open_work) < 2:
+            failed += _work(paper, open_work, shop)
+            continue
+        with multiprocessing.get_context("spawn").Pool(min(jobs, len(open_work))) as pool:
+            calls = [(paper.name, [one], shop) for one in open_work]
+            for lines in pool.starmap(_work_by_name, calls, chunksize=1):
+                failed += lines
+    return failed
+
+
+def _work_by_name(name: str, work: Sequence[tuple[str, int]], shop: Workshop) -> list[str]:
+    """Does the work in a process of its own, which reads the declarations anew."""
+    from tfalign import paper
+
+    return _work(paper.get(name), work, shop)
+
+
+def _work(paper: Paper, work: Sequence[tuple[str, int]], shop: Workshop) -> list[str]:
+    failed = []
+    for name, seed in work:
+        folder = shop.folder(paper, name, seed)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(folder) as free:
+            if not free:
+                failed.append(f"{paper.name} {name}: another process is training it")
+                continue
+            if (folder / "result.json").is_file():
+                continue
+            print(f"{paper.name} {name}, seed {seed}:", flush=True)
+            try:
+                train_one(paper, name, shop, seed)
+            except (ValueError, FloatingPointError, FileNotFoundError) as error:
+                # A training that diverged, say. The others do not depend on it.
+                traceback.print_exc()
+                failed.append(f"{paper.name} {name}: {error}")
+    return failed
+
+
+def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, Any]:
+    """Trains a model of a paper, or loads its finished run; test faces are not looked at.
+
+    Returns:
+        The content of ``result.json``.
+    """
+    import keras
+
+    from tfalign import training as room
+    from tfalign.models import architecture
+    from tfalign.training.schedules import Budget
+
+    training, scale = paper.trainings[name], shop.size
+    published = scale.schedule == "published"
+    faces, held_out = shop.training_faces(training)
+    parts = [faces]
+    for dataset, split in training.also:
+        more = shop.read(dataset, split)
+        if more is None and published:
+            raise FileNotFoundError(
+                f"The published experiment trains on {dataset} {split}, too. Received: {shop.data}"
+            )
+        parts += [] if more is None else [more]
+    changes: dict[str, Any] = {
+        "schedule": scale.schedule,
+        **scale.settings,
+        **training.settings,
+        **(training.published if published else {}),
+        **scale.forced,
+        **(shop.settings or {}),
+        "seed": seed,
+    }
+    if isinstance(training.schedule, str):
+        changes["schedule"] = training.schedule
+    if training.start is not None:
+        changes["init_weights"] = shop.folder(paper, training.start, seed) / "model.keras"
+    options = {"crop": sets.get(training.data).crop, "published": published}
+    if published:
+        options.update(architecture(training.model).published)
+    options = {**options, **scale.of(training.model), **training.options}
+    # The names that Keras gives to unnamed layers must not depend on the models made before.
+    keras.utils.clear_session()
+    settings = room.Settings.made(architecture(training.model) if published else None, changes)
+    model: Any = training.model
+    if callable(training.schedule):
+        keras.utils.set_random_seed(seed)
+        made = room.make_model(training.model, faces.scheme, **options)
+        watched = settings.validation
+        count = watched if isinstance(watched, int) else round(watched * len(faces))
+        per_epoch = max(1, (sum(map(len, parts)) - count) // settings.batch_size)
+        steps = settings.steps
+        if settings.epochs is not None:
+            steps = settings.epochs * per_epoch
+        budget = Budget(steps, per_epoch, settings.rate, settings.dropout)
+        changes["schedule"] = training.schedule(made, budget)
+        settings = room.Settings.made(None, changes)
+        model, options = made, {}
+    result = room.train(
+        model,
+        parts,
+        settings,
+        options=options,
+        out=shop.folder(paper, name, seed),
+        test_name="held-out training faces",
+    )
+    about = {
+        "scale": shop.scale,
+        "held_out_for_test": 0 if held_out is None else len(held_out),
+        "model_sha256": sha256(shop.folder(paper, name, seed) / "model.keras"),
+    }
+    write_json(shop.folder(paper, name, seed) / "experiment.json", about)
+    return result.summary
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """Returns a finished training's ``result.json``."""
+    content: dict[str, Any] = read_json(folder / "result.json")
+    return content
