@@ -194,9 +194,9 @@ def test_recipes_end_as_commands_do(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train_wflw", "train_300w", "reproduce"])
+@pytest.mark.parametrize("name", ["train_wflw", "train_300w"])
 def test_recipes_tell_mistakes_in_one_line(repository, tmp_path, name):
-    """A file where the output folder must be made; for reproduce.py, an empty data folder."""
+    """A file where the output folder must be made."""
     (tmp_path / "text").write_text("")
     words = ["--data", tmp_path, "--out", tmp_path / "text" / "below"]
     done = subprocess.run(

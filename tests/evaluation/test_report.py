@@ -69,6 +69,6 @@ def test_report_holds_everything_and_loads_nothing(faces, sweep):
 
 def test_robustness_report(sweep):
     page = read(robustness_report([sweep], {"seed": 0}))
-    assert "scale, common, landmarks boxes" in page.text
+    assert "scale, common, file boxes" in page.text
     assert "TSR Proposed" not in page.text  # three faces are not the paper's
     assert len(page.addresses) == 1

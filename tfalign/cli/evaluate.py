@@ -29,7 +29,7 @@ from tfalign.data.readers import Reader
 from tfalign.evaluation import (
     evaluate_model,
     mean_shape_predictor,
-    output,
+    report,
     shapes_in_crops,
 )
 from tfalign.evaluation.boxes import usual_box
@@ -134,7 +134,7 @@ def _measure(
     if len(evaluation.names) < len(reader):
         notes += (reader.report.table(),)
     evaluation = replace(evaluation, remarks=notes)
-    output.write_evaluation(evaluation, arguments.out, settings, baseline=baseline)
+    report.write_evaluation(evaluation, arguments.out, settings, baseline=baseline)
     print(evaluation.table())
     if baseline is not None:
         print(f"\n{baseline.model_name}: NME {100 * baseline.nme:.5f} %")

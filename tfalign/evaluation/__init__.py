@@ -25,8 +25,6 @@ from tfalign.evaluation.scores import Ced, Score, score
 
 if TYPE_CHECKING:
     from tfalign.evaluation import (
-        comparison,
-        output,
         plots,
         published,
         report,
@@ -65,8 +63,6 @@ _LAZY = {
     "wflw_subsets": "tables",
 }
 _MODULES = (
-    "comparison",
-    "output",
     "plots",
     "published",
     "report",
@@ -85,13 +81,11 @@ __all__ = [
     "box_comparison",
     "box_sweep",
     "choose_boxes",
-    "comparison",
     "comparison_table",
     "evaluate_cache",
     "evaluate_model",
     "get_protocol",
     "mean_shape_predictor",
-    "output",
     "part_table",
     "plots",
     "published",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from tfalign.evaluation import plots, published
-from tfalign.evaluation.comparison import Contender, comparison_frame, remarks
+from tfalign.evaluation import plots
 from tfalign.evaluation.result import Evaluation
 from tfalign.evaluation.robustness import Robustness
-from tfalign.evaluation.tables import comparison_table, format_cell
+from tfalign.evaluation.tables import format_cell
+from tfalign.files import versions, write_json, write_whole
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
@@ -161,46 +165,47 @@ def robustness_report(
     return html_page("Robustness to face boxes", sections)
 
 
-def comparison_report(
-    contenders: Sequence[Contender],
-    title: str,
-    notes: Sequence[str] = (),
-    settings: Mapping[str, object] | None = None,
-) -> str:
-    """Returns the report of models that were trained and measured alike as HTML.
+def write_evaluation(
+    evaluation: Evaluation,
+    out: Path,
+    settings: Mapping[str, Any],
+    robustness: Robustness | None = None,
+    baseline: Evaluation | None = None,
+) -> None:
+    """Writes everything about an evaluation into a folder.
+
+    ``report.html`` (self-contained), ``ced.png``, ``worst.png``, ``faces.csv`` (error of each
+    face), ``predictions.npz`` (``names``, ``predicted`` and ``truth`` in image pixels) and, last,
+    ``metrics.json`` (fractions).
 
     Args:
-        contenders: The models, see ``comparison_frame``.
-        title: What was measured on which faces.
-        notes: What a reader of the numbers must know; remarks of the models are added.
-        settings: Name to value, printed at the end.
+        evaluation: The result.
+        out: An existing folder.
+        settings: What decided the result.
+        robustness: Shown in the report, where measured.
+        baseline: Another evaluation of the same faces, e.g. of the mean shape, to compare with.
     """
-    frame = comparison_frame(contenders)
-    curves = {contender.name: contender.score for contender in contenders}
-    sections = [
-        *(f'<p class="note">{html.escape(note)}</p>' for note in (*notes, *remarks(contenders))),
-        html_section("All models", html_table(frame)),
-        html_section(
-            "Cumulative error distribution",
-            html_image(plots.png_bytes(plots.ced_plot(curves)), "CED"),
-        ),
-        html_section("Papers", html_key_values({c.name: c.paper for c in contenders})),
-    ]
-    found = published.find(contenders[0].score.protocol.name)
-    if found:
-        ours = {c.name: {"these faces": 100 * c.score.nme} for c in contenders}
-        sections.append(
-            html_section(
-                "Published results, NME %",
-                "<p>On the whole test sets, by models of full size: not the faces above.</p>"
-                + html_table(comparison_table(ours, found), 2, highlight=list(ours)),
-            )
-        )
-    if settings:
-        sections.append(
-            html_section("Settings", html_key_values({k: str(v) for k, v in settings.items()}))
-        )
-    return html_page(title, sections)
+    score = evaluation.score
+    curves = {name: score.subset(mask) for name, mask in evaluation.subsets.items()}
+    write_whole(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
+    if evaluation.worst:
+        picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
+        write_whole(out / "worst.png", plots.image_bytes(picture))
+    write_whole(out / "faces.csv", evaluation.face_frame().to_csv(index=False))
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        names=np.array(evaluation.names),
+        predicted=evaluation.predicted,
+        truth=evaluation.truth,
+    )
+    write_whole(out / "predictions.npz", buffer.getvalue())
+    report = evaluation_report(evaluation, settings, robustness, baseline)
+    write_whole(out / "report.html", report)
+    metrics = {**evaluation.to_dict(), "settings": dict(settings), "versions": versions()}
+    if baseline is not None:
+        metrics["baseline"] = {"model": baseline.model_name, **baseline.score.to_dict()}
+    write_json(out / "metrics.json", metrics)
 
 
 def _robustness_section(result: Robustness) -> str:

@@ -6,7 +6,7 @@ from tfalign.paper import pictures
 from tfalign.paper.experiment import W300, Column, Item, Paper, Training, columns
 from tfalign.paper.measures import layers
 
-_K = (1, 2, 3, 4)
+_K = (0, 1, 2, 3, 4)
 _ROW = {"CCNN": "k4"}
 _ABLATION = {f"K = {k}": f"k{k}" for k in _K}
 _OCULAR, _PUPIL = "300w_inter_ocular", "300w_inter_pupil"
@@ -79,6 +79,7 @@ PAPER = Paper(
             (*columns(_OCULAR, ("full",)), _private("private"),
              Column("cofw68_inter_ocular", "all", data="cofw68")),
             claim=("K = 2", "K = 1"),
+            note="K = 0, the base network alone, is ours.",
         ),
     },
 )  # fmt: skip

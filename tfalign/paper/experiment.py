@@ -21,6 +21,7 @@ class Training:
         options: Arguments of the architecture, at every scale.
         settings: Fields of ``tfalign.training.Settings`` at every scale.
         published: The same for the published scale alone; the architecture's own come first.
+        small: Arguments of the architecture at the small scale alone.
         schedule: A schedule's name at every scale, or a function of model and budget; None takes
             the scale's.
         start: Name of another training of the paper whose weights it starts from.
@@ -33,6 +34,7 @@ class Training:
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
     schedule: str | Callable[[Any, Any], Any] | None = None
     start: str | None = None
     also: tuple[Split, ...] = ()

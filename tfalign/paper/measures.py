@@ -31,7 +31,7 @@ from tfalign.evaluation.tables import format_table, subsets_of
 from tfalign.files import versions, write_json, write_whole
 from tfalign.models.saved import load_model
 from tfalign.paper.experiment import Column, Item, Paper, Training
-from tfalign.paper.trainings import Workshop, result_of, train_all
+from tfalign.paper.trainings import Workshop, options_of, result_of, train_all
 
 _PARTS = {"helen": "helen/testset/", "lfpw": "lfpw/testset/"}
 _WHOLE = ("full", "all", "private", "frontal")
@@ -398,11 +398,9 @@ def untrained(bench: Bench, label: str) -> Any:
     """Makes a row's model as its training would."""
     from tfalign.training import make_model
 
-    training, scale = bench.training(label), bench.shop.size
-    known = sets.get(training.data)
-    options: dict[str, Any] = {"crop": known.crop, "published": scale.schedule == "published"}
-    options = {**options, **scale.of(training.model), **training.options}
-    return make_model(training.model, known.scheme, **options)
+    training = bench.training(label)
+    scheme = sets.get(training.data).scheme
+    return make_model(training.model, scheme, **options_of(training, bench.shop.size))
 
 
 def box_sources(bench: Bench) -> dict[str, Any]:

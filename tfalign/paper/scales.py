@@ -50,9 +50,8 @@ SCALES: dict[str, Scale] = {
         {
             "": _square(112),
             "deepreg": _square(128),
-            "dssd": _square(128, width=0.5),
-            "rdssd": _square(128, width=0.1875),
-            "rdssd_star": _square(128, width=0.1875),
+            # One width: all rows of DSSD's tables start from one network for the initial shape.
+            **dict.fromkeys(("dssd", "rdssd", "rdssd_star"), _square(100, width=0.5)),
             "ccnn": _square(120, width=0.1875),
             "tsr_baseline1": _square(56, width=0.25),
             **{name: _square(104, width=width) for name, width in _TSR.items()},

@@ -12,6 +12,7 @@ from typing import Any
 from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.files import claimed, read_json, sha256, write_json
+from tfalign.models import architecture
 from tfalign.paper.experiment import Paper, Training
 from tfalign.paper.scales import SCALES, Scale
 
@@ -171,7 +172,6 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
     import keras
 
     from tfalign import training as room
-    from tfalign.models import architecture
     from tfalign.training.schedules import Budget
 
     training, scale = paper.trainings[name], shop.size
@@ -198,10 +198,7 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
         changes["schedule"] = training.schedule
     if training.start is not None:
         changes["init_weights"] = shop.folder(paper, training.start, seed) / "model.keras"
-    options = {"crop": sets.get(training.data).crop, "published": published}
-    if published:
-        options.update(architecture(training.model).published)
-    options = {**options, **scale.of(training.model), **training.options}
+    options = options_of(training, scale)
     # The names that Keras gives to unnamed layers must not depend on the models made before.
     keras.utils.clear_session()
     settings = room.Settings.made(architecture(training.model) if published else None, changes)
@@ -234,6 +231,18 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
     }
     write_json(shop.folder(paper, name, seed) / "experiment.json", about)
     return result.summary
+
+
+def options_of(training: Training, scale: Scale) -> dict[str, Any]:
+    """Returns the arguments of ``tfalign.training.make_model`` for a training at a scale."""
+    return {
+        "crop": sets.get(training.data).crop,
+        "published": scale.schedule == "published",
+        **(architecture(training.model).published if scale.schedule == "published" else {}),
+        **scale.of(training.model),
+        **(training.small if scale.name == "small" else {}),
+        **training.options,
+    }
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,8 @@ A loss on P̂_k + ΔP̂_k is the loss of ΔP̂_k against the online target P −
 place of a maximum, passes no gradient.
 
 The recipes' options for it are ``--model ccnn --image-size 128 --width 0.1875``; the published
-augmentation is ``--augment ccnn``. ``recipes/ccnn_ablation.py`` compares numbers of units.
+augmentation is ``--augment ccnn``. ``tfalign paper ccnn figure11`` compares numbers of
+units.
 """
 
 from __future__ import annotations

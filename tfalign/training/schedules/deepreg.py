@@ -22,7 +22,7 @@ features that it keeps, so that its weights are half of the paper's. A step of t
 the paper's weights is a step of 0.5² of that rate on Keras's; biases have no such factor.
 
 Other options for it are ``--model deepreg --image-size 128``; the schedule "cpu" is `closed_form`.
-``recipes/deepreg_stages.py`` compares the variants.
+``tfalign paper deepreg`` compares the variants.
 """
 
 from __future__ import annotations

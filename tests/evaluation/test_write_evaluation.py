@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pandas as pd
 
-from tfalign.evaluation import evaluate_model, output
+from tfalign.evaluation import evaluate_model, report
 
 
 def test_evaluation_is_written_in_full(oracle_faces, tmp_path):
     faces = oracle_faces(count=3)
     found = evaluate_model(faces.backend(error=2.0), faces.samples, "300w_inter_ocular",
                            progress=False)  # fmt: skip
-    output.write_evaluation(found, tmp_path, {"seed": 1})
+    report.write_evaluation(found, tmp_path, {"seed": 1})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "ced.png",
