@@ -52,7 +52,9 @@ def main() -> None:
     np.testing.assert_array_equal(
         loaded.predict(images, verbose=0), model.predict(images, verbose=0)
     )
-    shipped = tfalign.models.GRegLRef(num_landmarks=68, trunk="mobile", crop="300w", weights="300w")
+    shipped = tfalign.models.GRegLRef(
+        num_landmarks=68, trunk="mobile", crop="300w", weights="300w", scheme="ibug68"
+    )
     grey = np.full((1, *shipped.image_size, 3), 128, np.uint8)
     points = np.asarray(shipped(grey))[0]
     if not ((points > 0).all() and (points < 1).all() and np.ptp(points[:, 1]) > 0.5):

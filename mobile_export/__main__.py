@@ -16,8 +16,9 @@ from typing import Any
 
 from mobile_export import training_faces, tuning
 from mobile_export.exit_status import DONE, exit_status
-from mobile_export.exporter import KINDS, TUNED, ExportResult, export, load_model
+from mobile_export.exporter import KINDS, TUNED, ExportResult, export
 from tfalign.argument_help import HelpFormatter
+from tfalign.models import load
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,7 +107,7 @@ def make_tuning(options: argparse.Namespace, model: Any, kind: str) -> tuning.Tu
 
 def run(options: argparse.Namespace) -> ExportResult:
     """Exports what the options of ``parser`` say; raises what ``export`` raises."""
-    model = load_model(options.model)
+    model = load(options.model)
     tuned = options.kind in TUNED
     return export(
         model,

@@ -21,9 +21,10 @@ import numpy as np
 
 from mobile_export import calibration as calibrating
 from mobile_export.exit_status import DONE, exit_status
-from mobile_export.exporter import export, load_model
+from mobile_export.exporter import export
 from tfalign.argument_help import HelpFormatter
 from tfalign.files import new_folder, write_json
+from tfalign.models import load
 from tfalign.tflite import Runner
 
 KINDS = ("float16", "int8")
@@ -140,7 +141,7 @@ def _models(specs: Sequence[str]) -> dict[str, Any]:
                 f"{named[name]} and {spec}, both {name!r}"
             )
         named[name] = spec
-    return {name: load_model(spec) for name, spec in named.items()}
+    return {name: load(spec) for name, spec in named.items()}
 
 
 def _calibrations(items: Sequence[str], models: Mapping[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from mobile_export.parity import Parity
 from mobile_export.pictures import noise_pictures, rendered_faces
 from mobile_export.precision import Decision
 from tfalign.files import new_folder, sha256, versions, write_json
+from tfalign.models import load
 from tfalign.tflite import Graph, Runner, require
 
 PLAIN = ("float32", "float16", "dynamic", "int8", "int8_full")
@@ -119,7 +120,7 @@ def export(
         raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
     require("tensorflow", "ai_edge_litert", "ai_edge_quantizer")
     require_tensorflow_backend()
-    model = load_model(model) if isinstance(model, (str, Path)) else model
+    model = load(model)
     height, width, _ = converter.picture_shape(model)
     # Before anything slow: a fine-tuning takes minutes.
     _check_arguments(model, input_dtype, images, truth, protocol)
@@ -185,28 +186,6 @@ def export(
         metadata=data,
         original_parity=before,
     )
-
-
-def load_model(path: str | Path) -> Any:
-    """Loads a saved landmark model, or a shipped one by its preset's name.
-
-    Raises:
-        FileNotFoundError: If there is no such file or preset.
-        ValueError: If it is no ``.keras`` file or cannot be read.
-    """
-    from tfalign.models import from_preset, saved, shipped_presets
-
-    if str(path) in shipped_presets():
-        return from_preset(str(path))
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no such model file, nor a shipped preset of this name "
-            f"({', '.join(shipped_presets()) or 'none ships'}). Received: model={str(path)!r}"
-        )
-    if path.suffix != ".keras":
-        raise ValueError(f"A model is a .keras file. Received: model={str(path)!r}")
-    return saved.load_model(path)
 
 
 def _check_arguments(

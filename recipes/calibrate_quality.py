@@ -28,7 +28,7 @@ from tfalign.data import sets
 from tfalign.data.readers.reader import Reader
 from tfalign.files import write_json
 from tfalign.inference import Aligner, QualityCalibration
-from tfalign.metrics.normalizers import anchor_distance
+from tfalign.metrics.normalizers import NORMALIZERS
 
 # A face counts as found where its mean error is at most this share of the eyes' distance.
 GOOD = 0.08
@@ -74,7 +74,7 @@ def looks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the disagreement and the error (a fraction of the eyes' distance) of every box."""
     apart, errors = [], []
-    eyes = anchor_distance("300w_inter_ocular")
+    eyes = NORMALIZERS["300w_inter_ocular"]
     for sample in faces:
         tight = np.asarray(geometry.box_from_landmarks(sample.landmarks), np.float64)
         boxes = boxes_of(tight, sample.image, rng)

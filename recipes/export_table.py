@@ -26,12 +26,13 @@ from typing import Any
 import mobile_export
 from mobile_export import metadata, training_faces
 from mobile_export.__main__ import add_tuning_options, make_tuning
-from mobile_export.exporter import KINDS, TUNED, load_model
+from mobile_export.exporter import KINDS, TUNED
 from mobile_export.timing import latencies, race
 from tfalign import macc
 from tfalign.cli import measuring
 from tfalign.evaluation import evaluate_model
 from tfalign.files import settle, versions, write_json, write_whole
+from tfalign.models import load
 from tfalign.version import __version__
 
 FILES = ("model.tflite", "metadata.json", "golden.npz")
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "data_fingerprint": reader.fingerprint(),
         },
     )
-    model = load_model(arguments.model)
+    model = load(arguments.model)
     keras_row = {"kind": "Keras", **_errors(model, reader, protocol, arguments)}
     rows, without = [keras_row | {"macc": macc.count(model).macc}], {}
     faces = None

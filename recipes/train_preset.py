@@ -38,10 +38,9 @@ from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import CropCache
 from tfalign.data.readers.reader import Reader
 from tfalign.files import write_json, write_whole
-from tfalign.models import GRegLRef, GRegNet, save_weights
+from tfalign.models import GRegLRef, GRegNet, save_weights, transfer
 from tfalign.training.feed import cache_fingerprint
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.warm_start import warm_start
 
 SIZE = 112
 # Of the model's region, on each side: enough for a face turned by 45° in a box a third too large.
@@ -317,7 +316,7 @@ def train_300w(arguments: argparse.Namespace) -> dict[str, Any]:
     ):
         if name == "refinement":
             model = GRegLRef(68, shape, trunk="compact", crop="300w", scheme="ibug68")
-            warm_start(model, out / "global.keras")
+            transfer(model, out / "global.keras")
         feed = PresetFeed(
             real, drawn, steps, model.scheme.flip_map, arguments.batch_size, arguments.seed
         )

@@ -58,7 +58,9 @@ def is_one_line(err: str) -> bool:
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model of 68 points; untrained, so its points lie near the mean shape."""
-    model = GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", name="small")
+    model = GRegNet(
+        68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", name="small", scheme="ibug68"
+    )
     path = tmp_path_factory.mktemp("models") / "small.keras"
     model.save(path)
     return path

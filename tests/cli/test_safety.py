@@ -124,12 +124,20 @@ def test_damaged_models(here: Path, small_model: Path, damage: str) -> None:
 
 
 def test_pickles_in_arrays_are_refused(tfalign: Callable[..., Any], here: Path) -> None:
-    model = GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w")
+    model = GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", scheme="ibug68")
     arrays = {variable.path: np.array([Mark()], dtype=object) for variable in model.weights}
     np.savez("evil.npz", **arrays, images=np.array([Mark()], dtype=object), allow_pickle=True)
     np.save("evil.npy", np.array([Mark()], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"evil\.npz"):
-        GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", weights="evil.npz")
+        GRegNet(
+            68,
+            (32, 32, 3),
+            width=0.125,
+            trunk="mobile",
+            crop="300w",
+            weights="evil.npz",
+            scheme="ibug68",
+        )
     model.save("model.keras")
     outcome = tfalign(
         "export", "model.keras", "--kind", "int8", "--calibration", "evil.npz", "--out", "out"

@@ -21,7 +21,14 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     # Version 0.1 guessed the scheme from the number of points, and stored its name.
     model = tfalign.models.GRegLRef(
-        68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", filters=1, patch=3
+        68,
+        (32, 32, 3),
+        width=0.125,
+        trunk="mobile",
+        crop="300w",
+        filters=1,
+        patch=3,
+        scheme="ibug68",
     )
     assert model.scheme.name == "ibug68"
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")

@@ -49,3 +49,17 @@ def test_configuration_is_plain_data(name):
 def test_errors_show_the_value(make):
     with pytest.raises(ValueError, match="Received"):
         make()
+
+
+@pytest.mark.parametrize("name", ["300w", "cofw", "wflw", "aflw"])
+def test_the_literal_reading_stretches_the_box(name):
+    squared, stretched = g.CROP_PRESETS[name], g.CROP_PRESETS[f"{name}_stretched"]
+    assert stretched.padding == squared.padding
+    matrix = stretched.crop_from_image(BOX, (112, 112))
+    region = g.pad_box(BOX, squared.padding)
+    corners = g.transform_points(matrix, np.reshape(region, (2, 2)))
+    np.testing.assert_allclose(corners, [[0, 0], [112, 112]], atol=1e-3)
+    assert matrix[0, 0] != pytest.approx(matrix[1, 1])
+    assert squared.crop_from_image(BOX, (112, 112))[0, 0] == pytest.approx(
+        squared.crop_from_image(BOX, (112, 112))[1, 1]
+    )

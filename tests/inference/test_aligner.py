@@ -165,7 +165,7 @@ def test_collapsed_and_broken_shapes_end_in_quality_zero(backend):
 
 
 def test_stages_of_a_keras_model(rng):
-    model = GRegLRef(68, (32, 32, 3), width=0.125, trunk="mobile")
+    model = GRegLRef(68, (32, 32, 3), width=0.125, trunk="mobile", scheme="ibug68")
     model.set_mean_shape(rng.uniform(0.2, 0.8, (68, 2)))
     image = rng.integers(0, 256, (70, 80, 3)).astype(np.uint8)
     boxes = np.array([[10.0, 5, 60, 50], [20, 20, 70, 60], [5, 5, 30, 30]])

@@ -45,7 +45,7 @@ def test_large_images_keep_their_fractions(backend):
 
 
 def test_model_files(tmp_path, rng):
-    model = GRegNet(29, (32, 32, 3), width=0.125, trunk="mobile", crop="cofw")
+    model = GRegNet(29, (32, 32, 3), width=0.125, trunk="mobile", crop="cofw", scheme="cofw29")
     path = tmp_path / "model.keras"
     model.save(path)
     image = rng.integers(0, 256, (60, 60, 3)).astype(np.uint8)

@@ -104,3 +104,11 @@ def test_refuses_small_images_and_other_channels() -> None:
     for shape in ((1, 63, 64, 1), (1, 64, 64, 2)):
         with pytest.raises(ValueError, match="input_shape"):
             HOG()(np.zeros(shape, "float32"))
+
+
+def test_opencvs_constructor_of_five_arguments_corrects_no_gamma(rng) -> None:
+    image = cv2.GaussianBlur(rng.integers(0, 256, (64, 64)).astype(np.uint8), (0, 0), 2)
+    five = cv2.HOGDescriptor((64, 64), (16, 16), (8, 8), (8, 8), 9).compute(image).ravel()
+    without = compute(image[None, ..., None], gamma_correction=False)[0]
+    np.testing.assert_allclose(without, five, atol=1e-3)
+    assert np.abs(compute(image[None, ..., None])[0] - five).max() > 0.01

@@ -105,7 +105,7 @@ def test_stop_gradient_stops_positions_alone(rng) -> None:
     inputs = [maps(rng), rng.uniform(0.2, 0.8, (2, 3, 2)).astype("float32")]
     weights = [np.ones((2, 3, 5 * 5 * 3), "float32")]
     _, (of_features, of_landmarks) = gradients(
-        ShapeIndexedCrop(stop_gradient=True), inputs, weights
+        ShapeIndexedCrop(stop_position_gradient=True), inputs, weights
     )
     assert np.any(of_features)
     assert of_landmarks is None or not np.any(of_landmarks)

@@ -49,3 +49,16 @@ def test_refuses_arguments(arguments) -> None:
 def test_refuses_maps_of_other_landmarks() -> None:
     with pytest.raises(ValueError, match=r"y_pred\.shape=\(2, 8, 8, 4\)"):
         HeatmapLoss()(np.zeros((2, 5, 2), "float32"), np.zeros((2, 8, 8, 4), "float32"))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_points_that_are_not_annotated_count_nothing(rng, reduction):
+    landmarks = rng.uniform(0, 1, (3, 4, 2)).astype("float32")
+    maps = rng.normal(size=(3, 6, 9, 4)).astype("float32")
+    weights = np.ones((3, 4), "float32")
+    weights[:, 2] = 0
+    kept = [0, 1, 3]
+    loss = HeatmapLoss(point_reduction=reduction)
+    expected = float(loss(landmarks[:, kept], maps[..., kept]))
+    landmarks[:, 2] = 0
+    assert float(loss(landmarks, maps, weights)) == pytest.approx(expected, rel=1e-5)

@@ -119,6 +119,9 @@ def test_jax_agrees(shapes: tuple, tmp_path: Path) -> None:
             np.testing.assert_allclose(
                 answer[f"gradient{index}"], gradient, rtol=1e-4, atol=1e-5, err_msg=name
             )
+            weights = np.arange(18).reshape(3, 6) % 4 > 0
+            masked = losses.get(name, **arguments)(*shapes, weights.astype("float32"))
+            np.testing.assert_allclose(answer[f"masked{index}"], masked, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
@@ -187,3 +190,81 @@ def test_wrong_shapes(shapes: tuple) -> None:
         losses.L2Loss()(true, predicted[:, :, :5])
     with pytest.raises(ValueError, match="one weight for each of the 3"):
         losses.L2Loss(stage_weights=[1.0])(true, predicted)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
+def test_points_that_are_not_annotated_count_nothing(
+    name: str, arguments: dict, shapes: tuple
+) -> None:
+    """Like faces that never had these points; the gradient there is zero and finite."""
+    true, predicted = shapes
+    weights = np.ones((3, 6), np.float32)
+    hidden = [i for i in range(6) if i not in arguments.get("normalizer", ())][-2:]
+    kept = [i for i in range(6) if i not in hidden]
+    weights[:, hidden] = 0
+    elsewhere = true.copy()
+    elsewhere[:, hidden] = 1e19
+    loss = losses.get(name, **arguments)
+    masked, gradient = value_and_gradient(lambda t, p: loss(t, p, weights), elsewhere, predicted)
+    fewer = dict(arguments)
+    if "normalizer" in fewer:
+        fewer["normalizer"] = [kept.index(i) for i in fewer["normalizer"]]
+    expected = float(losses.get(name, **fewer)(true[:, kept], predicted[:, :, kept]))
+    assert float(masked) == pytest.approx(expected, rel=1e-5)
+    assert not gradient[:, :, hidden].any()
+    assert np.isfinite(gradient).all()
+    # Weights of faces go on as Keras has them.
+    faces = np.float32([1, 0, 2])
+    expected = sum(
+        w * float(loss(true[i : i + 1], predicted[i : i + 1])) for i, w in enumerate(faces)
+    )
+    assert float(loss(true, predicted, faces)) == pytest.approx(expected / 3, rel=1e-5)
+
+
+def test_a_face_without_any_annotation_or_normalizer_counts_nothing(shapes: tuple) -> None:
+    true, predicted = shapes
+    for arguments, gone in (
+        ({"point_reduction": "mean"}, slice(None)),
+        ({"normalizer": [0, 3]}, 3),
+    ):
+        weights = np.ones((3, 6), np.float32)
+        weights[1, gone] = 0
+        loss = losses.L2Loss(**arguments)
+        expected = float(loss(true[[0, 2]], predicted[[0, 2]])) * 2 / 3
+        value, gradient = value_and_gradient(lambda t, p, w=weights, f=loss: f(t, p, w), *shapes)
+        assert float(value) == pytest.approx(expected, rel=1e-5)
+        assert not gradient[1].any()
+
+
+def test_weights_of_another_shape_are_refused(shapes: tuple) -> None:
+    with pytest.raises(
+        ValueError, match=r"\(batch, 6\)\. Received: sample_weight of shape \(3, 5\)"
+    ):
+        losses.L2Loss()(*shapes, np.ones((3, 5), np.float32))
+
+
+def test_wing_is_logarithmic_below_w_and_linear_above() -> None:
+    """The published constants, in the unit that the loss sees without being told any."""
+    loss = losses.WingLoss()
+    true = np.zeros((1, 1, 2), np.float32)
+
+    def at(pixels: float) -> float:
+        return float(loss(true, np.float32([[[pixels / 64, 0]]])))
+
+    for pixels in (0.5, 2.0, 9.9):
+        assert at(pixels) == pytest.approx(10 * math.log(1 + pixels / 2), rel=1e-5)
+    constant = 10 - 10 * math.log(1 + 10 / 2)
+    for pixels in (10.1, 20.0, 60.0):
+        assert at(pixels) == pytest.approx(pixels - constant, rel=1e-5)
+    # A plain L1 would be as steep at 1 pixel as at 9.
+    assert (at(1.01) - at(1)) / (at(9.01) - at(9)) > 3
+    adaptive = losses.AdaptiveWingLoss()
+    costs = [float(adaptive(true, np.float32([[[e / 64, 0]]]))) for e in (6, 7, 8)]
+    assert costs[2] - costs[1] == pytest.approx(costs[1] - costs[0], rel=1e-4)  # linear above θ = 5
+
+
+def test_get_takes_a_loss() -> None:
+    loss = losses.WingLoss(w=3.0)
+    assert losses.get(loss) is loss
+    with pytest.raises(ValueError, match="has its arguments"):
+        losses.get(loss, w=4.0)

@@ -13,7 +13,9 @@ SMALL = ["--num-landmarks", "19", "--width", "0.125", "--input-shape", "32", "32
 
 
 def small(**arguments) -> keras.Model:
-    return models.GRegLRef(num_landmarks=19, width=0.125, input_shape=(32, 32, 3), **arguments)
+    return models.GRegLRef(
+        num_landmarks=19, width=0.125, input_shape=(32, 32, 3), **arguments, scheme="aflw19"
+    )
 
 
 @pytest.mark.slow

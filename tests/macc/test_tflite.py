@@ -57,13 +57,17 @@ def save(tmp_path: Path) -> Callable[[bytes], Path]:
 @pytest.fixture(scope="module")
 def architectures() -> dict[str, keras.Model]:
     built = {
-        "gregnet": models.GRegNet(num_landmarks=29, input_shape=(64, 64, 3), width=0.125),
-        "greglref": models.GRegLRef(num_landmarks=98, input_shape=(64, 64, 3), width=0.125),
+        "gregnet": models.GRegNet(
+            num_landmarks=29, input_shape=(64, 64, 3), width=0.125, scheme="cofw29"
+        ),
+        "greglref": models.GRegLRef(
+            num_landmarks=98, input_shape=(64, 64, 3), width=0.125, scheme="wflw98"
+        ),
         "mobile": models.GRegLRef(
-            num_landmarks=68, input_shape=(64, 64, 3), width=0.25, trunk="mobile"
+            num_landmarks=68, input_shape=(64, 64, 3), width=0.25, trunk="mobile", scheme="ibug68"
         ),
         "compact": models.GRegLRef(
-            num_landmarks=68, input_shape=(64, 64, 3), width=0.25, trunk="compact"
+            num_landmarks=68, input_shape=(64, 64, 3), width=0.25, trunk="compact", scheme="ibug68"
         ),
     }
     for model in built.values():
@@ -159,7 +163,9 @@ def test_report_describes_the_file(kind: str, weight_size: int, save) -> None:
 
 
 def test_a_bias_that_stays_an_addition_is_a_parameter(save) -> None:
-    model = models.GRegLRef(num_landmarks=19, input_shape=(32, 32, 3), width=0.125, refinements=1)
+    model = models.GRegLRef(
+        num_landmarks=19, input_shape=(32, 32, 3), width=0.125, refinements=1, scheme="aflw19"
+    )
     with_bias = macc.count_tflite(save(converted(model, "float32"))).params
     bias = model.get_layer("local_1").bias
     bias.assign(np.ones(bias.shape))

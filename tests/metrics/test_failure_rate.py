@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfalign.metrics import FailureRate
+from tfalign.evaluation import PROTOCOLS
+from tfalign.metrics import NORMALIZERS, FailureRate
 
 
 def shapes(errors):
@@ -40,3 +41,15 @@ def test_config_survives():
 def test_threshold_must_be_positive(threshold):
     with pytest.raises(ValueError, match="must be positive"):
         FailureRate("300w_inter_ocular", threshold=threshold)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_threshold_is_the_protocols(name):
+    protocol = PROTOCOLS[name]
+    if protocol.needs_boxes:
+        with pytest.raises(ValueError, match="box"):
+            FailureRate(name)
+        return
+    assert FailureRate(protocol).threshold == protocol.threshold
+    if name in NORMALIZERS:
+        assert FailureRate(name).threshold == protocol.threshold

@@ -1,10 +1,14 @@
+import json
 import math
 
 import keras
 import numpy as np
 import pytest
 
-from tfalign.metrics import NME
+from tfalign import markup
+from tfalign.losses import L2Loss
+from tfalign.metrics import NME, AnchorDistance
+from tfalign.models import GRegNet
 
 
 def brute_force(truth, predicted, first, second):
@@ -82,3 +86,76 @@ def test_wrong_number_of_points_is_refused(shapes):
         NME("300w_inter_ocular").update_state(*shapes)
     with pytest.raises(ValueError, match="Received: protocol='wflw'"):
         NME("wflw")
+
+
+def mask(rng, truth):
+    """Weights of points: the eye corners are always annotated, but for the second face's."""
+    weights = (rng.uniform(size=truth.shape[:2]) > 0.3).astype("float32")
+    weights[:, [60, 72]] = 1
+    weights[1, 72] = 0
+    return weights
+
+
+def masked_reference(truth, predicted, weights):
+    """Each face's mean over annotated points; faces without their normaliser are left out."""
+    faces = []
+    for t, p, w in zip(truth, predicted, weights, strict=True):
+        if w[60] and w[72]:
+            errors = [math.dist(a, b) for a, b, known in zip(t, p, w, strict=True) if known]
+            faces.append(sum(errors) / len(errors) / math.dist(t[60], t[72]))
+    return np.mean(faces)
+
+
+def test_points_that_are_not_annotated_count_nothing(shapes, rng):
+    truth, predicted = shapes
+    weights = mask(rng, truth)
+    expected = masked_reference(truth, predicted, weights)
+    hidden = np.where(weights[..., None] > 0, truth, 0)
+    metric = NME("wflw_inter_ocular")
+    for part in (slice(0, 4), slice(4, 11)):
+        metric.update_state(hidden[part], predicted[part], weights[part])
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+OWN = markup.LandmarkScheme("hand", tuple(f"finger {name}" for name in "abcde"), flip_pairs=())
+
+
+def test_a_protocol_of_ones_own_survives():
+    metric = NME(AnchorDistance(OWN, (0, 1), (4,)))
+    again = NME.from_config(json.loads(json.dumps(metric.get_config())))
+    assert again.normalizer == metric.normalizer
+    truth = np.float32([[[0, 0], [0, 2], [9, 9], [9, 9], [3, 1]]])
+    predicted = truth + np.float32([0.3, 0.4])
+    for one in (metric, again):
+        one.update_state(truth, predicted)
+        assert float(one.result()) == pytest.approx(0.5 / 3)
+
+
+def test_a_metric_of_0_1_had_its_size_the_other_way_round():
+    old = {"protocol": "wflw_inter_ocular", "size": [112, 96], "name": "nme", "dtype": "float32"}
+    assert NME.from_config(old).image_size == (96, 112)
+
+
+@pytest.mark.parametrize("where", ["metrics", "weighted_metrics"])
+def test_masks_in_plain_fit(rng, where):
+    """`compile(loss=…, metrics=[NME(protocol)])`, the weights in fit's data."""
+    keras.utils.set_random_seed(0)
+    model = GRegNet(scheme=OWN, input_shape=(32, 32, 3), width=0.125, trunk="mobile")
+    protocol = AnchorDistance(OWN, (0,), (4,))
+    model.compile("sgd", loss=L2Loss(), **{where: [NME(protocol)]})
+    images = rng.uniform(0, 255, (6, 32, 32, 3)).astype("float32")
+    truth = rng.uniform(0.2, 0.8, (6, 5, 2)).astype("float32")
+    weights = np.ones((6, 5), "float32")
+    weights[:, 2], weights[3, 4] = 0, 0
+    hidden = np.where(weights[..., None] > 0, truth, np.float32(1e6))
+    found = model.evaluate(images, hidden, sample_weight=weights, batch_size=3, verbose=0,
+                           return_dict=True)  # fmt: skip
+    predicted = np.asarray(model.predict(images, verbose=0))
+    distance = np.linalg.norm(predicted - truth, axis=-1)
+    eyes = np.linalg.norm(truth[:, 0] - truth[:, 4], axis=-1)
+    faces = (distance * weights).sum(1) / weights.sum(1) / eyes
+    assert found["nme"] == pytest.approx(np.delete(faces, 3).mean(), rel=1e-4)
+    assert found["loss"] == pytest.approx((distance**2 * weights).sum(1).mean(), rel=1e-4)
+    history = model.fit(images, hidden, sample_weight=weights, batch_size=3, verbose=0).history
+    assert np.isfinite(history["nme"]).all()
+    assert history["nme"][0] < 10

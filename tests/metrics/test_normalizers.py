@@ -3,7 +3,8 @@ import pytest
 from keras import ops
 
 from tfalign import markup
-from tfalign.metrics import NORMALIZERS, AnchorDistance, BoxExtent, anchor_distance
+from tfalign.metrics import NORMALIZERS, AnchorDistance, BoxExtent
+from tfalign.metrics.normalizers import streaming
 
 
 @pytest.mark.parametrize("name", NORMALIZERS)
@@ -48,8 +49,8 @@ def test_box_extents(name, expected):
 
 
 def test_anchor_distance_refuses_unknown_and_box_protocols():
-    assert isinstance(anchor_distance("lfpw29_inter_pupil"), AnchorDistance)
+    assert isinstance(streaming("lfpw29_inter_pupil")[0], AnchorDistance)
     with pytest.raises(ValueError, match=r"must be one of .*Received: protocol='300w'"):
-        anchor_distance("300w")
+        streaming("300w")
     with pytest.raises(ValueError, match="annotated box"):
-        anchor_distance("aflw19_box_side")
+        streaming("aflw19_box_side")

@@ -41,7 +41,7 @@ def small() -> Any:
     from tfalign.models import GRegNet
 
     keras.utils.set_random_seed(0)
-    return GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w")
+    return GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", scheme="ibug68")
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ def test_exports_agree_with_keras(rng, tmp_path, batch_norm: bool) -> None:
         view_size=40,
         view_width=0.25,
         batch_norm=batch_norm,
+        scheme="aflw19",
     )
     model.set_mean_shape(rng.uniform(0.25, 0.75, (19, 2)))
     for weight in model.trainable_weights:

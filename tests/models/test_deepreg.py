@@ -76,7 +76,7 @@ def test_the_papers_sizes() -> None:
     assert model.count_params() == 136 * (1765 + 5 * (68 * 128 + 1)) + _states(model)
     report = macc.count(model)
     assert report.macc == 136 * (1764 + 5 * 68 * 128)
-    assert DeepReg(num_landmarks=29).scheme.name in ("cofw29", "lfpw29")
+    assert DeepReg(num_landmarks=29, scheme="cofw29").scheme.name in ("cofw29", "lfpw29")
 
 
 def _states(model: keras.Model) -> int:

@@ -7,8 +7,7 @@ from models.test_two_stage import COARSE, TCDCN_MACC, TCDCN_PARAMS, VGG_S_MACC, 
 
 from contract import run_contract
 from tfalign import macc
-from tfalign.models import DirectRegression, TSRBaseline1, TSRBaseline2, TwoStage
-from tfalign.training.warm_start import warm_start
+from tfalign.models import DirectRegression, TSRBaseline1, TSRBaseline2, TwoStage, transfer
 
 
 def test_baseline1_has_the_papers_sizes() -> None:
@@ -42,7 +41,7 @@ def test_contract(rng, tmp_path, network, batch_norm) -> None:
         {
             "num_landmarks": 19,
             "input_shape": (48, 64, 3),
-            "network": network,
+            "trunk": network,
             "width": 0.125,
             "batch_norm": batch_norm,
             "dropout": 0.25,
@@ -68,27 +67,29 @@ def test_mean_shape(rng) -> None:
 
 
 def test_weights_start_the_two_stage_model(tmp_path) -> None:
-    baseline = TSRBaseline2(19, (48, 48, 3), width=0.125)
+    baseline = TSRBaseline2(19, (48, 48, 3), width=0.125, scheme="aflw19")
     baseline.save(tmp_path / "baseline.keras")
-    model = TwoStage(19, (80, 80, 3), width=0.125, face_size=48, view_size=40, view_width=0.125)
-    started = warm_start(model, tmp_path / "baseline.keras")
+    model = TwoStage(
+        19, (80, 80, 3), width=0.125, face_size=48, view_size=40, view_width=0.125, scheme="aflw19"
+    )
+    started = transfer(model, tmp_path / "baseline.keras")
     # Whatever is named "face_..." and nothing else.
-    assert len(started.copied) >= 2 * len(baseline.trainable_weights) // 2
-    assert {name for name in started.copied if "seed" not in name} >= {
+    assert len(started.whole) >= len(baseline.trainable_weights)
+    assert set(started.whole) >= {
         "face_conv1/kernel", "face_full7/bias", "face_landmarks/kernel",
     }  # fmt: skip
-    assert any(name.startswith("view_conv1") for name in started.kept)
+    assert any(name.startswith("view_conv1") for name in started.anew)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"network": "lenet"},
+        {"trunk": "lenet"},
         {"num_landmarks": 0},
         {"width": 0.0},
         {"dropout": 1.0},
         {"input_shape": (24, 24, 3)},
-        {"network": "tcdcn", "input_shape": (36, 36, 3)},
+        {"trunk": "tcdcn", "input_shape": (36, 36, 3)},
     ],
 )
 def test_refuses_arguments(arguments) -> None:
@@ -98,5 +99,5 @@ def test_refuses_arguments(arguments) -> None:
 
 def test_a_baseline_has_its_own_network() -> None:
     for baseline in (TSRBaseline1, TSRBaseline2):
-        with pytest.raises(ValueError, match="network"):
-            baseline(5, network="vgg_s")
+        with pytest.raises(ValueError, match="trunk"):
+            baseline(5, trunk="vgg_s")

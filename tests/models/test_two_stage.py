@@ -14,7 +14,7 @@ from tfalign.models import TwoStage
 from tfalign.models.canonical_shape import part_theta
 
 SMALL = {
-    "num_landmarks": 19,
+    "scheme": "aflw19",
     "input_shape": (80, 64, 3),
     "width": 0.0625,
     "face_size": 48,
@@ -76,11 +76,11 @@ THETA, COARSE = (256 * 6, 256 * 6 + 6), (4096 * 136, 4096 * 136 + 136)
 @pytest.mark.slow
 @pytest.mark.parametrize("local_stage", [False, True])
 def test_the_papers_sizes(local_stage: bool) -> None:
-    report = macc.count(TwoStage(local_stage=local_stage))
+    report = macc.count(TwoStage(scheme="ibug68", local_stage=local_stage))
     products = TCDCN_MACC + THETA[0] + VGG_S_MACC + COARSE[0]
     params = TCDCN_PARAMS + THETA[1] + VGG_S_PARAMS + COARSE[1]
     if local_stage:
-        for points in (6, 6, 9, 20):
+        for points in (11, 11, 9, 20):  # an eye with its brow
             products += TCDCN_MACC + 2 * points * (6 + 256)
             params += TCDCN_PARAMS + (2 * points * 6 + 6) + (256 * 2 * points + 2 * points)
     assert report.macc == products
@@ -107,12 +107,13 @@ def test_stages_are_what_the_intermediate_results_say(small, rng) -> None:
         )
         for part in PARTS:
             inside = mapped(results[f"theta_{part}"][b], results[f"{part}_in_patch"][b])
-            refined[list(small.scheme.parts[part])] = inside
+            refined[list(small.parts[part])] = inside
         np.testing.assert_allclose(
             stages[b, 1], mapped(results["theta_global"][b], refined), atol=1e-5
         )
-        # Contour and brows are the coarse ones.
-        others = [i for i in range(19) if not any(i in small.scheme.parts[p] for p in PARTS)]
+        # The contour alone is the coarse one.
+        others = [i for i in range(19) if not any(i in small.parts[p] for p in PARTS)]
+        assert others == list(small.scheme.parts["contour"])
         np.testing.assert_array_equal(stages[b, 0, others], stages[b, 1, others])
     assert results["face"].shape == (2, 48, 48, 3)
     assert results["patch_nose"].shape == (2, 40, 40, 3)
@@ -139,7 +140,7 @@ def test_local_stage_starts_at_canonical_parts_and_the_first_networks_weights(sm
     model.start_local()
     canonical = np.array(model.canonical_shape, "f4")
     for part in PARTS:
-        points = canonical[list(model.scheme.parts[part])]
+        points = canonical[list(model.parts[part])]
         kernel, bias = model.get_layer(f"theta_{part}").get_weights()
         np.testing.assert_allclose(points.ravel() @ kernel + bias, part_theta(points), atol=1e-5)
         for name in ("conv1", "conv4_prelu", "dense"):
@@ -170,16 +171,19 @@ def test_training_outputs_carry_their_transforms(small, rng) -> None:
     outputs = small.training_model(images, training=False)
     results = {k: ops.convert_to_numpy(v) for k, v in small.intermediate_results(images).items()}
     face = ops.convert_to_numpy(outputs["face"])
-    np.testing.assert_allclose(face[:, :19], results["coarse_in_face"], atol=1e-6)
-    np.testing.assert_allclose(face[:, 19:].reshape(2, 6), results["theta_global"], atol=1e-6)
+    assert face.shape == (2, 19, 8)
+    np.testing.assert_allclose(face[..., :2], results["coarse_in_face"], atol=1e-6)
     mouth = ops.convert_to_numpy(outputs["mouth"])
-    np.testing.assert_allclose(mouth[:, :3], results["mouth_in_patch"], atol=1e-6)
-    np.testing.assert_allclose(mouth[:, 3:6].reshape(2, 6), results["theta_global"], atol=1e-6)
-    np.testing.assert_allclose(mouth[:, 6:].reshape(2, 6), results["theta_mouth"], atol=1e-6)
+    assert mouth.shape == (2, 3, 14)
+    np.testing.assert_allclose(mouth[..., :2], results["mouth_in_patch"], atol=1e-6)
+    for row in range(3):
+        np.testing.assert_allclose(face[:, row, 2:], results["theta_global"], atol=1e-6)
+        np.testing.assert_allclose(mouth[:, row, 2:8], results["theta_global"], atol=1e-6)
+        np.testing.assert_allclose(mouth[:, row, 8:], results["theta_mouth"], atol=1e-6)
     # The losses see no error where the annotation is what the model says.
     truth = ops.convert_to_numpy(small.stage_shapes(images))
     assert float(ReinitializedLoss()(truth[:, 0], outputs["face"])) < 1e-8
-    indices = list(small.scheme.parts["mouth"])
+    indices = list(small.parts["mouth"])
     assert float(ReinitializedLoss(indices)(truth[:, 1], outputs["mouth"])) < 1e-8
 
 
@@ -245,29 +249,46 @@ def test_canonical_shape_survives_the_configuration(rng) -> None:
 
 
 def test_other_variants(rng) -> None:
-    model = TwoStage(**{**SMALL, "local_stage": False, "regressor": "resnet18"})
+    model = TwoStage(**{**SMALL, "local_stage": False, "trunk": "resnet18"})
     assert model.num_stages == 1
     assert "local" not in [k for k, v in model.groups.items() if v]
     assert model(pictures(rng)).shape == (2, 19, 2)
     config = model.get_config()
-    assert (config["regressor"], config["local_stage"]) == ("resnet18", False)
-    for points in (68, 98):
-        assert TwoStage(**{**SMALL, "num_landmarks": points}).parts == PARTS
+    assert (config["trunk"], config["local_stage"]) == ("resnet18", False)
+    for scheme in ("ibug68", "wflw98"):
+        found = TwoStage(**{**SMALL, "scheme": scheme})
+        assert tuple(found.parts) == PARTS
+        refined = {i for indices in found.parts.values() for i in indices}
+        rest = set(range(found.num_landmarks)) - refined - set(found.scheme.parts["contour"])
+        # WFLW's pupils belong to the eyes or to no part; the brows are never left out.
+        assert not rest & {
+            i for side in ("left", "right") for i in found.scheme.parts[f"{side}_brow"]
+        }
+
+
+def test_models_of_0_1_refine_no_brows() -> None:
+    config = {k: v for k, v in TwoStage(**SMALL).get_config().items() if k not in ("brows", "box")}
+    config["regressor"] = config.pop("trunk")
+    old = TwoStage.from_config({**config, "scheme": "aflw19"})
+    assert (old.trunk, old.brows) == ("vgg_s", False)
+    assert old.parts == old.scheme.local_parts
+    assert old.get_config()["brows"] is False
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"num_landmarks": 2},
+        {"num_landmarks": 2, "scheme": None, "local_stage": False},
         {"width": 0.0},
         {"view_width": -1.0},
         {"dropout": 1.0},
-        {"regressor": "vgg"},
+        {"trunk": "vgg"},
         {"view_size": 30},
         {"view_size": 70},
         {"face_size": 20},
-        {"regressor": "resnet18", "face_size": 40},
+        {"trunk": "resnet18", "face_size": 40},
         {"num_landmarks": 7},
+        {"num_landmarks": 7, "scheme": None},  # no parts to refine
         {"canonical_shape": [[0.5, 0.5]]},
     ],
 )

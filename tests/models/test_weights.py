@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfalign import markup
-from tfalign.models import GRegLRef, GRegNet, save_weights, weights
+from tfalign import markup, models
+from tfalign.models import GRegLRef, save_weights, weights
 
 SMALL: dict[str, Any] = {"input_shape": (64, 64, 3), "width": 0.25, "trunk": "mobile"}
 
@@ -27,7 +27,7 @@ def outputs(model: keras.Model) -> np.ndarray:
 @pytest.fixture(scope="module")
 def model() -> GRegLRef:
     keras.utils.set_random_seed(3)
-    model = GRegLRef(68, crop="300w", **SMALL)
+    model = GRegLRef(68, crop="300w", **SMALL, scheme="ibug68")
     model.set_mean_shape(np.random.default_rng(1).uniform(0.2, 0.8, (68, 2)))
     return model
 
@@ -38,7 +38,7 @@ def test_saved_weights_give_the_same_model(
 ) -> None:
     path = tmp_path / "w.npz"
     save_weights(model, path, dtype)
-    again = GRegLRef(68, crop="300w", weights=str(path), **SMALL)
+    again = GRegLRef(68, crop="300w", weights=str(path), **SMALL, scheme="ibug68")
     assert np.abs(outputs(again) - outputs(model)).max() < tolerance
     assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
 
@@ -46,7 +46,7 @@ def test_saved_weights_give_the_same_model(
 def test_weights_from_a_keras_file(model: GRegLRef, tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     model.save(path)
-    again = GRegLRef(68, crop="300w", weights=str(path), **SMALL)
+    again = GRegLRef(68, crop="300w", weights=str(path), **SMALL, scheme="ibug68")
     np.testing.assert_array_equal(outputs(again), outputs(model))
 
 
@@ -54,51 +54,30 @@ def test_weights_of_another_number_of_points_are_refused(model: GRegLRef, tmp_pa
     save_weights(model, tmp_path / "w.npz")
     model.save(tmp_path / "m.keras")
     with pytest.raises(ValueError, match=r"num_landmarks=98.*fc/kernel"):
-        GRegLRef(98, weights=str(tmp_path / "w.npz"), **SMALL)
+        GRegLRef(98, weights=str(tmp_path / "w.npz"), **SMALL, scheme="wflw98")
     with pytest.raises(ValueError, match=r"num_landmarks=98 \(weights: 68\)"):
-        GRegLRef(98, weights=str(tmp_path / "m.keras"), **SMALL)
+        GRegLRef(98, weights=str(tmp_path / "m.keras"), **SMALL, scheme="wflw98")
 
 
 def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
-        GRegLRef(68, weights=str(tmp_path / "nowhere.npz"), **SMALL)
+        GRegLRef(68, weights=str(tmp_path / "nowhere.npz"), **SMALL, scheme="ibug68")
     with pytest.raises(ValueError, match="presets"):
-        GRegLRef(68, weights="no_such_preset", **SMALL)
+        GRegLRef(68, weights="no_such_preset", **SMALL, scheme="ibug68")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(ValueError, match="bad.npz"):
-        GRegLRef(68, weights=str(tmp_path / "bad.npz"), **SMALL)
+        GRegLRef(68, weights=str(tmp_path / "bad.npz"), **SMALL, scheme="ibug68")
 
 
 def test_a_pickle_in_a_weights_file_is_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", **{"fc/kernel": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(ValueError, match="evil.npz"):
-        GRegLRef(68, weights=str(tmp_path / "evil.npz"), **SMALL)
-
-
-def test_start_from_another_markup_gives_the_converted_first_shape() -> None:
-    keras.utils.set_random_seed(5)
-    source = GRegLRef(98, **SMALL)
-    source.set_mean_shape(np.random.default_rng(1).uniform(0.2, 0.8, (98, 2)))
-    target = GRegLRef(68, crop="wflw", **SMALL)
-    target.start_from(source)
-    expected = markup.convert(outputs(source)[:, 0], "wflw98", "ibug68")
-    np.testing.assert_allclose(outputs(target)[:, 0], expected, atol=1e-5)
-    # The refinement's own filters are those of the same points.
-    indices = [i for i in range(98) if i < 33 and i % 2 == 0]
-    kernel = target.get_layer("local_1").get_weights()[0]
-    np.testing.assert_allclose(
-        kernel[:17], source.get_layer("local_1").get_weights()[0][indices], atol=1e-6
-    )
-    alone = GRegNet(68, crop="wflw", **SMALL)
-    alone.start_from(source)
-    np.testing.assert_allclose(outputs(alone)[:, 0], expected, atol=1e-5)
-    with pytest.raises(ValueError, match="refinements"):
-        target.start_from(GRegNet(98, **SMALL))
+        GRegLRef(68, weights=str(tmp_path / "evil.npz"), **SMALL, scheme="ibug68")
 
 
 def test_shipped_presets_load_and_fit_their_sidecar() -> None:
     for name, sidecar in weights.shipped_presets().items():
-        model = weights.from_preset(name)
+        model = models.load(name)
         file = weights.WEIGHTS_DIR / sidecar["file"]
         assert file.stat().st_size <= 4_000_000
         assert model.scheme is not None
@@ -107,3 +86,28 @@ def test_shipped_presets_load_and_fit_their_sidecar() -> None:
         shape = np.asarray(keras.ops.convert_to_numpy(model(images(1, model.image_size[0]))))
         assert shape.shape == (1, model.num_landmarks, 2)
         assert np.isfinite(shape).all()
+
+
+def test_from_preset_on_every_class() -> None:
+    model = GRegLRef.from_preset("300w")
+    assert model.scheme == markup.get("ibug68")
+    assert type(models.LandmarkModel.from_preset("300w")) is GRegLRef
+    with pytest.raises(ValueError, match=r"`GRegLRef.from_preset`"):
+        models.DSSD.from_preset("300w")
+    with pytest.raises(ValueError, match="Presets are"):
+        models.CCNN.from_preset("nothing")
+
+
+def test_weights_of_the_same_points_in_another_order_are_refused(model: GRegLRef, tmp_path) -> None:
+    model.save(tmp_path / "m.keras")
+    ibug = markup.get("ibug68")
+    other = markup.LandmarkScheme("backwards", ibug.points[::-1])
+    with pytest.raises(ValueError, match="'ibug68', the model's is 'backwards'"):
+        GRegLRef(scheme=other, weights=str(tmp_path / "m.keras"), **SMALL)
+
+
+def test_load_refuses_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one of the presets"):
+        models.load("no_such_preset")
+    with pytest.raises(FileNotFoundError, match=r"none\.keras"):
+        models.load(tmp_path / "none.keras")

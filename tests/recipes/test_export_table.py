@@ -47,7 +47,7 @@ def arguments(data, model, out, *kinds):
 @pytest.mark.slow
 def test_table(recipe, data, tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "model.keras"
-    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w").save(path)
+    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", scheme="ibug68").save(path)
     command = arguments(data, path, tmp_path / "out", "float32", "float16", "int8")
     result = recipe.main(command)
     assert [row["kind"] for row in result["rows"]] == ["Keras", "float32", "float16", "int8"]
@@ -84,7 +84,7 @@ def test_table(recipe, data, tmp_path, monkeypatch, capsys) -> None:
 @pytest.mark.slow
 def test_options_reach_the_measurement(recipe, data, tmp_path, monkeypatch, capfd) -> None:
     path = tmp_path / "model.keras"
-    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w").save(path)
+    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", scheme="ibug68").save(path)
     command = [*arguments(data, path, tmp_path / "out", "float32"), "--batch-size", "1"]
     calls = []
     evaluate = recipe.evaluate_model
@@ -102,7 +102,7 @@ def test_options_reach_the_measurement(recipe, data, tmp_path, monkeypatch, capf
 
 def test_a_kind_that_does_not_apply_is_told_alone(recipe, data, tmp_path, monkeypatch) -> None:
     path = tmp_path / "model.keras"
-    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w").save(path)
+    GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", scheme="ibug68").save(path)
 
     def refuses(*_) -> None:
         raise ValueError("int8_full is for models without coordinates inside")

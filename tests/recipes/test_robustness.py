@@ -40,7 +40,9 @@ def data(tmp_path, rng):
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("a", "b"):
-        model = GRegNet(68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", name=name)
+        model = GRegNet(
+            68, (32, 32, 3), width=0.125, trunk="mobile", crop="300w", name=name, scheme="ibug68"
+        )
         model.save(folder / f"{name}.keras")
     return folder
 

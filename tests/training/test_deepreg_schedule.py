@@ -40,7 +40,7 @@ def test_without_a_global_layer_the_first_regression_is_local() -> None:
 
 @pytest.mark.parametrize("name", ["published", "sequential", "cpu"])
 def test_schedules_survive_json_and_follow_the_budget(name) -> None:
-    model = DeepReg(num_landmarks=68, input_shape=(64, 64, 3), local_layers=1)
+    model = DeepReg(num_landmarks=68, input_shape=(64, 64, 3), local_layers=1, scheme="ibug68")
     schedule = schedules_of(ARCHITECTURES["deepreg"])[name](model, Budget(40, 4, rate=0.003))
     text = json.dumps(schedule.get_config())
     assert training.Schedule.from_config(json.loads(text)) == schedule

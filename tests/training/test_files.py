@@ -1,4 +1,4 @@
-"""What training writes and reads: checkpoints, warm starts, TensorBoard files."""
+"""What training writes and reads: checkpoints and TensorBoard files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfalign import callbacks, markup, models, training
+from tfalign import callbacks
 from tfalign.training.checkpoint import (
     assign_variables,
     load_checkpoint,
@@ -56,46 +56,6 @@ def test_arrays_of_another_model_are_refused() -> None:
         assign_variables("model", two[:1], arrays)
     with pytest.raises(ValueError, match=r"shape \(5,\)"):
         assign_variables("model", [two[0], keras.Variable(np.zeros(5))], arrays)
-
-
-def small(points: int, name: str = "greglref") -> models.GRegLRef:
-    return models.GRegLRef(points, (32, 32, 3), 0.25, trunk="mobile", crop="300w", name=name)
-
-
-def test_warm_start_copies_what_fits(tmp_path: Path) -> None:
-    """GRegNet starts GRegLRef: the refinement's layers keep their own values."""
-    source = models.GRegNet(68, (32, 32, 3), width=0.25, trunk="mobile", crop="300w")
-    target = small(68)
-    own = {v.path: np.asarray(v) for v in target.weights}
-    source.save(tmp_path / "source.keras")
-    report = training.warm_start(target, tmp_path / "source.keras")
-    assert {"local_1/kernel", "increment_2/bias"} <= set(report.kept)
-    assert {"fc/kernel", "fc/bias"} <= set(report.copied)
-    given = {v.path: np.asarray(v) for v in source.weights}
-    for variable in target.weights:
-        expected = own if variable.path in report.kept else given
-        np.testing.assert_array_equal(variable, expected[variable.path], err_msg=variable.path)
-    assert set(report.copied) == set(given)
-    assert f"{len(given)} variables copied, {len(report.kept)} kept" in report.table()
-
-
-def test_warm_start_from_another_markup(tmp_path: Path) -> None:
-    source, target = small(98), small(68, "other")
-    shape = np.random.default_rng(0).uniform(size=(98, 2)).astype(np.float32)
-    source.set_mean_shape(shape)
-    source.save(tmp_path / "source.keras")
-    training.warm_start(target, tmp_path / "source.keras")
-    expected = markup.convert(shape, markup.WFLW98, markup.IBUG68)
-    received = np.asarray(target.get_layer("fc").bias).reshape(68, 2)
-    np.testing.assert_allclose(received, expected, rtol=1e-5)
-
-
-def test_warm_start_refusals(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nothing.keras"):
-        training.warm_start(small(68), tmp_path / "nothing.keras")
-    (tmp_path / "weights.txt").write_text("")
-    with pytest.raises(ValueError, match="'.keras' or a '.weights.h5'"):
-        training.warm_start(small(68), tmp_path / "weights.txt")
 
 
 def test_tensorboard_file_holds_the_numbers(tmp_path: Path) -> None:

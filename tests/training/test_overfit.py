@@ -18,7 +18,7 @@ from tfalign.training.schedules import greglref
 @pytest.mark.slow
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    model = models.GRegLRef(98, (64, 64, 3), width=0.5, trunk="mobile")
+    model = models.GRegLRef(98, (64, 64, 3), width=0.5, trunk="mobile", scheme="wflw98")
     faces = [render(0, index, size=128) for index in range(16)]
     cache = CropCache.build(faces, model.crop, model.image_size)
     model.set_mean_shape(cache.unit_landmarks.mean(axis=0))

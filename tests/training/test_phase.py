@@ -50,7 +50,9 @@ def test_published_numbers_of_greglref() -> None:
 
 
 def test_budget_scales_the_published_schedule() -> None:
-    model = models.GRegLRef(68, (32, 32, 3), 0.25, trunk="mobile", crop="300w", dropout=0.2)
+    model = models.GRegLRef(
+        68, (32, 32, 3), 0.25, trunk="mobile", crop="300w", dropout=0.2, scheme="ibug68"
+    )
     published = schedules_of(ARCHITECTURES["greglref"])["published"]
     assert published(model, Budget(None, 34)) == greglref.published(2)
     joint, fine = published(model, Budget(45 * 34, 34, rate=0.1)).phases
@@ -61,7 +63,9 @@ def test_budget_scales_the_published_schedule() -> None:
 
 
 def test_cpu_schedule_splits_its_budget() -> None:
-    model = models.GRegLRef(68, (32, 32, 3), 0.25, trunk="mobile", crop="300w", dropout=0.2)
+    model = models.GRegLRef(
+        68, (32, 32, 3), 0.25, trunk="mobile", crop="300w", dropout=0.2, scheme="ibug68"
+    )
     joint, fine = schedules_of(ARCHITECTURES["greglref"])["cpu"](model, Budget(1000, 10)).phases
     assert (joint.steps, fine.steps) == (800, 200)
     assert joint.length(30) == 27

@@ -125,9 +125,14 @@ def test_what_needs_the_canonical_shape_says_so() -> None:
 
 def test_makers_follow_the_recipes_options() -> None:
     model = ARCHITECTURES["two_stage"].make(
-        num_landmarks=68, input_shape=(112, 112, 3), width=0.25, regressor="resnet18", crop="300w"
+        num_landmarks=68,
+        input_shape=(112, 112, 3),
+        width=0.25,
+        trunk="resnet18",
+        crop="300w",
+        scheme="ibug68",
     )
-    assert (model.view_size, model.view_width, model.regressor) == (56, 1.0, "resnet18")
+    assert (model.view_size, model.view_width, model.trunk) == (56, 1.0, "resnet18")
     small = {"num_landmarks": 68, "width": 0.0625, "crop": "300w"}
     least = ARCHITECTURES["two_stage"].make(input_shape=(64, 64, 3), **small)
     assert least.view_size == 38

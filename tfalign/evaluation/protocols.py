@@ -26,6 +26,7 @@ from tfalign.metrics.normalizers import (
     BoxMeasure,
     NoNormalizer,
     Normalizer,
+    threshold,
 )
 
 Floats = NDArray[np.float64]
@@ -127,21 +128,21 @@ class Protocol:
 
 
 def _protocols() -> dict[str, Protocol]:
-    titles: Mapping[str, tuple[str, float]] = {
-        "300w": ("300-W", 0.08),
-        "wflw": ("WFLW", 0.10),
-        "cofw29": ("COFW-29", 0.10),
-        "cofw68": ("COFW-68", 0.10),
-        "aflw19": ("AFLW-19", 0.10),
-        "lfpw29": ("LFPW-29", 0.10),
-        "helen194": ("Helen-194", 0.10),
+    titles = {
+        "300w": "300-W",
+        "wflw": "WFLW",
+        "cofw29": "COFW-29",
+        "cofw68": "COFW-68",
+        "aflw19": "AFLW-19",
+        "lfpw29": "LFPW-29",
+        "helen194": "Helen-194",
     }
     made = {}
     for name, normalizer in NORMALIZERS.items():
         dataset, _, kind = name.partition("_")
-        title, threshold = titles[dataset]
+        title, limit = titles[dataset], threshold(name)
         made[name] = Protocol(
-            name, f"{title}, {kind.replace('_', '-')}", dataset, normalizer, threshold
+            name, f"{title}, {kind.replace('_', '-')}", dataset, normalizer, limit
         )
         if dataset == "cofw68":
             visible = f"{name}_visible"
@@ -150,7 +151,7 @@ def _protocols() -> dict[str, Protocol]:
                 f"{made[name].title}, visible points only",
                 dataset,
                 normalizer,
-                threshold,
+                limit,
                 visible_only=True,
             )
     return made
@@ -188,16 +189,15 @@ def get_protocol(protocol: str | Path | Mapping[str, Any] | Protocol | Normalize
     return PROTOCOLS[protocol]
 
 
-def _own(normalizer: Normalizer, name: str = "", threshold: float | None = None) -> Protocol:
+def _own(normalizer: Normalizer, name: str = "", limit: float | None = None) -> Protocol:
     """Returns the protocol of a normaliser of one's own."""
     scheme = markup.get(normalizer.scheme).name
-    usual = 8.0 if isinstance(normalizer, NoNormalizer) else 0.08
     return Protocol(
         name or f"{scheme}, divided by: {normalizer.meaning}",
         name or f"{scheme}, divided by: {normalizer.meaning}",
         "",
         normalizer,
-        usual if threshold is None else threshold,
+        threshold(normalizer) if limit is None else limit,
     )
 
 

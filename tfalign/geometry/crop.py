@@ -68,6 +68,11 @@ CROP_PRESETS: dict[str, CropConvention] = {
     "wflw": CropConvention((0.10, -0.123, 0.10, 0.077)),
     # GRegLRef, section 4.3: AFLW boxes as given.
     "aflw": CropConvention((0.0, 0.0, 0.0, 0.0)),
+    # The literal reading of "resized to 112×112": not squared, the box is stretched over the input.
+    "300w_stretched": CropConvention((0.10, 0.10, 0.10, 0.10), square=False),
+    "cofw_stretched": CropConvention((0.10, 0.10, 0.10, 0.10), square=False),
+    "wflw_stretched": CropConvention((0.10, -0.123, 0.10, 0.077), square=False),
+    "aflw_stretched": CropConvention((0.0, 0.0, 0.0, 0.0), square=False),
     # TSR, section 3.3: the box extended by 0.2, read as a tenth of the extent on each side.
     "tsr": CropConvention((0.10, 0.10, 0.10, 0.10)),
     # CCNN, section 4.1: boxes as given, the shorter side extended.

@@ -19,7 +19,7 @@ from tfalign.inference.litert import interpreters
 from tfalign.inference.quality import QualityCalibration
 
 # Importing the models also registers the layers that a .keras file names.
-from tfalign.models import from_preset, shipped_presets
+from tfalign.models import load, shipped_presets
 from tfalign.models.saved import load_model
 
 
@@ -291,7 +291,7 @@ def load_backend(
         return model
     path = Path(model)
     if str(model) in shipped_presets():
-        preset = KerasBackend(from_preset(str(model)), name=f"preset {model}")
+        preset = KerasBackend(load(str(model)), name=f"preset {model}")
         stored = shipped_presets()[str(model)].get("quality")
         preset.calibration = None if stored is None else QualityCalibration.from_config(stored)
         return preset
@@ -352,16 +352,13 @@ def _input_size(model: keras.Model) -> tuple[int, int]:
 def _scheme(
     scheme: str | markup.LandmarkScheme | None, num_landmarks: int
 ) -> markup.LandmarkScheme | None:
-    """Returns the scheme named, or the common one of that many points, or None."""
-    if scheme is not None:
-        found = markup.get(scheme)
-        if found.num_points != num_landmarks:
-            raise ValueError(
-                f"Scheme {found.name!r} has {found.num_points} points. Received: a model with "
-                f"{num_landmarks}"
-            )
-        return found
-    try:
-        return markup.for_num_points(num_landmarks)
-    except ValueError:
-        return None  # an own markup: a protocol that needs the scheme will say so
+    """Returns the scheme, or None for points without one; their number never chooses it."""
+    if scheme is None:
+        return None
+    found = markup.get(scheme)
+    if found.num_points != num_landmarks:
+        raise ValueError(
+            f"Scheme {found.name!r} has {found.num_points} points. Received: a model with "
+            f"{num_landmarks}"
+        )
+    return found

@@ -26,8 +26,10 @@ class HOG(keras.layers.Layer):
     histogram is linear in the response maps and separable, so it is one constant matrix on each
     axis instead of a loop over pixels.
 
-    It agrees with ``cv2.HOGDescriptor((64, 64), (16, 16), (8, 8), (8, 8), 9)`` in values and in
-    their order. Computed in float32 under any policy; only the result is cast.
+    It agrees with ``cv2.HOGDescriptor((64, 64), (16, 16), (8, 8), (8, 8), 9, 1, -1, 0, 0.2, g)``
+    in values and in their order, where ``g`` is ``gamma_correction``; the constructor of
+    five arguments leaves gamma correction out. Computed in float32 under any policy; only the
+    result is cast.
 
     Args:
         size: Side of the square window in pixels.
@@ -35,8 +37,8 @@ class HOG(keras.layers.Layer):
         stride: Distance of neighbouring blocks in pixels; it divides ``size - block``.
         cell: Side of a cell in pixels.
         bins: Orientations on the half circle.
-        gamma_correction: Whether gradients are taken of the pixel values' square roots (OpenCV's
-            default).
+        gamma_correction: Whether gradients are taken of the pixel values' square roots, as by
+            OpenCV's constructor without arguments.
         clip: Largest value between the two normalisations of L2-Hys.
 
     Input shape:

@@ -27,7 +27,7 @@ class ShapeIndexedCrop(keras.layers.Layer):
 
     Args:
         size: Patch size in cells: an integer, or (height, width).
-        stop_gradient: Whether to treat the positions as constants.
+        stop_position_gradient: Whether to treat the positions as constants.
 
     Call arguments:
         inputs: ``[features, landmarks]``.
@@ -52,7 +52,7 @@ class ShapeIndexedCrop(keras.layers.Layer):
     """
 
     def __init__(
-        self, size: int | Sequence[int] = 5, stop_gradient: bool = False, **kwargs: Any
+        self, size: int | Sequence[int] = 5, stop_position_gradient: bool = False, **kwargs: Any
     ) -> None:
         # Keras would cast both inputs to the compute dtype: half precision places a landmark on a
         # 112-cell map within a fifth of a cell only. Positions stay in float32, features are cast
@@ -62,7 +62,7 @@ class ShapeIndexedCrop(keras.layers.Layer):
         if height < 1 or width < 1:
             raise ValueError(f"`size` must be positive. Received: size={size}")
         self.size = (int(height), int(width))
-        self.stop_gradient = bool(stop_gradient)
+        self.stop_position_gradient = bool(stop_position_gradient)
 
     def build(self, input_shape: Any) -> None:
         _check_shapes(input_shape)
@@ -73,7 +73,7 @@ class ShapeIndexedCrop(keras.layers.Layer):
         height, width = self.size
         batch, rows, columns, channels = ops.shape(features)
         n = landmarks.shape[1]
-        if self.stop_gradient:
+        if self.stop_position_gradient:
             landmarks = ops.stop_gradient(landmarks)
         features = ops.cast(features, self.compute_dtype)
         landmarks = ops.cast(landmarks, "float32")
@@ -118,8 +118,16 @@ class ShapeIndexedCrop(keras.layers.Layer):
         return {
             **super().get_config(),
             "size": list(self.size),
-            "stop_gradient": self.stop_gradient,
+            "stop_position_gradient": self.stop_position_gradient,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ShapeIndexedCrop:
+        """Makes the layer from its configuration; 0.1's has ``stop_gradient``."""
+        if "stop_gradient" in config:
+            config = dict(config)
+            config["stop_position_gradient"] = config.pop("stop_gradient")
+        return cls(**config)
 
 
 def _check_shapes(input_shape: Any) -> tuple[Any, Any]:

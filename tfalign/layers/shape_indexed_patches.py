@@ -54,7 +54,7 @@ class ShapeIndexedPatches(keras.layers.Layer):
 
     def __init__(self, size: int = 30, stop_position_gradient: bool = False, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "autocast": False})
-        self.crop = ShapeIndexedCrop(size, stop_gradient=True, dtype=self.dtype_policy)
+        self.crop = ShapeIndexedCrop(size, stop_position_gradient=True, dtype=self.dtype_policy)
         self.size = int(size)
         self.stop_position_gradient = bool(stop_position_gradient)
 

@@ -1,7 +1,8 @@
 """Losses between predicted and annotated landmarks, one class per file.
 
 All take annotated landmarks (batch, n, 2) and predicted ones (batch, n, 2) or, for a cascade,
-(batch, stages, n, 2), both in [0, 1]; `LandmarkLoss` states units and weights.
+(batch, stages, n, 2), both in [0, 1]; `LandmarkLoss` states units and weights. Points that are not
+annotated are left out by ``sample_weight`` (batch, n), see `PointLoss`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tfalign.losses.adaptive_wing import AdaptiveWingLoss
 from tfalign.losses.heatmap_loss import HeatmapLoss
 from tfalign.losses.l2 import L2Loss
 from tfalign.losses.landmark_loss import LandmarkLoss
+from tfalign.losses.point_loss import PointLoss
 from tfalign.losses.reinitialized_loss import ReinitializedLoss
 from tfalign.losses.smooth_l1 import SmoothL1Loss
 from tfalign.losses.theta_loss import ThetaLoss
@@ -27,25 +29,31 @@ BY_NAME: dict[str, type[LandmarkLoss]] = {
 }
 
 
-def get(name: str, **arguments: Any) -> keras.losses.Loss:
-    """Makes a loss from its name.
+def get(name: str | keras.losses.Loss, **arguments: Any) -> keras.losses.Loss:
+    """Returns a loss from its name, or a loss that is given as it is.
 
     Args:
-        name: A key of ``BY_NAME``, or the registered name of any Keras loss class
-            (``"tfalign>SomeLoss"``), which is how a model's own losses enter a schedule.
-        **arguments: The constructor's arguments.
+        name: A key of ``BY_NAME``, the registered name of any Keras loss class
+            (``"tfalign>SomeLoss"``), which is how a model's own losses enter a schedule, or a loss.
+        **arguments: The constructor's arguments; none with a loss that is made.
 
     Returns:
         The loss.
 
     Raises:
-        ValueError: If no loss has that name.
+        ValueError: If no loss has that name, or arguments are given for a loss that is made.
     """
+    if isinstance(name, keras.losses.Loss):
+        if arguments:
+            raise ValueError(
+                f"A loss that is given has its arguments. Received: {name!r} and {arguments}"
+            )
+        return name
     loss_class = BY_NAME.get(name) or keras.saving.get_registered_object(name)
     if not (isinstance(loss_class, type) and issubclass(loss_class, keras.losses.Loss)):
         raise ValueError(
             f"A loss is named by one of {sorted(BY_NAME)} or by the registered name of a Keras "
-            f"loss class. Received: name={name!r}"
+            f"loss class, or is a loss. Received: name={name!r}"
         )
     return loss_class(**arguments)
 
@@ -56,6 +64,7 @@ __all__ = [
     "HeatmapLoss",
     "L2Loss",
     "LandmarkLoss",
+    "PointLoss",
     "ReinitializedLoss",
     "SmoothL1Loss",
     "ThetaLoss",

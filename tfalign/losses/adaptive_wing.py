@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,6 +29,8 @@ class AdaptiveWingLoss(LandmarkLoss):
         theta: Where the linear part starts, in the same unit.
         epsilon: Width of the smooth valley, in the same unit.
         alpha: Exponent, above 1.
+        scale: Turns [0, 1] into the loss's unit, see `LandmarkLoss`; by default pixels of an image
+            of 64×64, as for `WingLoss`.
         **kwargs: See `LandmarkLoss`.
 
     Raises:
@@ -44,10 +47,11 @@ class AdaptiveWingLoss(LandmarkLoss):
         theta: float = 5.0,
         epsilon: float = 1.0,
         alpha: float = 2.1,
+        scale: float | Sequence[float] = 64.0,
         name: str = "adaptive_wing",
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, **kwargs)
+        super().__init__(scale=scale, name=name, **kwargs)
         if min(omega, theta, epsilon) <= 0.0 or alpha <= 1.0:
             raise ValueError(
                 "`omega`, `theta` and `epsilon` must be positive and `alpha` above 1. "

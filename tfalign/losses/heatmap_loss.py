@@ -8,12 +8,13 @@ import keras
 from keras import ops
 
 from tfalign.geometry.heatmaps import gaussian_heatmaps
+from tfalign.losses.point_loss import PointLoss, points_and_weights, reduced
 
 _POINT_REDUCTIONS = ("sum", "mean")
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
-class HeatmapLoss(keras.losses.Loss):
+class HeatmapLoss(PointLoss):
     """Squared difference from Gaussians that are drawn here, on the device, from the landmarks.
 
     The loss of one face is the sum over cells of ``(1 + foreground * G) * (H - G)^2``, summed or
@@ -67,6 +68,7 @@ class HeatmapLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss (batch,) of each face."""
+        y_true, weights = points_and_weights(y_true)
         true_shape, shape = tuple(y_true.shape), tuple(y_pred.shape)
         if len(true_shape) != 3 or len(shape) != 4 or true_shape[1:] != (shape[3], 2):
             raise ValueError(
@@ -77,8 +79,7 @@ class HeatmapLoss(keras.losses.Loss):
         cost = ops.square(y_pred - target)
         if self.foreground:
             cost = cost * (1.0 + self.foreground * target)
-        total = ops.sum(cost, axis=(1, 2, 3))
-        return total if self.point_reduction == "sum" else total / shape[3]
+        return reduced(ops.sum(cost, axis=(1, 2)), weights, self.point_reduction)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument as plain data."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
+
+from tfalign.losses.point_loss import PointLoss, points_and_weights, reduced
 
 _POINT_REDUCTIONS = ("sum", "mean")
 _SMALLEST_NORMALIZER = 1e-6
 
 
-class LandmarkLoss(keras.losses.Loss):
+class LandmarkLoss(PointLoss):
     """Base class of losses between predicted and annotated landmarks.
 
     A subclass says what one point's error costs (`point_cost`); this class brings the error into
@@ -22,7 +23,8 @@ class LandmarkLoss(keras.losses.Loss):
 
     with ``e = predicted - annotated`` in [0, 1], ``R`` the sum or the mean, and ``d`` the distance
     between two annotated landmarks where ``normalizer`` names them, else 1. Keras then averages
-    over the faces of the batch.
+    over the faces of the batch. Points that are not annotated have weight 0 in ``sample_weight``
+    (batch, n); a face whose normaliser is not annotated counts nothing.
 
     Args:
         stage_weights: One factor per stage; a stage with 0 is not trained by this loss. None gives
@@ -86,6 +88,7 @@ class LandmarkLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss (batch,) of each face."""
+        y_true, weights = points_and_weights(y_true)
         true_shape, shape = tuple(y_true.shape), tuple(y_pred.shape)
         if len(true_shape) != 3 or len(shape) not in (3, 4) or shape[-2:] != true_shape[-2:]:
             raise ValueError(
@@ -96,13 +99,19 @@ class LandmarkLoss(keras.losses.Loss):
             y_pred = ops.expand_dims(y_pred, 1)
         scale = ops.convert_to_tensor(self.scale, dtype=y_pred.dtype)
         error = (y_pred - ops.expand_dims(y_true, 1)) * scale
+        if weights is not None:
+            # Not left to the weight: 0 times an infinite cost or slope is NaN.
+            error = ops.where(weights[:, None, :, None] > 0, error, 0.0)
         if self.normalizer is not None:
             first, second = self.normalizer
+            if weights is not None:
+                known = (weights[:, first] > 0) & (weights[:, second] > 0)
+                weights = weights * ops.cast(known, weights.dtype)[:, None]
             span = (y_true[:, first] - y_true[:, second]) * scale
             squared = ops.maximum(ops.sum(ops.square(span), axis=-1), _SMALLEST_NORMALIZER**2)
             error = error / ops.reshape(ops.sqrt(squared), (-1, 1, 1, 1))
-        reduce = ops.sum if self.point_reduction == "sum" else ops.mean
-        stages = reduce(self.point_cost(error), axis=-1)
+        weights = None if weights is None else weights[:, None]
+        stages = reduced(self.point_cost(error), weights, self.point_reduction)
         if self.stage_weights is None:
             return ops.sum(stages, axis=1)
         if stages.shape[1] is not None and stages.shape[1] != len(self.stage_weights):

@@ -11,12 +11,13 @@ from keras import ops
 
 from tfalign import geometry
 from tfalign.geometry.parametric import map_points_back
+from tfalign.losses.point_loss import PointLoss, points_and_weights
 
 _TARGETS = ("affine", "similarity")
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
-class ThetaLoss(keras.losses.Loss):
+class ThetaLoss(PointLoss):
     """‖θ̂ − θ*‖², with θ* the map that takes the canonical shape to the annotated one.
 
     θ* is solved from the annotated landmarks by least squares; no gradient passes through it.
@@ -31,8 +32,9 @@ class ThetaLoss(keras.losses.Loss):
         **kwargs: ``reduction`` and ``dtype`` of `keras.losses.Loss`.
 
     Input shape:
-        ``y_true`` (batch, n, 2) in [0, 1]² of the model's image; ``y_pred`` (batch, 3·k, 2): θ̂,
-        then the outer θ from the image inwards, each 6 numbers in [−1, 1] space folded to (3, 2).
+        ``y_true`` (batch, n, 2) in [0, 1]² of the model's image; ``y_pred`` (batch, 6·k): θ̂, then
+        the outer θ from the image inwards, each 6 numbers in [−1, 1] space. A face of which one of
+        the m landmarks is not annotated counts nothing.
 
     Reference:
         Lv et al., CVPR 2017, Equation 3.
@@ -98,15 +100,23 @@ class ThetaLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss (batch,) of each face."""
+        y_true, weights = points_and_weights(y_true)
         shape = tuple(y_pred.shape)
-        if len(shape) != 3 or shape[2] != 2 or shape[1] % 3:
+        if len(shape) != 2 or not shape[1] or shape[1] % 6:
             raise ValueError(
-                "`y_pred` must be (batch, 3·k, 2), each θ folded to (3, 2). "
+                "`y_pred` must be (batch, 6·k), one θ after the other. "
                 f"Received: y_pred.shape={shape}"
             )
-        thetas = unfold_thetas(y_pred)
+        thetas = split_thetas(y_pred)
         target = self.target(ops.cast(y_true, y_pred.dtype), thetas[1:])
-        return ops.sum(ops.square(thetas[0] - target), axis=-1)
+        if weights is None:
+            return ops.sum(ops.square(thetas[0] - target), axis=-1)
+        if self.indices is not None:
+            weights = ops.take(weights, np.array(self.indices, "int32"), axis=1)
+        weight = ops.min(weights, axis=-1)
+        # Not left to the weight: a map through fewer points may be infinite.
+        error = ops.where(weight[:, None] > 0, thetas[0] - target, 0.0)
+        return weight * ops.sum(ops.square(error), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument as plain data."""
@@ -118,8 +128,6 @@ class ThetaLoss(keras.losses.Loss):
         }
 
 
-def unfold_thetas(folded: Any) -> list[Any]:
-    """Returns the k parameter vectors (batch, 6) that (batch, 3·k, 2) holds."""
-    return [
-        ops.reshape(folded[:, start : start + 3], (-1, 6)) for start in range(0, folded.shape[1], 3)
-    ]
+def split_thetas(thetas: Any) -> list[Any]:
+    """Returns the k parameter vectors (batch, 6) that (batch, 6·k) holds."""
+    return [thetas[:, start : start + 6] for start in range(0, thetas.shape[1], 6)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,12 +17,13 @@ class WingLoss(LandmarkLoss):
     """Wing loss of each coordinate, summed over x and y.
 
     ``wing(e) = w ln(1 + |e| / epsilon)`` for ``|e| < w``, else ``|e| - C`` with
-    ``C = w - w ln(1 + w / epsilon)``, which makes the two pieces meet. Choose ``scale`` so that
-    errors are in pixels: the published w = 10 and epsilon = 2 suppose that.
+    ``C = w - w ln(1 + w / epsilon)``, which makes the two pieces meet.
 
     Args:
         w: Width of the logarithmic part, in the unit of ``scale``.
         epsilon: Curvature of the logarithmic part, in the same unit.
+        scale: Turns [0, 1] into the loss's unit, see `LandmarkLoss`. The published w = 10 and
+            epsilon = 2 are pixels of an image of 64×64, and so is the default.
         **kwargs: See `LandmarkLoss`.
 
     Raises:
@@ -33,9 +35,14 @@ class WingLoss(LandmarkLoss):
     """
 
     def __init__(
-        self, w: float = 10.0, epsilon: float = 2.0, name: str = "wing", **kwargs: Any
+        self,
+        w: float = 10.0,
+        epsilon: float = 2.0,
+        scale: float | Sequence[float] = 64.0,
+        name: str = "wing",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, **kwargs)
+        super().__init__(scale=scale, name=name, **kwargs)
         if w <= 0.0 or epsilon <= 0.0:
             raise ValueError(
                 f"`w` and `epsilon` must be positive. Received: w={w}, epsilon={epsilon}"

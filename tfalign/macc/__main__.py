@@ -26,7 +26,6 @@ import keras
 from tfalign import models
 from tfalign.files import write_json
 from tfalign.macc import Report, count, count_tflite
-from tfalign.models.saved import load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,16 +107,15 @@ def make_reports(options: argparse.Namespace) -> list[Report]:
     """
     suffix = Path(options.model).suffix
     arguments = _constructor_arguments(options)
-    if arguments and suffix in (".keras", ".tflite"):
+    if arguments and (suffix in (".keras", ".tflite") or options.model in models.shipped_presets()):
         raise ValueError(
-            "Constructor arguments are for a model by name; a file has its own. "
+            "Constructor arguments are for a class by name; a file or a preset has its own. "
             f"Received: model={options.model!r} with {sorted(arguments)}"
         )
     if suffix == ".tflite":
         return [count_tflite(options.model)]
-    model = (
-        load_model(options.model) if suffix == ".keras" else _construct(options.model, arguments)
-    )
+    saved = suffix == ".keras" or options.model in models.shipped_presets()
+    model = models.load(options.model) if saved else _construct(options.model, arguments)
     report = count(model)
     return [report] if options.no_tflite else [report, _count_exported(model)]
 

@@ -6,7 +6,6 @@ from tfalign.metrics.normalizers import (
     NORMALIZERS,
     AnchorDistance,
     BoxExtent,
-    anchor_distance,
 )
 
 __all__ = [
@@ -15,5 +14,4 @@ __all__ = [
     "AnchorDistance",
     "BoxExtent",
     "FailureRate",
-    "anchor_distance",
 ]

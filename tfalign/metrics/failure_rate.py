@@ -8,18 +8,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfalign.metrics.normalizers import anchor_distance
-from tfalign.metrics.point_error import normalized_mean_error
+from tfalign.metrics.point_error import FaceMetric
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
-class FailureRate(keras.metrics.MeanMetricWrapper):
+class FailureRate(FaceMetric):
     """Share of faces whose normalised mean error is above a threshold.
 
     Args:
-        protocol: Name of an eye-distance protocol, see ``NME``.
-        threshold: Fraction; an error equal to it is no failure. Tables of WFLW and 300-W use 0.10,
-            CCNN's 0.08.
+        protocol: See ``NME``.
+        threshold: Fraction; an error equal to it is no failure. None takes the protocol's.
         image_size: (height, width) of the crop in pixels, see ``NME``.
         name: Metric name.
         dtype: Accumulator type.
@@ -37,36 +35,21 @@ class FailureRate(keras.metrics.MeanMetricWrapper):
 
     def __init__(
         self,
-        protocol: str,
-        threshold: float = 0.1,
+        protocol: Any,
+        threshold: float | None = None,
         image_size: Sequence[int] | None = None,
         name: str = "failure_rate",
         dtype: Any = None,
     ) -> None:
-        if not threshold > 0:
-            raise ValueError(f"`threshold` must be positive. Received: threshold={threshold}")
-        normalizer = anchor_distance(protocol)
-        self.protocol = protocol
-        self.threshold = float(threshold)
-        self.image_size = None if image_size is None else tuple(int(side) for side in image_size)
+        super().__init__(protocol, image_size, name, dtype)
+        if threshold is not None:
+            if not threshold > 0:
+                raise ValueError(f"`threshold` must be positive. Received: threshold={threshold}")
+            self.threshold = float(threshold)
 
-        def failed(y_true: Any, y_pred: Any) -> Any:
-            error = normalized_mean_error(y_true, y_pred, normalizer, self.image_size)
-            # Written as "not at most", so that NaN is a failure.
-            return 1.0 - ops.cast(error <= self.threshold, "float32")
-
-        super().__init__(failed, name=name, dtype=dtype)
-        self._direction = "down"  # what Keras callbacks in mode "auto" ask a metric
+    def face_value(self, error: Any) -> Any:
+        # Written as "not at most", so that NaN is a failure.
+        return 1.0 - ops.cast(error <= self.threshold, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "protocol": self.protocol,
-            "threshold": self.threshold,
-            "image_size": self.image_size,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> FailureRate:
-        return cls(**config)
+        return {**super().get_config(), "threshold": self.threshold}

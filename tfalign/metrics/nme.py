@@ -7,12 +7,11 @@ from typing import Any
 
 import keras
 
-from tfalign.metrics.normalizers import anchor_distance
-from tfalign.metrics.point_error import normalized_mean_error
+from tfalign.metrics.point_error import FaceMetric
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
-class NME(keras.metrics.MeanMetricWrapper):
+class NME(FaceMetric):
     """Mean over faces of the mean point-to-point distance divided by the protocol's normaliser.
 
     Works wherever a Keras metric does (``compile``, a training loop, under ``jit``). During
@@ -21,9 +20,15 @@ class NME(keras.metrics.MeanMetricWrapper):
     and a square input, or ``image_size``). Published numbers come from ``tfalign.evaluation``,
     which maps back to the image.
 
+    Points that are not annotated have weight 0 in ``sample_weight`` (batch, n) and count nothing;
+    nor does a face whose normaliser is not annotated. Models of ``tfalign`` hand the weights in
+    ``fit``'s data to this metric in ``metrics`` as in ``weighted_metrics``; for any other model
+    Keras does so in ``weighted_metrics`` only.
+
     Args:
         protocol: Name of an eye-distance protocol, e.g. ``"wflw_inter_ocular"`` (see
-            ``tfalign.metrics.NORMALIZERS``).
+            ``tfalign.metrics.NORMALIZERS``), a protocol of ``tfalign.evaluation``, or an
+            ``AnchorDistance`` for points of one's own.
         image_size: (height, width) of the crop in pixels, needed for [0, 1]² coordinates of a crop
             that is not square.
         name: Metric name.
@@ -31,7 +36,8 @@ class NME(keras.metrics.MeanMetricWrapper):
 
     Input shape:
         ``y_true`` (batch, n, 2); ``y_pred`` (batch, n, 2) in the same space, or
-        (batch, stages, n, 2), of which the last stage counts. ``sample_weight`` (batch,).
+        (batch, stages, n, 2), of which the last stage counts. ``sample_weight`` (batch,) or
+        (batch, n).
 
     Returns:
         A fraction: 0.03 is 3 %. A face whose normaliser is zero gives infinity or NaN and so cannot
@@ -44,31 +50,9 @@ class NME(keras.metrics.MeanMetricWrapper):
 
     def __init__(
         self,
-        protocol: str,
+        protocol: Any,
         image_size: Sequence[int] | None = None,
         name: str = "nme",
         dtype: Any = None,
     ) -> None:
-        normalizer = anchor_distance(protocol)
-        self.protocol = protocol
-        self.image_size = None if image_size is None else tuple(int(side) for side in image_size)
-        super().__init__(
-            lambda y_true, y_pred: normalized_mean_error(
-                y_true, y_pred, normalizer, self.image_size
-            ),
-            name=name,
-            dtype=dtype,
-        )
-        self._direction = "down"  # what Keras callbacks in mode "auto" ask a metric
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "protocol": self.protocol,
-            "image_size": self.image_size,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> NME:
-        return cls(**config)
+        super().__init__(protocol, image_size, name, dtype)

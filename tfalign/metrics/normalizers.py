@@ -7,8 +7,9 @@ The normaliser is part of a protocol's name, never a default that hides: an inte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tfalign import markup
 from tfalign.geometry.boxes import box_size
@@ -121,24 +122,71 @@ NORMALIZERS: dict[str, Normalizer] = {
 """Every protocol's normaliser (0-based indices), by the protocol's name."""
 
 
-def anchor_distance(protocol: str | AnchorDistance | NoNormalizer) -> Normalizer:
-    """Returns the normaliser of a protocol that needs landmarks alone (an object as it is).
+THRESHOLDS = {"300w": 0.08}
+"""Customary limits of the failure rate, by the set in a protocol's name; 0.10 for the others.
+Tables of 300-W exist for both, so a threshold stands with every number that depends on it."""
+
+
+def threshold(protocol: str | Normalizer) -> float:
+    """Returns the customary limit of the failure rate of a named protocol, a fraction.
+
+    A normaliser of one's own has none; 8 %, or 8 pixels where nothing normalises, are ours.
+    """
+    if isinstance(protocol, str):
+        return THRESHOLDS.get(protocol.partition("_")[0], 0.10)
+    return 8.0 if isinstance(protocol, NoNormalizer) else 0.08
+
+
+def streaming(protocol: Any) -> tuple[AnchorDistance | NoNormalizer, float]:
+    """Returns the normaliser and the threshold of a protocol that needs landmarks alone.
+
+    Args:
+        protocol: A name of ``NORMALIZERS``, a protocol of ``tfalign.evaluation`` (whatever has
+            ``normalizer`` and ``threshold``), an ``AnchorDistance`` of one's own, or what
+            ``protocol_config`` returned.
 
     Raises:
         ValueError: If the protocol is unknown, or divides by the size of a box.
     """
-    if isinstance(protocol, (AnchorDistance, NoNormalizer)):
-        return protocol
-    names = sorted(n for n, value in NORMALIZERS.items() if isinstance(value, AnchorDistance))
-    found = NORMALIZERS.get(protocol)
-    if not isinstance(found, AnchorDistance):
-        why = (
-            ""
-            if found is None
-            else (
+    if isinstance(protocol, Mapping):
+        scheme, limit = markup.get(protocol["scheme"]), float(protocol["threshold"])
+        if "first" not in protocol:
+            return NoNormalizer(scheme, protocol["meaning"]), limit
+        groups = (tuple(protocol[key]) for key in ("first", "second"))
+        return AnchorDistance(scheme, *groups, protocol["meaning"]), limit
+    if isinstance(protocol, str):
+        found, limit = NORMALIZERS.get(protocol), threshold(protocol)
+    else:
+        found = getattr(protocol, "normalizer", protocol)
+        limit = float(getattr(protocol, "threshold", threshold(found)))
+    if not isinstance(found, AnchorDistance | NoNormalizer):
+        names = sorted(n for n, value in NORMALIZERS.items() if isinstance(value, AnchorDistance))
+        why = ""
+        if isinstance(found, BoxExtent):
+            why = (
                 " Its normaliser is taken from the annotated box, which a Keras metric does not "
                 "see; use `tfalign.evaluation.score(..., boxes=...)`."
             )
+        raise ValueError(
+            f"`protocol` must be one of {names}, a protocol that divides by a distance of "
+            f"landmarks or by nothing, or such a normaliser.{why} Received: protocol={protocol!r}"
         )
-        raise ValueError(f"`protocol` must be one of {names}.{why} Received: protocol={protocol!r}")
-    return found
+    return found, limit
+
+
+def protocol_config(protocol: Any) -> Any:
+    """Returns what stands for a protocol in a metric's configuration: its name, or plain data."""
+    if isinstance(protocol, (str, Mapping)):
+        return protocol
+    found, limit = streaming(protocol)
+    if NORMALIZERS.get(getattr(protocol, "name", "")) == found:
+        return protocol.name
+    groups: dict[str, Any] = {}
+    if isinstance(found, AnchorDistance):
+        groups = {"first": list(found.first), "second": list(found.second)}
+    return {
+        "scheme": markup.get(found.scheme).to_config(),
+        **groups,
+        "meaning": found.meaning,
+        "threshold": limit,
+    }

@@ -8,8 +8,10 @@ from tfalign.models.dssd import DSSD
 from tfalign.models.greglref import GRegLRef, GRegNet
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.models.rdssd import RDSSD
+from tfalign.models.saved import load_model
+from tfalign.models.transfer import Transfer, transfer
 from tfalign.models.two_stage import TwoStage
-from tfalign.models.weights import from_preset, save_weights, shipped_presets
+from tfalign.models.weights import load, save_weights, shipped_presets
 
 __all__ = [
     "ARCHITECTURES",
@@ -24,10 +26,13 @@ __all__ = [
     "LandmarkModel",
     "TSRBaseline1",
     "TSRBaseline2",
+    "Transfer",
     "TwoStage",
     "architecture",
-    "from_preset",
+    "load",
+    "load_model",
     "register",
     "save_weights",
     "shipped_presets",
+    "transfer",
 ]

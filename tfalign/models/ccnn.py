@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from tfalign import markup
-from tfalign.geometry import CropConvention
 from tfalign.layers import HeatmapArgmax
-from tfalign.models.landmark_model import LandmarkModel, check_input_shape
+from tfalign.models.landmark_model import (
+    CropLike,
+    LandmarkModel,
+    SchemeLike,
+    check_input_shape,
+    resolve_points,
+)
 from tfalign.models.trunks.ccnn_base import mobile_base, paper_base
 from tfalign.models.trunks.ccnn_units import (
     heatmap_head,
@@ -47,7 +51,7 @@ class CCNN(LandmarkModel):
     is (columns, rows) of the heatmaps.
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3), multiples of 4, at least 32; the paper's is (256, 256, 3).
         units: K, at least 0; the paper's is 4. None at all is the base network alone: P̂₀.
         width: Multiplier on channels; the paper's is 1.0.
@@ -60,8 +64,7 @@ class CCNN(LandmarkModel):
         dropout: Rate of the dropout after A11, in training; the paper's is 0.5.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object; None takes the common scheme of
-            n points, if there is one.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
         weights: None, the name of weights that ship with the package, or the path of a ``.npz``,
             ``.weights.h5`` or ``.keras`` file.
         name: Model name.
@@ -104,7 +107,7 @@ class CCNN(LandmarkModel):
 
     def __init__(
         self,
-        num_landmarks: int = 68,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (256, 256, 3),
         units: int = 4,
         width: float = 1.0,
@@ -113,12 +116,13 @@ class CCNN(LandmarkModel):
         soft: bool = False,
         sigma: float = 1.3,
         dropout: float = 0.5,
-        crop: str | CropConvention | Mapping[str, Any] = "ccnn",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "ccnn",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "ccnn",
     ) -> None:
-        _check(num_landmarks, units, width, filters, trunk, dropout)
+        num_landmarks, scheme = resolve_points(num_landmarks, scheme)
+        _check(units, width, filters, trunk, dropout)
         shape = check_input_shape(input_shape, CELL)
         if min(shape[:2]) < 32:
             raise ValueError(
@@ -211,15 +215,10 @@ def _groups(every: Sequence[Any], units: int) -> dict[str, list[Any]]:
     return {"all": list(every), **{name: found for name, found in named.items() if found}}
 
 
-def _check(
-    num_landmarks: int, units: int, width: float, filters: str, trunk: str, dropout: float
-) -> None:
+def _check(units: int, width: float, filters: str, trunk: str, dropout: float) -> None:
     """Raises ``ValueError`` for an argument outside its range."""
-    if num_landmarks < 1 or units < 0:
-        raise ValueError(
-            "`num_landmarks` must be positive and `units` at least 0. Received: "
-            f"num_landmarks={num_landmarks}, units={units}"
-        )
+    if units < 0:
+        raise ValueError(f"`units` must be at least 0. Received: units={units}")
     if not width > 0:
         raise ValueError(f"`width` must be positive. Received: width={width}")
     if filters not in FILTERS:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from tfalign import markup
-from tfalign.geometry import CropConvention
 from tfalign.layers import HOG, BoxHistogram, ConstantShape, OrientationIntegral
+from tfalign.models.detector_start import collect
 from tfalign.models.dropout_ridge import dropout_ridge
-from tfalign.models.landmark_model import LandmarkModel, check_input_shape
+from tfalign.models.landmark_model import (
+    CropLike,
+    LandmarkModel,
+    SchemeLike,
+    check_input_shape,
+    resolve_points,
+)
 from tfalign.models.weights import load_weights
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -34,7 +39,7 @@ class DeepReg(LandmarkModel):
     DeepRegLocal has ``global_layer=False``: s⁰ is then the mean shape.
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3), at least 64 on each side.
         local_layers: T, at least 0; the paper's is 5.
         global_layer: Whether s⁰ is regressed from the image, or is the mean shape.
@@ -45,8 +50,7 @@ class DeepReg(LandmarkModel):
         dropout: Rate of the dropout on all features, in training; the paper's is 0.5.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object; None takes the common scheme of
-            n points, if there is one.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
         weights: None, the name of weights that ship with the package, or the path of a ``.npz``,
             ``.weights.h5`` or ``.keras`` file.
         name: Model name.
@@ -74,7 +78,7 @@ class DeepReg(LandmarkModel):
 
     def __init__(
         self,
-        num_landmarks: int = 68,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (128, 128, 3),
         local_layers: int = 5,
         global_layer: bool = True,
@@ -82,15 +86,15 @@ class DeepReg(LandmarkModel):
         epsilon: float = 2.0,
         sigma: float = 2.0,
         dropout: float = 0.5,
-        crop: str | CropConvention | Mapping[str, Any] = "300w",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "300w",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "deepreg",
     ) -> None:
-        if num_landmarks < 1 or local_layers < 0:
+        num_landmarks, scheme = resolve_points(num_landmarks, scheme)
+        if local_layers < 0:
             raise ValueError(
-                "`num_landmarks` must be positive and `local_layers` at least 0. Received: "
-                f"num_landmarks={num_landmarks}, local_layers={local_layers}"
+                f"`local_layers` must be at least 0. Received: local_layers={local_layers}"
             )
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
@@ -182,7 +186,7 @@ class DeepReg(LandmarkModel):
         Raises:
             ValueError: If the present dropout rate is 0: the problem then has no unique solution.
         """
-        images, landmarks = _collect(feed, passes)
+        images, landmarks = collect(feed, passes)
         rate = self.groups["dropout"][0].rate if self.groups["dropout"] else 0.5
         targets = landmarks.reshape(len(landmarks), -1)
         if self.global_layer:
@@ -224,13 +228,3 @@ class DeepReg(LandmarkModel):
             "dropout": self.dropout,
             "weights": None,
         }
-
-
-def _collect(feed: Any, passes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images and landmarks of the feed's first epochs as arrays."""
-    batches = [
-        (ops.convert_to_numpy(images), ops.convert_to_numpy(landmarks))
-        for images, landmarks in feed.stream(0, passes)
-    ]
-    images, landmarks = (np.concatenate(part) for part in zip(*batches, strict=True))
-    return images, np.asarray(landmarks, np.float32)

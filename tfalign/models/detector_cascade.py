@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,16 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfalign import markup
-from tfalign.geometry import CropConvention, pixel_from_unit
+from tfalign.geometry import pixel_from_unit
 from tfalign.layers import PixelDifferences, ShapeIndexedPatches, ShapeMixture
 from tfalign.models.detector_start import collect, shape_centers, svr_detectors
-from tfalign.models.landmark_model import LandmarkModel, check_input_shape
+from tfalign.models.landmark_model import (
+    CropLike,
+    LandmarkModel,
+    SchemeLike,
+    check_input_shape,
+    resolve_points,
+)
 from tfalign.models.refinement_stage import RefinementStage
 from tfalign.models.trunks.blocks import conv_bn, scaled
 from tfalign.models.weights import load_weights
@@ -61,7 +66,7 @@ class DetectorCascade(LandmarkModel):
         coarse: Sequence[int],
         refinements: Sequence[int],
         shared: bool,
-        num_landmarks: int,
+        num_landmarks: int | None,
         input_shape: Sequence[int],
         width: float,
         patch: int,
@@ -74,16 +79,16 @@ class DetectorCascade(LandmarkModel):
         pairs: int,
         radius: float,
         stop_position_gradient: bool,
-        crop: str | CropConvention | Mapping[str, Any],
-        scheme: str | markup.LandmarkScheme | None,
+        crop: CropLike,
+        scheme: SchemeLike,
         weights: str | None,
         name: str,
     ) -> None:
-        if min(num_landmarks, features, centers) < 1 or not width > 0:
+        num_landmarks, scheme = resolve_points(num_landmarks, scheme)
+        if min(features, centers) < 1 or not width > 0:
             raise ValueError(
-                "`num_landmarks`, `features`, `centers` and `width` must be positive. Received: "
-                f"num_landmarks={num_landmarks}, features={features}, centers={centers}, "
-                f"width={width}"
+                "`features`, `centers` and `width` must be positive. Received: "
+                f"features={features}, centers={centers}, width={width}"
             )
         if not 1 <= neighbors <= num_landmarks:
             raise ValueError(

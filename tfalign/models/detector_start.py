@@ -15,9 +15,17 @@ def collect(feed: Any, passes: int, images: bool = True) -> tuple[np.ndarray, np
         feed: Source of batches, see ``tfalign.training.Feed``.
         passes: Number of epochs.
         images: Whether images are kept; without them the first array is empty.
+
+    Raises:
+        ValueError: If points of a face are not annotated.
     """
     kept, landmarks = [], []
-    for batch, points in feed.stream(0, passes):
+    for batch, points, *weights in feed.stream(0, passes):
+        if weights and not np.all(ops.convert_to_numpy(weights[0])):
+            raise ValueError(
+                "A start from the training faces needs every point of every face. Received: faces "
+                "of which some points are not annotated"
+            )
         if images:
             kept.append(ops.convert_to_numpy(batch))
         landmarks.append(ops.convert_to_numpy(points))

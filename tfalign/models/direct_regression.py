@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import layers
 
-from tfalign import markup
-from tfalign.geometry import CropConvention
-from tfalign.models.landmark_model import LandmarkModel, check_input_shape
+from tfalign.models.landmark_model import (
+    CropLike,
+    LandmarkModel,
+    SchemeLike,
+    check_input_shape,
+    resolve_points,
+)
 from tfalign.models.trunks.blocks import depthwise_bn
 from tfalign.models.trunks.resnet import resnet18
 from tfalign.models.trunks.tcdcn import tcdcn
 from tfalign.models.trunks.vgg_s import vgg_s
 from tfalign.models.weights import load_weights
 
-REGRESSORS = ("vgg_s", "resnet18")
+TRUNKS = ("vgg_s", "resnet18")
 """Networks of the global regression."""
 
 
 def face_features(
-    images: Any, regressor: str, width: float, batch_norm: bool, dropout: float
+    images: Any, trunk: str, width: float, batch_norm: bool, dropout: float
 ) -> tuple[Any, list[Any]]:
-    """Builds a network of ``REGRESSORS`` up to its last feature vector.
+    """Builds a network of ``TRUNKS`` up to its last feature vector.
 
     Args:
         images: (batch, side, side, 3), scaled.
-        regressor: ``"vgg_s"`` or ``"resnet18"``, whose side is a multiple of 16.
+        trunk: ``"vgg_s"`` or ``"resnet18"``, whose side is a multiple of 16.
         width: Multiplier on channels.
         batch_norm: For ``"vgg_s"``, see its trunk; the other always has it.
         dropout: Rate on feature vectors in training.
@@ -40,12 +44,10 @@ def face_features(
     Raises:
         ValueError: If the network is unknown.
     """
-    if regressor == "vgg_s":
+    if trunk == "vgg_s":
         return vgg_s(images, width, batch_norm, dropout, name="face")
-    if regressor != "resnet18":
-        raise ValueError(
-            f"`regressor` must be one of {REGRESSORS}. Received: regressor={regressor!r}"
-        )
+    if trunk != "resnet18":
+        raise ValueError(f"`trunk` must be one of {TRUNKS}. Received: trunk={trunk!r}")
     _, x = resnet18(images, width)
     x = depthwise_bn(x, tuple(x.shape[1:3]), activation=False, padding="valid", name="face_gdconv")
     x = layers.Flatten(name="face_flat")(x)
@@ -79,16 +81,15 @@ class DirectRegression(LandmarkModel):
     that one's weights start the other.
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3); the paper's are 60×60 for TCDCN, 224×224 for VGG-S.
-        network: ``"tcdcn"``, ``"vgg_s"`` or ``"resnet18"``.
+        trunk: ``"tcdcn"``, ``"vgg_s"`` or ``"resnet18"``.
         width: Multiplier on channels; the paper's is 1.0.
         batch_norm: Whether TCDCN and VGG-S have batch normalisation (ours).
         dropout: Rate on hidden dense layers of VGG-S, in training.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object; None takes the common scheme of
-            n points, if there is one.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
         weights: None, the name of weights that ship with the package, or the path of a ``.npz``,
             ``.weights.h5`` or ``.keras`` file.
         name: Model name.
@@ -106,36 +107,39 @@ class DirectRegression(LandmarkModel):
         ValueError: If an argument is outside its range.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"network": "trunk"}
+
     def __init__(
         self,
-        num_landmarks: int = 68,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (224, 224, 3),
-        network: str = "vgg_s",
+        trunk: str = "vgg_s",
         width: float = 1.0,
         batch_norm: bool = False,
         dropout: float = 0.5,
-        crop: str | CropConvention | Mapping[str, Any] = "tsr",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "tsr",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "direct_regression",
     ) -> None:
-        if network not in ("tcdcn", *REGRESSORS):
+        if trunk not in ("tcdcn", *TRUNKS):
             raise ValueError(
-                f"`network` must be one of {('tcdcn', *REGRESSORS)}. Received: network={network!r}"
+                f"`trunk` must be one of {('tcdcn', *TRUNKS)}. Received: trunk={trunk!r}"
             )
-        if num_landmarks < 1 or not width > 0 or not 0.0 <= dropout < 1.0:
+        num_landmarks, scheme = resolve_points(num_landmarks, scheme)
+        if not width > 0 or not 0.0 <= dropout < 1.0:
             raise ValueError(
-                "`num_landmarks` and `width` must be positive and `dropout` in [0, 1). Received: "
-                f"num_landmarks={num_landmarks}, width={width}, dropout={dropout}"
+                "`width` must be positive and `dropout` in [0, 1). Received: "
+                f"width={width}, dropout={dropout}"
             )
-        shape = check_input_shape(input_shape, 16 if network == "resnet18" else 1)
+        shape = check_input_shape(input_shape, 16 if trunk == "resnet18" else 1)
         images = keras.Input(shape, name="images")
         x = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(images)
-        if network == "tcdcn":
+        if trunk == "tcdcn":
             features, dropouts = tcdcn(x, width, batch_norm, name="view"), []
             landmarks = landmark_output(features, num_landmarks, "view_landmarks")
         else:
-            features, dropouts = face_features(x, network, width, batch_norm, dropout)
+            features, dropouts = face_features(x, trunk, width, batch_norm, dropout)
             landmarks = landmark_output(features, num_landmarks, "face_landmarks")
         super().__init__(
             images,
@@ -146,7 +150,7 @@ class DirectRegression(LandmarkModel):
             scheme=scheme,
             name=name,
         )
-        self.network = network
+        self.trunk = trunk
         self.width = float(width)
         self.batch_norm = bool(batch_norm)
         self.dropout = float(dropout)
@@ -154,13 +158,13 @@ class DirectRegression(LandmarkModel):
             load_weights(self, weights)
 
     def _set_mean_shape(self, shape: np.ndarray) -> None:
-        output = "view_landmarks" if self.network == "tcdcn" else "face_landmarks"
+        output = "view_landmarks" if self.trunk == "tcdcn" else "face_landmarks"
         self.get_layer(output).bias.assign(shape.reshape(-1))
 
     def get_config(self) -> dict[str, Any]:
         return {
             **self.base_config(),
-            "network": self.network,
+            "trunk": self.trunk,
             "width": self.width,
             "batch_norm": self.batch_norm,
             "dropout": self.dropout,
@@ -169,34 +173,34 @@ class DirectRegression(LandmarkModel):
 
 
 def TSRBaseline1(
-    num_landmarks: int = 68, input_shape: Sequence[int] = (60, 60, 3), **arguments: Any
+    num_landmarks: int | None = None, input_shape: Sequence[int] = (60, 60, 3), **arguments: Any
 ) -> DirectRegression:
     """Returns Baseline1 of TSR's tables: TCDCN's network alone, on 60×60 pixels.
 
-    Takes the other arguments of ``DirectRegression`` except ``network``.
+    Takes the other arguments of ``DirectRegression`` except ``trunk``.
 
     Raises:
-        ValueError: If ``network`` is given.
+        ValueError: If ``trunk`` is given.
     """
     return _baseline("tcdcn", "tsr_baseline1", num_landmarks, input_shape, arguments)
 
 
 def TSRBaseline2(
-    num_landmarks: int = 68, input_shape: Sequence[int] = (224, 224, 3), **arguments: Any
+    num_landmarks: int | None = None, input_shape: Sequence[int] = (224, 224, 3), **arguments: Any
 ) -> DirectRegression:
     """Returns Baseline2 of TSR's tables: VGG-S alone, on 224×224 pixels.
 
-    Takes the other arguments of ``DirectRegression`` except ``network``.
+    Takes the other arguments of ``DirectRegression`` except ``trunk``.
 
     Raises:
-        ValueError: If ``network`` is given.
+        ValueError: If ``trunk`` is given.
     """
     return _baseline("vgg_s", "tsr_baseline2", num_landmarks, input_shape, arguments)
 
 
 def _baseline(
-    network: str, name: str, num_landmarks: int, input_shape: Sequence[int], arguments: Any
+    trunk: str, name: str, num_landmarks: int | None, input_shape: Sequence[int], arguments: Any
 ) -> DirectRegression:
-    if "network" in arguments:
-        raise ValueError("A baseline has its own `network`; use DirectRegression for another.")
-    return DirectRegression(num_landmarks, input_shape, network, **{"name": name, **arguments})
+    if "trunk" in arguments:
+        raise ValueError("A baseline has its own `trunk`; use DirectRegression for another.")
+    return DirectRegression(num_landmarks, input_shape, trunk, **{"name": name, **arguments})

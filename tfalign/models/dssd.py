@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from tfalign import markup
-from tfalign.geometry import CropConvention
 from tfalign.models.detector_cascade import HALVINGS, DetectorCascade
+from tfalign.models.landmark_model import CropLike, SchemeLike
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
@@ -25,7 +24,7 @@ class DSSD(DetectorCascade):
     ``tfalign.training.schedules.dssd``).
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3), multiples of 4; the paper's is (200, 200, 3).
         width: Multiplier on channels and hidden units; the paper's is 1.0.
         scale: Of the image that patches are cut from: 200 (the input itself), 100 (half its side)
@@ -41,8 +40,7 @@ class DSSD(DetectorCascade):
         stop_position_gradient: Whether patches treat landmarks as constants.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object; None takes the common scheme of
-            n points, if there is one.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
         weights: None, the name of weights that ship with the package, or the path of a ``.npz``,
             ``.weights.h5`` or ``.keras`` file.
         name: Model name.
@@ -71,7 +69,7 @@ class DSSD(DetectorCascade):
 
     def __init__(
         self,
-        num_landmarks: int = 68,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (200, 200, 3),
         width: float = 1.0,
         scale: int = 100,
@@ -83,8 +81,8 @@ class DSSD(DetectorCascade):
         sharable: bool = True,
         centers: int = 500,
         stop_position_gradient: bool = False,
-        crop: str | CropConvention | Mapping[str, Any] = "dssd",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "dssd",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "dssd",
     ) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from tfalign import markup
-from tfalign.geometry import CropConvention
 from tfalign.layers import LandmarkwiseDense, ShapeIndexedCrop
-from tfalign.models.landmark_model import LandmarkModel, check_input_shape
+from tfalign.models.landmark_model import (
+    CropLike,
+    LandmarkModel,
+    SchemeLike,
+    check_input_shape,
+    resolve_points,
+)
 from tfalign.models.trunks.blocks import depthwise_bn
 from tfalign.models.trunks.compact import compact
 from tfalign.models.trunks.mobile import mobile
@@ -36,7 +40,7 @@ class GRegLRef(LandmarkModel):
     S^t = S^{t−1} + ΔS^t (Equations 1–4). Refinements read ever finer maps.
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3), multiples of 16; the paper's is (112, 112, 3).
         width: Multiplier on the trunk's channels; the paper's is 1.0.
         refinements: Number of LRefNets T, 0 to 3; the paper's is 2. None at all is ``GRegNet``.
@@ -51,8 +55,7 @@ class GRegLRef(LandmarkModel):
             speaks of feature gradients only, so this is True.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object; None takes the common scheme of
-            n points, if there is one.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
         weights: None (random), the name of weights that ship with the package (see
             ``tfalign.models.shipped_presets``), or the path of a ``.npz``, ``.weights.h5`` or
             ``.keras`` file.
@@ -69,6 +72,9 @@ class GRegLRef(LandmarkModel):
         Cascaded Local Refinement", CVPR Workshops 2019.
 
     Reading:
+        The paper crops boxes and resizes them to 112×112. Whether that stretches them it does not
+        say; here they are squared first, and the crops ``"300w_stretched"``, ``"wflw_stretched"``,
+        ``"cofw_stretched"`` and ``"aflw_stretched"`` are the literal reading.
         A 1×1 convolution stands in front of gdconv (see ``trunks.resnet``). In
         ``training_model`` S^t = stop_gradient(S^{t−1}) + ΔS^t, so that a loss on stage t is a loss
         on ΔS^t against the online target S* − S^{t−1} (Equation 7) and moves nothing else through
@@ -82,7 +88,7 @@ class GRegLRef(LandmarkModel):
 
     def __init__(
         self,
-        num_landmarks: int = 98,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (112, 112, 3),
         width: float = 1.0,
         refinements: int = 2,
@@ -91,15 +97,12 @@ class GRegLRef(LandmarkModel):
         filters: int = 4,
         dropout: float = 0.0,
         stop_position_gradient: bool = True,
-        crop: str | CropConvention | Mapping[str, Any] = "wflw",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "wflw",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "greglref",
     ) -> None:
-        if num_landmarks < 1:
-            raise ValueError(
-                f"`num_landmarks` must be positive. Received: num_landmarks={num_landmarks}"
-            )
+        num_landmarks, scheme = resolve_points(num_landmarks, scheme)
         if trunk not in TRUNKS:
             raise ValueError(f"`trunk` must be one of {sorted(TRUNKS)}. Received: trunk={trunk!r}")
         if not 0 <= refinements <= 3:
@@ -184,50 +187,6 @@ class GRegLRef(LandmarkModel):
     def _set_mean_shape(self, shape: np.ndarray) -> None:
         self.get_layer("fc").bias.assign(shape.reshape(-1))
 
-    def start_from(self, source: GRegLRef) -> None:
-        """Copies the weights of a model of another markup, landmark by landmark.
-
-        The trunk is copied; of the layers that know landmarks, those parts are taken that belong
-        to the target's points (``tfalign.markup.convert``: where a point is the mean of several,
-        so are its weights). A model trained on 98 points thus starts one of 68 at nearly its own
-        accuracy.
-
-        Args:
-            source: A model of the same trunk, width and input, and, unless this one is a GRegNet,
-                of the same refinements, patch and filters.
-
-        Raises:
-            ValueError: If the configurations differ in more than the markup, or no conversion
-                between the schemes is defined.
-        """
-        mine, other = self.get_config(), source.get_config()
-        keys = ["trunk", "width", "input_shape"]
-        if self.refinements:
-            keys += ["refinements", "patch", "filters"]
-        differing = [f"{k}={other[k]!r} (here {mine[k]!r})" for k in keys if mine[k] != other[k]]
-        if differing or self.scheme is None or source.scheme is None:
-            raise ValueError(
-                "The source must differ in its markup only, and both must have a scheme. Received: "
-                f"{differing}, schemes {other['scheme']} and {mine['scheme']}"
-            )
-        n, m, f = self.num_landmarks, source.num_landmarks, self.filters
-        one_hot = np.repeat(np.eye(m, dtype=np.float32)[:, :, None], 2, axis=2)
-        # (n, m): each target point as a mean of source points.
-        mix = np.asarray(markup.convert(one_hot, source.scheme, self.scheme))[:, :, 0].T
-        for layer in self.layers:
-            if not layer.trainable_weights:
-                continue
-            values = source.get_layer(layer.name).get_weights()
-            if layer.name == "fc" or layer.name.startswith("increment_"):
-                kernel, bias = values
-                if layer.name != "fc":
-                    kernel = np.tensordot(mix, kernel.reshape(m, f, 2 * m), axes=1)
-                kernel = np.einsum("kmc,nm->knc", kernel.reshape(-1, m, 2), mix)
-                values = [kernel.reshape(-1, 2 * n), (mix @ bias.reshape(m, 2)).reshape(-1)]
-            elif layer.name.startswith("local_"):
-                values = [np.tensordot(mix, value, axes=1) for value in values]
-            layer.set_weights(values)
-
     def get_config(self) -> dict[str, Any]:
         return {
             **self.base_config(),
@@ -243,7 +202,7 @@ class GRegLRef(LandmarkModel):
 
 
 def GRegNet(
-    num_landmarks: int = 98, input_shape: Sequence[int] = (112, 112, 3), **kwargs: Any
+    num_landmarks: int | None = None, input_shape: Sequence[int] = (112, 112, 3), **kwargs: Any
 ) -> GRegLRef:
     """Returns the global regression network alone: ``GRegLRef`` with ``refinements=0``.
 

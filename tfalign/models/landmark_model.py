@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
 
 from tfalign import markup
 from tfalign.geometry import CropConvention, crop_convention
+
+CropLike = str | CropConvention | Mapping[str, Any]
+SchemeLike = str | os.PathLike[str] | Mapping[str, Any] | markup.LandmarkScheme | None
+"""What constructors take for a crop convention, and for a landmark scheme."""
 
 
 class LandmarkModel(keras.Model):
@@ -23,7 +29,7 @@ class LandmarkModel(keras.Model):
     Attributes:
         num_landmarks: n.
         image_size: (height, width) of the input in pixels.
-        scheme: The ``LandmarkScheme`` of the outputs, or None where n belongs to no known scheme.
+        scheme: The ``LandmarkScheme`` of the outputs, or None. Saved files hold the whole of it.
         crop: The ``CropConvention`` by which a face's box becomes the input.
         box: Where the boxes came from that it was trained on: ``"file"`` (the data set's own),
             ``"landmarks"`` (their tight box) or a detector's name. Training sets it, the saved file
@@ -35,22 +41,24 @@ class LandmarkModel(keras.Model):
         stage_model: The same layers with the shape of every stage as output.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Constructor arguments that had another name in version 0.1."""
+
     def __init__(
         self,
         images: Any,
         stages: Sequence[Any],
         training_outputs: Mapping[str, Any],
         groups: Mapping[str, Sequence[keras.layers.Layer]],
-        crop: str | CropConvention | Mapping[str, Any],
-        scheme: str | markup.LandmarkScheme | None,
+        crop: CropLike,
+        scheme: markup.LandmarkScheme | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(inputs=images, outputs=stages[-1], **kwargs)
-        n = int(stages[-1].shape[1])
-        self.num_landmarks = n
+        self.num_landmarks = int(stages[-1].shape[1])
         self.image_size = (int(images.shape[1]), int(images.shape[2]))
         self.crop = crop_convention(crop)
-        self.scheme = resolve_scheme(scheme, n)
+        self.scheme = scheme
         self.box: str | None = None
         # Views of the same layers; kept out of Keras's attribute tracking, which would otherwise
         # store every weight once more per view.
@@ -108,43 +116,122 @@ class LandmarkModel(keras.Model):
             "num_landmarks": self.num_landmarks,
             "input_shape": [*self.image_size, 3],
             "crop": self.crop.get_config(),
-            "scheme": None if self.scheme is None else self.scheme.name,
+            "scheme": None if self.scheme is None else self.scheme.to_config(),
             "name": self.name,
             **({} if self.box is None else {"box": self.box}),
         }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LandmarkModel:
-        """Makes a model from what ``get_config`` returned."""
+        """Makes a model from what ``get_config`` returned, here or in version 0.1.
+
+        Warns:
+            UserWarning: If the configuration is one of 0.1, which holds a scheme's name only, and
+                names a scheme of one's own: the model then has none.
+        """
         del custom_objects
-        arguments = dict(config)
+        arguments = {cls.RENAMED.get(key, key): value for key, value in config.items()}
         box = arguments.pop("box", None)
+        scheme = arguments.get("scheme")
+        if isinstance(scheme, str) and scheme not in markup.SCHEMES:
+            warnings.warn(
+                f"The model was saved by version 0.1 with the name of its landmark scheme alone, "
+                f"{scheme!r}, which is unknown here: it is opened without a scheme. Set "
+                "`model.scheme` and save it anew.",
+                stacklevel=2,
+            )
+            arguments["scheme"] = None
         model = cls(**arguments)
         model.box = box
         return model
 
+    @classmethod
+    def from_preset(cls, name: str) -> Self:
+        """Returns a model that ships with the package, with its weights.
 
-def resolve_scheme(
-    scheme: str | markup.LandmarkScheme | None, num_landmarks: int
-) -> markup.LandmarkScheme | None:
-    """Returns the scheme named, or the common one of ``num_landmarks`` points, or None.
+        Args:
+            name: A key of ``tfalign.models.shipped_presets()``, e.g. ``"300w"``.
+
+        Raises:
+            ValueError: If no such preset ships, or it is a model of another class.
+        """
+        from tfalign.models.weights import load_preset  # it needs this class
+
+        model = load_preset(name)
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"Preset {name!r} is a {type(model).__name__}: use "
+                f"`{type(model).__name__}.from_preset`. Received: a preset for {cls.__name__}"
+            )
+        return model
+
+    def compile(
+        self, *args: Any, metrics: Any = None, weighted_metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Compiles as Keras does, but hands ``sample_weight`` to landmark metrics, too.
+
+        Keras gives weights to ``weighted_metrics`` alone. A metric of ``tfalign`` that did not see
+        which points are annotated would count the others.
+        """
+        metrics, masked = _split_metrics(metrics)
+        if masked:
+            weighted_metrics = _merged(weighted_metrics, masked)
+        super().compile(*args, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs)
+
+
+def resolve_points(num_landmarks: int | None, scheme: SchemeLike) -> tuple[int, Any]:
+    """Returns the number of points and the ``LandmarkScheme`` (or None) that a constructor means.
+
+    Args:
+        num_landmarks: n, or None where the scheme tells it. It never chooses a scheme.
+        scheme: Whatever ``tfalign.markup.get`` takes, or None for no scheme.
 
     Raises:
-        ValueError: If the named scheme has another number of points.
+        ValueError: If neither tells the number of points, it is not positive, or they differ.
     """
-    if scheme is None:
-        try:
-            return markup.for_num_points(num_landmarks)
-        except ValueError:
-            return None
-    if isinstance(scheme, str):
-        scheme = markup.get(scheme)
-    if scheme.num_points != num_landmarks:
+    found = None if scheme is None else markup.get(scheme)
+    if num_landmarks is None:
+        if found is None:
+            raise ValueError(
+                "A model needs `scheme`, or for points without one `num_landmarks`. Received: "
+                "num_landmarks=None, scheme=None"
+            )
+        return found.num_points, found
+    if num_landmarks < 1:
         raise ValueError(
-            f"Scheme {scheme.name!r} has {scheme.num_points} points; the model has "
+            f"`num_landmarks` must be positive. Received: num_landmarks={num_landmarks}"
+        )
+    if found is not None and found.num_points != num_landmarks:
+        raise ValueError(
+            f"Scheme {found.name!r} has {found.num_points} points; the model has "
             f"num_landmarks={num_landmarks}."
         )
-    return scheme
+    return int(num_landmarks), found
+
+
+def _split_metrics(metrics: Any) -> tuple[Any, Any]:
+    """Returns the metrics that Keras shall call without weights, and those of landmarks."""
+    if isinstance(metrics, Mapping):
+        parts = {key: _split_metrics(value) for key, value in metrics.items()}
+        return (
+            {key: plain for key, (plain, _) in parts.items() if plain},
+            {key: masked for key, (_, masked) in parts.items() if masked},
+        )
+    if isinstance(metrics, (list, tuple)):
+        masked = [m for m in metrics if getattr(m, "takes_point_weights", False)]
+        return [m for m in metrics if m not in masked], masked
+    return (None, metrics) if getattr(metrics, "takes_point_weights", False) else (metrics, None)
+
+
+def _merged(weighted: Any, masked: Any) -> Any:
+    """Returns the weighted metrics that a user gave together with those found among the others."""
+    if not weighted:
+        return masked
+    if isinstance(weighted, Mapping) and isinstance(masked, Mapping):
+        both = dict(weighted)
+        return both | {key: _merged(both.get(key), value) for key, value in masked.items()}
+    lists = [m if isinstance(m, (list, tuple)) else [m] for m in (weighted, masked)]
+    return [*lists[0], *lists[1]]
 
 
 def check_input_shape(input_shape: Sequence[int], multiple: int) -> tuple[int, int, int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from tfalign import markup
-from tfalign.geometry import CropConvention
 from tfalign.models.detector_cascade import DetectorCascade
+from tfalign.models.landmark_model import CropLike, SchemeLike
 
 # Image scales of the coarse and of the refinement stages.
 STAGES = {
@@ -31,7 +30,7 @@ class RDSSD(DetectorCascade):
     images are read (Equations 17–22).
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3), multiples of 4; the paper's is (200, 200, 3). Images of
             half and a quarter of the side (100 and 50 pixels) are made inside.
         width: Multiplier on channels and hidden units; the paper's is 1.0.
@@ -51,8 +50,7 @@ class RDSSD(DetectorCascade):
         stop_position_gradient: Whether images are read at positions treated as constants.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object; None takes the common scheme of
-            n points, if there is one.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
         weights: None, the name of weights that ship with the package, or the path of a ``.npz``,
             ``.weights.h5`` or ``.keras`` file.
         name: Model name.
@@ -80,7 +78,7 @@ class RDSSD(DetectorCascade):
 
     def __init__(
         self,
-        num_landmarks: int = 68,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (200, 200, 3),
         width: float = 1.0,
         stages: str = "R-DSSD",
@@ -95,8 +93,8 @@ class RDSSD(DetectorCascade):
         pairs: int = 10,
         radius: float = 0.15,
         stop_position_gradient: bool = False,
-        crop: str | CropConvention | Mapping[str, Any] = "dssd",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "dssd",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "rdssd",
     ) -> None:

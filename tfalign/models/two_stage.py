@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from tfalign import markup
-from tfalign.geometry import CropConvention
 from tfalign.geometry.parametric import identity_parameters
 from tfalign.layers import InverseShapeTransform, ShapeTransform, SpatialTransformer
+from tfalign.markup.scheme import LOCAL_PART_NAMES
 from tfalign.models import canonical_shape as canonical
-from tfalign.models.direct_regression import REGRESSORS, face_features, landmark_output
-from tfalign.models.landmark_model import LandmarkModel, check_input_shape, resolve_scheme
+from tfalign.models.direct_regression import TRUNKS, face_features, landmark_output
+from tfalign.models.landmark_model import (
+    CropLike,
+    LandmarkModel,
+    SchemeLike,
+    check_input_shape,
+    resolve_points,
+)
 from tfalign.models.trunks.tcdcn import SMALLEST, tcdcn, view_of
 from tfalign.models.weights import load_weights
 
@@ -26,19 +32,21 @@ class TwoStage(LandmarkModel):
 
     Global stage: a small network sees a 60×60 view of the rough box's crop and predicts θg, by
     which the crop is warped to the canonical face Fg (Equations 1 and 2); VGG-S regresses the
-    coarse shape from it. Local stage: for both eyes, nose and mouth, one dense layer makes θl from
-    the part's coarse landmarks; a network like the first one regresses the increment of the part's
-    shape from the patch that θl shows of Fg (Equation 7). Contour and brows stay as the global
-    stage gave them. Everything is mapped back to the crop (Equation 8).
+    coarse shape from it. Local stage: for both eyes with their brows, nose and mouth, one dense
+    layer makes θl from the part's coarse landmarks; a network like the first one regresses the
+    increment of the part's shape from the patch that θl shows of Fg (Equation 7). The contour stays
+    as the global stage gave it. Everything is mapped back to the crop (Equation 8).
 
     Without ``local_stage`` it is the paper's "Proposed⁻".
 
     Args:
-        num_landmarks: n.
+        num_landmarks: n; None takes the number of the scheme's points.
         input_shape: (height, width, 3) of the rough box's crop; the paper's is (224, 224, 3).
         width: Multiplier on the global regression's channels; the paper's is 1.0.
         local_stage: Whether the parts are refined.
-        regressor: ``"vgg_s"`` (the paper's), or ``"resnet18"`` (ours).
+        brows: Whether a brow is refined as one part with its eye (the paper's), or stays as the
+            global stage gave it, as in version 0.1.
+        trunk: Network of the global regression: ``"vgg_s"`` (the paper's) or ``"resnet18"`` (ours).
         face_size: Side of Fg in pixels; None takes the crop's longer side. The paper's is 224.
         view_size: Side in pixels of the view and of the parts' patches; the paper's is 60.
         view_width: Multiplier on the channels of the small networks; None takes ``width``.
@@ -49,8 +57,8 @@ class TwoStage(LandmarkModel):
             until ``set_mean_shape`` makes it of the mean shape.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
-        scheme: Landmark scheme of the outputs, by name or object, which says what belongs to a
-            part; None takes the common scheme of n points.
+        scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, which says what
+            belongs to a part, or None.
         weights: None, the name of weights that ship with the package, or the path of a ``.npz``,
             ``.weights.h5`` or ``.keras`` file.
         name: Model name.
@@ -70,43 +78,50 @@ class TwoStage(LandmarkModel):
         θg starts at the identity. A part's dense layer starts as the least-squares similarity from
         the canonical part to the coarse part, which is linear in the coarse part; at the canonical
         shape it is the transform of the predefined part, as the paper has it. (An affine start
-        would tear closed eyes and the three points of AFLW's open.) The view is the crop averaged
-        over whole pixels, then resized bilinearly. ``training_model`` hands θ along with the
-        landmarks of a warped image, because their targets depend on it: see
-        ``losses.ReinitializedLoss`` and ``losses.ThetaLoss``.
+        would tear closed eyes and the three points of AFLW's open.) Section 3.2 names four parts
+        and leaves the contour alone unrefined (Equation 8), so the brows belong to the eyes' parts.
+        The view is the crop averaged over whole pixels, then resized bilinearly.
+        ``training_model`` hands θ along with the landmarks of a warped image, because their targets
+        depend on it: in ``"face"`` and the parts each landmark is a row (x, y, θ of the transforms
+        from the image inwards), see ``losses.ReinitializedLoss`` and ``losses.ThetaLoss``.
 
     Raises:
-        ValueError: If an argument is outside its range, the local stage is wanted and there is no
-            scheme to say what a part is, or the weights belong to another configuration.
+        ValueError: If an argument is outside its range, the local stage is wanted and the scheme
+            has none of its parts, or the weights belong to another configuration.
     """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"regressor": "trunk"}
 
     def __init__(
         self,
-        num_landmarks: int = 68,
+        num_landmarks: int | None = None,
         input_shape: Sequence[int] = (224, 224, 3),
         width: float = 1.0,
         local_stage: bool = True,
-        regressor: str = "vgg_s",
+        brows: bool = True,
+        trunk: str = "vgg_s",
         face_size: int | None = None,
         view_size: int = 60,
         view_width: float | None = None,
         batch_norm: bool = False,
         dropout: float = 0.5,
         canonical_shape: Sequence[Sequence[float]] | np.ndarray | None = None,
-        crop: str | CropConvention | Mapping[str, Any] = "tsr",
-        scheme: str | markup.LandmarkScheme | None = None,
+        crop: CropLike = "tsr",
+        scheme: SchemeLike = None,
         weights: str | None = None,
         name: str = "two_stage",
     ) -> None:
         shape = check_input_shape(input_shape, 1)
         side = max(shape[:2]) if face_size is None else int(face_size)
         small = width if view_width is None else view_width
-        known = resolve_scheme(scheme, num_landmarks)
-        _check(num_landmarks, width, small, dropout, regressor, side, view_size, shape)
-        if local_stage and known is None:
+        num_landmarks, scheme = resolve_points(num_landmarks, scheme)
+        _check(num_landmarks, width, small, dropout, trunk, side, view_size, shape)
+        parts = _local_parts(scheme, brows) if local_stage else {}
+        if local_stage and not parts:
             raise ValueError(
-                "The local stage needs a landmark scheme that names the parts. Received: "
-                f"num_landmarks={num_landmarks}, scheme=None"
+                "The local stage needs a landmark scheme with some of the parts "
+                f"{LOCAL_PART_NAMES}; without one use local_stage=False. Received: "
+                f"scheme={None if scheme is None else scheme.name!r}"
             )
 
         images = keras.Input(shape, name="images")
@@ -117,13 +132,12 @@ class TwoStage(LandmarkModel):
         theta = theta_dense(features)
         face = SpatialTransformer(side, name="face")([pixels, theta])
         # -- Section 3.1.2: global regression
-        features, dropouts = face_features(face, regressor, width, batch_norm, dropout)
+        features, dropouts = face_features(face, trunk, width, batch_norm, dropout)
         coarse = landmark_output(features, num_landmarks, "face_landmarks")
         stages = [InverseShapeTransform(name="coarse")([coarse, theta])]
-        outputs = {"theta_global": _fold(theta), "face": ops.concatenate([coarse, _fold(theta)], 1)}
+        outputs = {"theta_global": theta, "face": _with_thetas(coarse, theta)}
         results = {"theta_global": theta, "face": face, "coarse_in_face": coarse}
 
-        parts = known.local_parts if local_stage and known is not None else {}
         fine = []
         for part, indices in parts.items():
             # -- Section 3.2.1: local re-initialization
@@ -137,8 +151,8 @@ class TwoStage(LandmarkModel):
             start = ShapeTransform(name=f"start_{part}")([start, local])
             in_patch = layers.Add(dtype="float32", name=f"refined_{part}")([start, increment])
             fine.append(InverseShapeTransform(name=f"{part}_in_face")([in_patch, local]))
-            outputs[f"theta_{part}"] = ops.concatenate([_fold(local), _fold(theta)], 1)
-            outputs[part] = ops.concatenate([in_patch, _fold(theta), _fold(local)], 1)
+            outputs[f"theta_{part}"] = ops.concatenate([local, theta], 1)
+            outputs[part] = _with_thetas(in_patch, theta, local)
             results |= {
                 f"theta_{part}": local,
                 f"patch_{part}": patch,
@@ -160,15 +174,17 @@ class TwoStage(LandmarkModel):
             {"stages": ops.stack(stages, axis=1), **outputs},
             groups={"dropout": dropouts},
             crop=crop,
-            scheme=known,
+            scheme=scheme,
             name=name,
         )
         self.__dict__["_results_model"] = keras.Model(images, results, name=f"{name}_results")
-        self.parts = tuple(parts)
+        # Part name to the indices of its landmarks; not for Keras to track.
+        self.__dict__["parts"] = parts
         self._group_layers()
         self.width = float(width)
         self.local_stage = bool(local_stage)
-        self.regressor = regressor
+        self.brows = bool(brows)
+        self.trunk = trunk
         self.face_size = None if face_size is None else int(face_size)
         self.view_size = int(view_size)
         self.view_width = view_width if view_width is None else float(view_width)
@@ -212,10 +228,10 @@ class TwoStage(LandmarkModel):
 
     def _set_canonical(self, shape: np.ndarray | None) -> None:
         self.canonical_shape = None if shape is None else [[float(v) for v in p] for p in shape]
-        if shape is None or self.scheme is None:
+        if shape is None:
             return
-        for part in self.parts:
-            weights = canonical.similarity_weights(shape[list(self.scheme.parts[part])])
+        for part, indices in self.parts.items():
+            weights = canonical.similarity_weights(shape[list(indices)])
             self.get_layer(f"theta_{part}").set_weights(weights)
 
     def _known_canonical(self) -> np.ndarray:
@@ -263,7 +279,8 @@ class TwoStage(LandmarkModel):
             **self.base_config(),
             "width": self.width,
             "local_stage": self.local_stage,
-            "regressor": self.regressor,
+            "brows": self.brows,
+            "trunk": self.trunk,
             "face_size": self.face_size,
             "view_size": self.view_size,
             "view_width": self.view_width,
@@ -272,6 +289,23 @@ class TwoStage(LandmarkModel):
             "canonical_shape": self.canonical_shape,
             "weights": None,
         }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
+        """Makes a model from what ``get_config`` returned; 0.1 refined no brows."""
+        return super().from_config({"brows": "regressor" not in config, **config}, custom_objects)
+
+
+def _local_parts(scheme: markup.LandmarkScheme | None, brows: bool) -> dict[str, tuple[int, ...]]:
+    """Returns the indices of the landmarks of each part that is refined (section 3.2)."""
+    if scheme is None:
+        return {}
+    parts = dict(scheme.local_parts)
+    for side in ("left", "right") if brows else ():
+        brow = scheme.parts.get(f"{side}_brow", ())
+        if f"{side}_eye" in parts:
+            parts[f"{side}_eye"] = (*brow, *parts[f"{side}_eye"])
+    return parts
 
 
 def _theta_dense(name: str, start: np.ndarray) -> layers.Dense:
@@ -285,8 +319,10 @@ def _theta_dense(name: str, start: np.ndarray) -> layers.Dense:
     )
 
 
-def _fold(theta: Any) -> Any:
-    return ops.reshape(theta, (-1, 3, 2))
+def _with_thetas(landmarks: Any, *thetas: Any) -> Any:
+    """Returns rows (x, y, θ …): landmarks (batch, m, 2) with the transforms that they depend on."""
+    rows = [ops.repeat(theta[:, None], landmarks.shape[1], axis=1) for theta in thetas]
+    return ops.concatenate([landmarks, *rows], axis=-1)
 
 
 def _check(
@@ -294,7 +330,7 @@ def _check(
     width: float,
     view_width: float,
     dropout: float,
-    regressor: str,
+    trunk: str,
     side: int,
     view_size: int,
     shape: tuple[int, int, int],
@@ -306,11 +342,9 @@ def _check(
             f"in [0, 1). Received: num_landmarks={num_landmarks}, width={width}, "
             f"view_width={view_width}, dropout={dropout}"
         )
-    if regressor not in REGRESSORS:
-        raise ValueError(
-            f"`regressor` must be one of {REGRESSORS}. Received: regressor={regressor!r}"
-        )
-    if regressor == "resnet18" and side % 16:
+    if trunk not in TRUNKS:
+        raise ValueError(f"`trunk` must be one of {TRUNKS}. Received: trunk={trunk!r}")
+    if trunk == "resnet18" and side % 16:
         raise ValueError(f"'resnet18' needs `face_size` to be a multiple of 16. Received: {side}")
     if not SMALLEST <= view_size <= min(shape[:2]):
         raise ValueError(

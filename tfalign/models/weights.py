@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tfalign import markup
 from tfalign.files import read_json, replacing
 from tfalign.models.saved import load_model
 
@@ -34,16 +35,36 @@ def shipped_presets() -> dict[str, dict[str, Any]]:
     return {path.stem: read_json(path) for path in sorted(WEIGHTS_DIR.glob("*.json"))}
 
 
-def from_preset(name: str) -> LandmarkModel:
-    """Returns a shipped model with its weights.
+def load(model: str | os.PathLike[str] | keras.Model) -> Any:
+    """Opens a model: the one way by which every command does.
 
     Args:
-        name: A key of ``shipped_presets()``, e.g. ``"300w"``.
+        model: The name of a preset that ships with the package (a key of ``shipped_presets()``),
+            the path of a ``.keras`` file, see ``load_model``, or a model, which is returned.
 
     Raises:
-        ValueError: If no such preset ships.
+        FileNotFoundError: If a path does not exist.
+        ValueError: If it is neither, or the file is damaged, or brings code or unknown classes.
     """
-    preset = _preset(name)
+    if isinstance(model, keras.Model):
+        return model
+    name = os.fspath(model)
+    if name in shipped_presets():
+        return load_preset(name)
+    if not name.endswith(".keras"):
+        raise ValueError(
+            f"A model is the path of a .keras file or one of the presets "
+            f"{sorted(shipped_presets())}. Received: model={name!r}"
+        )
+    return load_model(name)
+
+
+def load_preset(name: str) -> LandmarkModel:
+    """Returns a shipped model with its weights, see ``LandmarkModel.from_preset``."""
+    presets = shipped_presets()
+    if name not in presets:
+        raise ValueError(f"Presets are {sorted(presets)}. Received: {name!r}")
+    preset = presets[name]
     model = keras.saving.deserialize_keras_object(
         {
             "class_name": preset["class"],
@@ -146,13 +167,6 @@ def _load_npz(model: keras.Model, path: Path) -> None:
         variable.assign(arrays[key].astype(variable.dtype))
 
 
-def _preset(name: str) -> dict[str, Any]:
-    presets = shipped_presets()
-    if name not in presets:
-        raise ValueError(f"Presets are {sorted(presets)}. Received: {name!r}")
-    return presets[name]
-
-
 def _check_config(
     model: LandmarkModel, class_name: str, config: Mapping[str, Any], origin: str
 ) -> None:
@@ -161,7 +175,13 @@ def _check_config(
         raise ValueError(
             f"{origin} holds weights of {class_name}; the model is a {type(model).__name__}."
         )
-    mine = model.get_config()
+    mine, scheme = model.get_config(), config.get("scheme")
+    if None not in (model.scheme, scheme) and model.scheme != markup.get(scheme):
+        raise ValueError(
+            f"{origin} holds weights of the scheme {markup.get(scheme).name!r}, the model's is "
+            f"{model.scheme.name!r}: `tfalign.models.transfer` takes such weights over point by "
+            "point."
+        )
     keys = [k for k in config if k not in FREE_ARGUMENTS and mine.get(k) != config[k]]
     if keys:
         differences = ", ".join(f"{k}={mine.get(k)!r} (weights: {config[k]!r})" for k in keys)

@@ -25,7 +25,6 @@ from tfalign.training.schedules import Budget
 from tfalign.training.settings import Settings
 from tfalign.training.train import TrainResult, make_model, make_schedule, train
 from tfalign.training.validation import Validation
-from tfalign.training.warm_start import warm_start
 
 __all__ = [
     "ArrayFeed",
@@ -50,5 +49,4 @@ __all__ = [
     "make_schedule",
     "schedules",
     "train",
-    "warm_start",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import keras
@@ -182,7 +182,7 @@ def named_targets(stream: Callable[[], Iterable[Batch]], outputs: Iterable[str])
     """
     names = tuple(outputs)
 
-    def pair(images: Any, *others: Any) -> tuple[Any, Mapping[str, Any]]:
+    def pair(images: Any, *others: Any) -> tuple[Any, ...]:
         # Landmarks, and perhaps the points' weights, for each output.
         return images, *(dict.fromkeys(names, other) for other in others)
 

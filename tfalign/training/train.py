@@ -31,7 +31,6 @@ from tfalign.training.runner import fit
 from tfalign.training.schedules import Budget, schedules_of
 from tfalign.training.settings import Settings
 from tfalign.training.validation import Validation
-from tfalign.training.warm_start import warm_start
 
 CALIBRATION_FACES = 200
 _POLICIES = {
@@ -153,9 +152,10 @@ def train(
     model.set_mean_shape(cache.mean_shape)
     digest = None
     if settings.init_weights is not None:
-        path = Path(settings.init_weights)
-        print(warm_start(model, path).table())
-        digest = sha256(path)
+        source = settings.init_weights
+        print(models.transfer(model, source).table(), flush=True)
+        # A preset is a file, too, but its name says which.
+        digest = sha256(source) if Path(source).is_file() else str(source)
     if settings.balance and cache.masked:
         raise ValueError(
             "Poses are balanced by whole shapes: every point of every face must be annotated. "

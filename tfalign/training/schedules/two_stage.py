@@ -6,7 +6,8 @@ what                     published (3.3)                 ours, `cpu_budget`
 1 re-initialization      |θ − θ*|²                       the same
 2 global regression      |G − G*|² / d                   mean distance of G to G*
 3 local stage            |ΔL − ΔL*|², θl supervised      mean distance of L to L*, θl not
-4 end to end             the losses of 2 and 3           mean distance of both shapes to S*
+4 end to end             the losses of 2 and 3, divided  mean distance of both shapes to S*
+                         by d before the square
   optimizer              SGD, momentum 0.9               AdamW
   weight decay           2e-4                            1e-4
   learning rate          0.01 polynomial (step 4: 0.001; cosine from 0.002 (step 4: a fifth)
@@ -66,7 +67,10 @@ def published(model: Any, supervised: bool = True) -> Schedule:
     is ours. "All the transformation parameters loss layers are removed" in step 4, so local
     transforms have such losses in step 3; θl* is the least-squares similarity. The paper starts
     VGG-S from ImageNet's weights; here it starts from random ones, for none ship. Its dropout of
-    0.5 is the network's own.
+    0.5 is the network's own. In step 4 the transforms have no loss of their own, and the losses of
+    steps 2 and 3 as they are printed fall in proportion when a transform zooms out; the errors are
+    therefore divided by the eye distance in the same warped image before they are squared. Schemes
+    without eye corners keep the losses on θ instead.
     """
     optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=2e-4)
     switches = {"dropout": 0.5} if model.groups["dropout"] else {}
@@ -121,7 +125,7 @@ def published(model: Any, supervised: bool = True) -> Schedule:
     phases.append(
         Phase(
             "end_to_end",
-            {**face, **local},
+            _scale_free(model),
             decaying(0.001),
             optimizer,
             steps=ITERATIONS,
@@ -234,18 +238,31 @@ def _local(model: Any, squared: bool) -> dict[str, LossTerm]:
     return {
         part: LossTerm(
             "tfalign>ReinitializedLoss",
-            arguments={**_distance(squared), "indices": list(model.scheme.parts[part])},
+            arguments={**_distance(squared), "indices": list(indices)},
         )
-        for part in model.parts
+        for part, indices in model.parts.items()
+    }
+
+
+def _scale_free(model: Any) -> dict[str, LossTerm]:
+    """The losses of step 4, which no transform can lower by zooming out."""
+    eyes = _eyes(model)
+    if eyes is None:
+        theta = {**_theta(model), **_local_theta(model)} if model.groups["reinit"] else {}
+        return {**_face(model, True), **_local(model, True), **theta}
+    arguments: dict[str, Any] = {"normalizer": eyes, "scale_free": True}
+    parts = {part: {**arguments, "indices": list(i)} for part, i in model.parts.items()}
+    return {
+        name: LossTerm("tfalign>ReinitializedLoss", arguments=own)
+        for name, own in {"face": arguments, **parts}.items()
     }
 
 
 def _local_theta(model: Any) -> dict[str, LossTerm]:
     terms = {}
-    for part in model.parts:
-        indices = list(model.scheme.parts[part])
-        shape = in_patch(np.array(_canonical(model), np.float32)[indices]).tolist()
-        arguments = {"canonical_shape": shape, "indices": indices, "kind": "similarity"}
+    for part, indices in model.parts.items():
+        shape = in_patch(np.array(_canonical(model), np.float32)[list(indices)]).tolist()
+        arguments = {"canonical_shape": shape, "indices": list(indices), "kind": "similarity"}
         terms[f"theta_{part}"] = LossTerm("tfalign>ThetaLoss", arguments=arguments)
     return terms
 

@@ -1,0 +1,121 @@
+"""What every model carries: its whole scheme, its boxes' source, and metrics that see masks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfalign import markup, models
+from tfalign.losses import L2Loss
+from tfalign.metrics import NME, AnchorDistance
+from tfalign.models import CCNN, DSSD, RDSSD, DeepReg, DirectRegression, GRegLRef, GRegNet, TwoStage
+
+SMALL: dict[str, Any] = {"input_shape": (32, 32, 3), "width": 0.125, "trunk": "mobile"}
+HAND = markup.LandmarkScheme(
+    "hand",
+    tuple(f"{finger} {joint}" for finger in ("thumb", "index", "little") for joint in range(2)),
+    parts={"thumb": (0, 1)},
+    edges=((0, 1), (2, 3)),
+    flip_pairs=(),
+    normalizer=((0,), (4, 5)),
+)
+KINDS = {
+    GRegLRef: SMALL,
+    CCNN: {"input_shape": (32, 32, 3), "width": 0.125, "trunk": "mobile", "filters": "separable"},
+    DSSD: {"input_shape": (64, 64, 3), "width": 0.125},
+    RDSSD: {"input_shape": (64, 64, 3), "width": 0.125},
+    DeepReg: {"input_shape": (64, 64, 3), "local_layers": 1},
+    TwoStage: {"input_shape": (60, 60, 3), "width": 0.125, "trunk": "resnet18", "face_size": 64,
+               "local_stage": False},
+    DirectRegression: {"input_shape": (32, 32, 3), "width": 0.125, "trunk": "resnet18"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_configurations_hold_the_whole_scheme(kind: Any) -> None:
+    model = kind(scheme=HAND, **KINDS[kind])
+    model.box = "landmarks"
+    config = json.loads(json.dumps(model.get_config()))
+    assert config["scheme"] == HAND.to_config()
+    again = kind.from_config(config)
+    assert (again.scheme, again.box, again.num_landmarks) == (HAND, "landmarks", 6)
+    assert again.get_config() == model.get_config()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_number_of_points_never_chooses_a_scheme(kind: Any) -> None:
+    for count in (19, 68) if kind is GRegLRef else (19,):
+        model = kind(count, **KINDS[kind])
+        assert model.scheme is None
+        assert model.get_config()["scheme"] is None
+    with pytest.raises(ValueError, match="`scheme`, or .* `num_landmarks`"):
+        kind(**KINDS[kind])
+    with pytest.raises(ValueError, match="has 6 points; the model has num_landmarks=5"):
+        kind(5, scheme=HAND, **KINDS[kind])
+
+
+OPEN = """
+import sys, numpy as np, tfalign
+from tfalign import models
+model = models.load(sys.argv[1])
+print(model.scheme.name, list(model.scheme.flip_map), model.scheme.normalizer, model.box)
+print(np.asarray(model(np.full((1, 32, 32, 3), 99, "uint8"))).tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_a_new_process_needs_no_registration(tmp_path: Path, repository: Path) -> None:
+    model = GRegNet(scheme=HAND, **SMALL)
+    model.box = "file"
+    model.save(tmp_path / "hand.keras")
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, str(tmp_path / "hand.keras")],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told, points = done.stdout.splitlines()
+    assert told == f"hand {list(range(6))} ((0,), (4, 5)) file"
+    expected = np.asarray(model(np.full((1, 32, 32, 3), 99, "uint8")))
+    found = np.frombuffer(bytes.fromhex(points), np.float32).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_files_of_0_1_name_their_scheme_only() -> None:
+    config = GRegNet(68, **SMALL).get_config()
+    assert GRegLRef.from_config({**config, "scheme": "ibug68"}).scheme == markup.get("ibug68")
+    with pytest.warns(UserWarning, match="'mine', which is unknown here"):
+        opened = GRegLRef.from_config({**config, "scheme": "mine"})
+    assert opened.scheme is None
+
+
+def test_landmark_metrics_see_the_weights_wherever_they_are_given() -> None:
+    """Beside Keras's own metrics, which keep their place."""
+    model = GRegNet(scheme=HAND, **SMALL)
+    protocol = AnchorDistance(HAND, (0,), (4,))
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    truth = rng.uniform(size=(4, 6, 2)).astype("float32")
+    weights = np.float32([1, 0, 1, 1, 1, 1]) * np.ones((4, 1), np.float32)
+    shown = truth + (weights == 0)[..., None] * 50
+    for metrics in ([NME(protocol), "mae"], NME(protocol)):
+        model.compile(loss=L2Loss(), metrics=metrics, weighted_metrics=[NME(protocol, name="b")])
+        found = model.evaluate(images, shown, sample_weight=weights, verbose=0, return_dict=True)
+        assert found["nme"] == found["b"] < 5
+    model.compile(loss=L2Loss(), metrics=[NME(protocol), "mae"])
+    found = model.evaluate(images, shown, sample_weight=weights, verbose=0, return_dict=True)
+    assert found["nme"] < 5 < found["mae"]
+
+
+def test_load_is_the_one_door(tmp_path: Path) -> None:
+    model = GRegNet(scheme=HAND, **SMALL)
+    assert models.load(model) is model
+    model.save(tmp_path / "m.keras")
+    for path in (tmp_path / "m.keras", str(tmp_path / "m.keras")):
+        assert models.load(path).scheme == HAND

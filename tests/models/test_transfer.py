@@ -1,0 +1,156 @@
+"""Weights for another markup, input size and class: what is the same then, and what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tfalign import markup, models
+from tfalign.models import CCNN, DSSD, DeepReg, GRegLRef, GRegNet, TwoStage, transfer
+
+SMALL: dict[str, Any] = {"input_shape": (32, 32, 3), "width": 0.25, "trunk": "mobile"}
+IBUG = markup.get("ibug68")
+ORDER = np.random.default_rng(0).permutation(68)
+SHUFFLED = markup.LandmarkScheme(
+    "shuffled",
+    tuple(IBUG.points[i] for i in ORDER),
+    {
+        part: tuple(int(np.flatnonzero(i == ORDER)[0]) for i in indices)
+        for part, indices in IBUG.parts.items()
+    },
+)
+
+
+def images(side: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype("uint8")
+
+
+def stages(model: Any, side: int = 32) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(model.stage_shapes(images(side))))
+
+
+def disturbed(model: Any, seed: int = 1) -> Any:
+    """Gives a model weights that tell each point from the others."""
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_weights:
+        variable.assign(variable + rng.normal(scale=0.02, size=variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def source() -> GRegLRef:
+    return disturbed(GRegLRef(scheme="ibug68", **SMALL))
+
+
+def test_the_same_points_in_another_order_are_the_same_model(source: GRegLRef) -> None:
+    target = GRegLRef(scheme=SHUFFLED, **SMALL)
+    told = transfer(target, source)
+    np.testing.assert_allclose(stages(target), stages(source)[:, :, ORDER], atol=1e-6)
+    assert told.anew == told.new_points == ()
+    assert set(told.points) == set(IBUG.points)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (CCNN, {"input_shape": (64, 64, 3), "width": 0.125}),
+        (DSSD, {"input_shape": (64, 64, 3), "width": 0.125}),
+        (DeepReg, {"input_shape": (64, 64, 3)}),
+    ],
+)
+def test_every_architecture_gives_its_points_away(kind: Any, arguments: dict) -> None:
+    """What makes the coordinates of a point is the source's for that point."""
+    one = disturbed(kind(scheme="ibug68", **arguments))
+    other = kind(scheme=SHUFFLED, **arguments)
+    told = transfer(other, one)
+    assert told.by_point
+    assert not set(told.by_point) & set(told.anew)
+    if kind is DeepReg:
+        np.testing.assert_allclose(stages(other, 64), stages(one, 64)[:, :, ORDER], atol=1e-5)
+
+
+def test_points_of_ones_own_take_those_that_agree(source: GRegLRef, tmp_path: Path) -> None:
+    """Another number of points at another input size, from a file."""
+    points = ("left_mouth_corner", "my_wart", "nose_bridge_3")
+    own = markup.LandmarkScheme("mine", points, flip_pairs=None)
+    target = GRegNet(scheme=own, **{**SMALL, "input_shape": (48, 64, 3)})
+    target.set_mean_shape(np.full((3, 2), 0.25))
+    before = [np.asarray(value) for value in target.get_layer("fc").get_weights()]
+    source.save(tmp_path / "source.keras")
+    told = transfer(target, tmp_path / "source.keras")
+    kernel, bias = target.get_layer("fc").get_weights()
+    theirs = [np.asarray(value) for value in source.get_layer("fc").get_weights()]
+    for place, point in ((0, "left_mouth_corner"), (2, "nose_bridge_3")):
+        i = 2 * IBUG.index(point)
+        np.testing.assert_array_equal(kernel[:, 2 * place : 2 * place + 2], theirs[0][:, i : i + 2])
+        np.testing.assert_array_equal(bias[2 * place : 2 * place + 2], theirs[1][i : i + 2])
+    np.testing.assert_array_equal(kernel[:, 2:4], before[0][:, 2:4])
+    np.testing.assert_array_equal(bias[2:4], [0.25, 0.25])
+    assert (told.points, told.new_points) == (points[::2], ("my_wart",))
+    assert set(told.anew) == {"gdconv_dwconv/kernel"}  # as large as the whole map
+    for words in ("source.keras", "ibug68", "2 of 3 points", "my_wart", "gdconv_dwconv"):
+        assert words in told.table()
+
+
+def test_means_of_points_become_means_of_weights(source: GRegLRef) -> None:
+    target = GRegNet(scheme="cofw29", **SMALL)
+    told = transfer(target, source)
+    expected = markup.convert(stages(source)[:, 0], "ibug68", "cofw29", undefined="nan")
+    known = np.isfinite(expected[0, :, 0])
+    np.testing.assert_allclose(stages(target)[:, 0, known], expected[:, known], atol=1e-5)
+    assert len(told.new_points) == (~known).sum() > 0
+
+
+def test_from_98_to_68_and_back() -> None:
+    wide = disturbed(GRegLRef(scheme="wflw98", **SMALL))
+    target = GRegLRef(scheme="ibug68", **SMALL)
+    assert transfer(target, wide).new_points == ()
+    expected = markup.convert(stages(wide)[:, 0], "wflw98", "ibug68")
+    np.testing.assert_allclose(stages(target)[:, 0], expected, atol=1e-5)
+    back = GRegLRef(scheme="wflw98", **SMALL)
+    assert len(transfer(back, target).points) == 68
+    kept = [markup.get("wflw98").index(p) for p in transfer(back, target).points]
+    np.testing.assert_allclose(stages(back)[:, 0, kept], stages(wide)[:, 0, kept], atol=1e-5)
+
+
+def test_points_without_names_are_the_same_if_they_are_as_many(source: GRegLRef) -> None:
+    one, same, fewer = (GRegNet(n, **SMALL) for n in (7, 7, 6))
+    disturbed(one)
+    assert transfer(same, one).anew == ()
+    np.testing.assert_array_equal(stages(same), stages(one))
+    told = transfer(fewer, one)
+    assert told.points == ()
+    assert {"fc/kernel", "fc/bias"} <= set(told.anew)
+    # Nor does a number of points make names.
+    assert transfer(GRegNet(68, **SMALL), source).points == ()
+
+
+def test_a_part_in_another_order_starts_anew() -> None:
+    arguments = {"input_shape": (64, 64, 3), "width": 0.0625, "view_size": 40, "face_size": 48}
+    one = disturbed(TwoStage(scheme="ibug68", **arguments))
+    other = TwoStage(scheme=SHUFFLED, **arguments)
+    told = transfer(other, one)
+    assert "face_landmarks/kernel" in told.by_point
+    assert "increment_mouth/kernel" in told.anew
+    assert "mouth_conv1/kernel" in told.whole
+
+
+def test_refusals(source: GRegLRef, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.keras"):
+        transfer(source, tmp_path / "nothing.keras")
+    with pytest.raises(ValueError, match="one of the presets"):
+        transfer(source, tmp_path / "weights.txt")
+    foreign = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="other")])
+    with pytest.raises(ValueError, match="at least one variable"):
+        transfer(source, foreign)
+
+
+def test_a_file_of_exactly_this_model(source: GRegLRef, tmp_path: Path) -> None:
+    models.save_weights(source, tmp_path / "w.npz", "float32")
+    target = GRegLRef(scheme="ibug68", **SMALL)
+    assert "w.npz" in transfer(target, tmp_path / "w.npz").table()
+    np.testing.assert_allclose(stages(target), stages(source), atol=1e-6)

@@ -1,0 +1,58 @@
+"""Losses of which single points may be left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class PointLoss(keras.losses.Loss):
+    """Base of the losses against annotated landmarks.
+
+    ``sample_weight`` may have one weight for each face (batch,), as in Keras, or for each point
+    (batch, n): with 0 a point that is not annotated counts nothing, wherever it is said to be. This
+    holds in ``fit`` and in a training loop, on every back end.
+
+    A subclass defines ``call`` and takes its ``y_true`` apart with ``points_and_weights``.
+    """
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Returns the reduced loss; see the class for ``sample_weight``."""
+        if sample_weight is not None:
+            y_true, weights = ops.convert_to_tensor(y_true), ops.convert_to_tensor(sample_weight)
+            if len(weights.shape) == 2 and weights.shape[1] == y_true.shape[1]:
+                y_true = ops.concatenate([y_true, ops.cast(weights, y_true.dtype)[..., None]], -1)
+                sample_weight = None
+            elif len(weights.shape) > 1 and weights.shape[1:] != (1,):
+                raise ValueError(
+                    "`sample_weight` must be (batch,) or, for points, (batch, "
+                    f"{y_true.shape[1]}). Received: sample_weight of shape {tuple(weights.shape)}"
+                )
+        return super().__call__(y_true, y_pred, sample_weight)
+
+
+def points_and_weights(y_true: Any) -> tuple[Any, Any]:
+    """Returns landmarks (batch, n, 2), and the points' weights (batch, n) or None."""
+    if y_true.shape[-1] == 3:
+        return y_true[..., :2], y_true[..., 2]
+    return y_true, None
+
+
+def reduced(cost: Any, weights: Any, reduction: str) -> Any:
+    """Returns the sum or the mean over points.
+
+    Args:
+        cost: (…, n).
+        weights: Broadcast to ``cost``, or None. The mean is the weighted one; of a face without
+            any weight both are 0.
+        reduction: ``"sum"`` or ``"mean"``.
+    """
+    if weights is None:
+        return (ops.sum if reduction == "sum" else ops.mean)(cost, axis=-1)
+    total = ops.sum(cost * weights, axis=-1)
+    if reduction == "sum":
+        return total
+    weight = ops.sum(ops.zeros_like(cost) + weights, axis=-1)
+    return total / ops.where(weight > 0, weight, 1.0)
