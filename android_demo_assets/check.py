@@ -59,7 +59,7 @@ def check(folder, demo, picture):
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
             raise ValueError(f"{folder / name} is not the file that metadata.json describes")
     run = Interpreter(model_path=str(folder / "model.tflite")).get_signature_runner()
-    width, height = metadata["image_size"]
+    _, height, width, _ = metadata["input"]["shape"]
 
     with np.load(folder / "golden.npz") as golden:
         found = [run(image=image[None])["landmarks"][0] for image in golden["images"]]

@@ -16,8 +16,9 @@ from typing import Any
 
 from mobile_export import training_faces, tuning
 from mobile_export.exit_status import DONE, exit_status
-from mobile_export.exporter import KINDS, TUNED, ExportResult, export
+from mobile_export.exporter import KINDS, TUNED, ExportResult, export, licence_of
 from tfalign.argument_help import HelpFormatter
+from tfalign.geometry import CROP_PRESETS
 from tfalign.models import load
 
 
@@ -28,32 +29,65 @@ def parser() -> argparse.ArgumentParser:
         description="Export a landmark model to .tflite, with metadata and golden outputs.",
         formatter_class=HelpFormatter,
     )
-    arguments.add_argument("model", help="a model saved as .keras, or a shipped preset")
+    arguments.add_argument("model", help="A model saved as .keras, or a shipped preset.")
     arguments.add_argument(
-        "--kind", choices=KINDS, default="float32", help="what the weights and sums are"
+        "--kind", choices=KINDS, default="float32", help="Number format of weights and sums."
     )
     arguments.add_argument(
         "--calibration",
-        help="for int8 kinds: a folder of face crops from training data, or a crop cache (.npz)",
+        metavar="PATH",
+        help="The faces that int8 ranges are fitted to: a folder of crops, cut as the model wants "
+        "them, a crop cache (.npz), or the word 'rendered' for rendered faces.",
     )
-    arguments.add_argument("--out", default="build", help="folder to write (default: build)")
+    arguments.add_argument("--out", default="build", help="Folder to write.")
     arguments.add_argument(
-        "--input", choices=("uint8", "float32"), default="uint8", help="type of the input pixels"
+        "--input",
+        choices=("uint8", "float32"),
+        default="uint8",
+        help="Type of the input pixels, which are RGB from 0 to 255 either way.",
+    )
+    arguments.add_argument(
+        "--allow-loss",
+        action="store_true",
+        help="Write the file even if it is further from the Keras model than its kind may be.",
+    )
+    arguments.add_argument(
+        "--licence", help="Licence of the weights, in words; a shipped preset has its own."
+    )
+    plain = arguments.add_argument_group("models that are not of tfalign.models")
+    plain.add_argument(
+        "--crop",
+        metavar="NAME",
+        help=f"How a face's box becomes the input, one of {', '.join(CROP_PRESETS)}.",
+    )
+    plain.add_argument(
+        "--box", help="The box that the crop starts from, e.g. landmarks: the points' tight box."
+    )
+    plain.add_argument("--scheme", help="Names of the points: a scheme's name or its .json file.")
+    plain.add_argument(
+        "--pixels",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="The values that the model wants for black and white: 0 255, 0 1 or -1 1.",
+    )
+    plain.add_argument(
+        "--output-name", metavar="NAME", help="Name of the landmarks among several outputs."
     )
     faces = arguments.add_argument_group(f"faces to fine-tune on ({', '.join(TUNED)})")
     faces.add_argument(
         "--training",
         metavar="PATH",
-        help="a crop cache (.npz), a folder of TFRecord shards or, with --dataset, its folder",
+        help="A crop cache (.npz), a folder of TFRecord shards or, with --dataset, its folder.",
     )
-    faces.add_argument("--dataset", help="name of the data set in the folder, e.g. 300w")
-    faces.add_argument("--split", nargs="+", metavar="SPLIT", help="its training splits")
+    faces.add_argument("--dataset", help="Name of the data set in the folder, e.g. 300w.")
+    faces.add_argument("--split", nargs="+", metavar="SPLIT", help="Its training splits.")
     faces.add_argument(
         "--without-last",
         type=int,
         default=0,
         metavar="N",
-        help="leave out the last N faces by name, held out for evaluation, and their photographs",
+        help="Leave out the last N faces by name, held out for evaluation, and their photographs.",
     )
     add_tuning_options(arguments)
     return arguments
@@ -64,17 +98,38 @@ def add_tuning_options(arguments: argparse.ArgumentParser) -> None:
     usual = tuning.Tuning()
     group = arguments.add_argument_group("fine-tuning")
     usually = "; ".join(f"{k} {n} and {rate:g}" for k, (n, rate) in tuning.USUAL.items())
-    group.add_argument("--epochs", type=int, help=f"length (epochs and rate: {usually})")
-    group.add_argument("--rate", type=float, help="peak learning rate of Adam")
     group.add_argument(
-        "--tuning-batch", type=int, default=usual.batch_size, metavar="FACES", help="in a step"
+        "--epochs", type=int, help=f"Epochs to train. Usual epochs and rate: {usually}."
     )
-    group.add_argument("--augment", default=usual.augment, help="augmentation preset")
-    group.add_argument("--seed", type=int, default=usual.seed, help="of order and augmentation")
-    group.add_argument("--sparsity", type=float, default=usual.sparsity, help="of pruned")
-    group.add_argument("--clusters", type=int, default=usual.clusters, help="of clustered")
+    group.add_argument("--rate", type=float, help="Peak learning rate of Adam.")
     group.add_argument(
-        "--base", choices=tuning.BASES, default=usual.base, help="kind of pruned and clustered"
+        "--tuning-batch",
+        type=int,
+        default=usual.batch_size,
+        metavar="FACES",
+        help="Faces in one step.",
+    )
+    group.add_argument("--augment", default=usual.augment, help="Augmentation preset.")
+    group.add_argument(
+        "--seed", type=int, default=usual.seed, help="Seed of the faces' order and augmentation."
+    )
+    group.add_argument(
+        "--sparsity",
+        type=float,
+        default=usual.sparsity,
+        help="Share of zeros in every kernel of kind pruned.",
+    )
+    group.add_argument(
+        "--clusters",
+        type=int,
+        default=usual.clusters,
+        help="Different values in every kernel of kind clustered.",
+    )
+    group.add_argument(
+        "--base",
+        choices=tuning.BASES,
+        default=usual.base,
+        help="Number format in which kinds pruned and clustered are written.",
     )
 
 
@@ -107,16 +162,24 @@ def make_tuning(options: argparse.Namespace, model: Any, kind: str) -> tuning.Tu
 
 def run(options: argparse.Namespace) -> ExportResult:
     """Exports what the options of ``parser`` say; raises what ``export`` raises."""
-    model = load(options.model)
     tuned = options.kind in TUNED
+    model = load(options.model) if tuned else options.model
+    licence = licence_of(options.model) if options.licence is None else options.licence
     return export(
         model,
         options.kind,
         options.calibration,
         options.out,
+        crop=options.crop,
+        box=options.box,
+        scheme=options.scheme,
+        pixels=options.pixels,
+        output=options.output_name,
         input_dtype=options.input,
         training=read_faces(options, model) if tuned else None,
         tuning=make_tuning(options, model, options.kind) if tuned else None,
+        allow_loss=options.allow_loss,
+        licence=licence,
     )
 
 

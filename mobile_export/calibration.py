@@ -15,9 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from mobile_export.pictures import rendered_faces
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 LIMIT = 200
 """Default number of pictures; each costs one run of the float model that keeps every tensor."""
+RENDERED, RENDERED_COUNT, RENDERED_SEED = "rendered", 64, 2020
+"""The word for rendered faces, how many are taken, and their seed: not that of the golden faces."""
+ENOUGH = 16
+"""Fewer pictures seldom reach the ranges of all faces."""
 ASPECT_TOLERANCE = 0.10
 """How far a face crop's width per height may be from the input's: rounding, or a cut border."""
 
@@ -53,7 +59,7 @@ _FILES = frozenset(["txt", "npz", "csv", "mat", "tfrecord"])
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationPictures:
     """Pictures to calibrate on.
 
     Attributes:
@@ -80,15 +86,19 @@ class Calibration:
         }
 
 
-def load(source: Any, image_size: tuple[int, int], limit: int = LIMIT) -> Calibration:
+def load(
+    source: Any, image_size: tuple[int, int], limit: int = LIMIT, crop: Any = None
+) -> CalibrationPictures:
     """Reads calibration pictures.
 
     Args:
-        source: An array (N, H, W, 3) of RGB crops in [0, 255]; a ``Calibration``; a folder of
-            face crops (PNG, JPEG or BMP, searched recursively, resized to the model's input); a
-            ``tfalign.data.pipeline.CropCache`` or the path of its ``.npz`` file.
+        source: An array (N, H, W, 3) of RGB crops in [0, 255], or an iterable of such crops; a
+            ``CalibrationPictures``; a folder of face crops (PNG, JPEG or BMP, searched recursively,
+            resized to the model's input); a ``tfalign.data.pipeline.CropCache`` or the path of its
+            ``.npz`` file; or ``"rendered"`` for rendered faces, where there are no photographs.
         image_size: (height, width) of the model's input.
         limit: At most this many pictures, taken at even spacing.
+        crop: The model's ``CropConvention``, by which rendered faces are cut out.
 
     Returns:
         The pictures as uint8.
@@ -98,8 +108,11 @@ def load(source: Any, image_size: tuple[int, int], limit: int = LIMIT) -> Calibr
         ValueError: If a name reads as a test split, a picture cannot be read, most pictures of a
             folder are not shaped as the model's input, or an array has the wrong shape or values.
     """
-    if isinstance(source, Calibration):
-        return Calibration(_thin(_checked(source.images, image_size), limit), source.source)
+    if isinstance(source, CalibrationPictures):
+        return CalibrationPictures(_thin(_checked(source.images, image_size), limit), source.source)
+    if isinstance(source, str) and source == RENDERED:
+        faces = rendered_faces(min(limit, RENDERED_COUNT), image_size, crop, seed=RENDERED_SEED)
+        return CalibrationPictures(faces, "rendered faces")
     if isinstance(source, (str, PurePath)):
         path = Path(source)
         refuse_test_split([str(source)])
@@ -110,12 +123,58 @@ def load(source: Any, image_size: tuple[int, int], limit: int = LIMIT) -> Calibr
 
             return _from_cache(CropCache.load(path), str(path), image_size, limit)
         raise FileNotFoundError(
-            "Calibration comes from a folder of face crops or a crop cache (.npz). Received: "
-            f"calibration={str(source)!r}"
+            "Calibration comes from a folder of face crops, cut as the model wants them (`tfalign "
+            "align PHOTOS --crops DIR` does that), a crop cache (.npz), or 'rendered', rendered "
+            f"faces. Received: calibration={str(source)!r}"
         )
     if hasattr(source, "names") and hasattr(source, "maps"):
         return _from_cache(source, "crop cache", image_size, limit)
-    return Calibration(_thin(_checked(np.asarray(source), image_size), limit), "array")
+    if not hasattr(source, "__array__"):
+        # A list, or a generator, which NumPy would take for one thing without a shape.
+        source = np.stack([np.asarray(picture) for picture in source])
+    return CalibrationPictures(_thin(_checked(np.asarray(source), image_size), limit), "array")
+
+
+def faults(images: np.ndarray) -> list[str]:
+    """Says in words what is wrong with calibration pictures; an empty list where nothing is.
+
+    The ranges of int8 features follow from these pictures, so they must look like the faces that
+    the model will see: neither flat, nor noise, nor in another order of colours, nor too few.
+
+    Args:
+        images: (N, H, W, 3) uint8, RGB.
+    """
+    pictures, count = images.astype(np.float32), len(images)
+    grey = pictures.mean(axis=-1)
+    found = []
+    flat = pictures.std(axis=(1, 2, 3)) < 4.0
+    if flat.mean() > 0.5:
+        level = grey[flat].mean()
+        what = "black" if level < 16 else "white" if level > 239 else f"of one grey, {level:.0f}"
+        found.append(f"{flat.sum()} of {count} calibration pictures are {what}")
+    else:
+        lively = grey[~flat]
+        centred = lively - lively.mean(axis=(1, 2), keepdims=True)
+        # Of neighbours along a row: near 1 in any photograph, near 0 in noise.
+        alike = (centred[:, :, 1:] * centred[:, :, :-1]).mean(axis=(1, 2)) / np.maximum(
+            (centred**2).mean(axis=(1, 2)), 1e-6
+        )
+        if (alike < 0.5).mean() > 0.5:
+            found.append(f"{(alike < 0.5).sum()} of {count} calibration pictures look like noise")
+        else:
+            height, width = grey.shape[1:]
+            middle = pictures[:, height // 4 : -(height // 4), width // 4 : -(width // 4)]
+            bluish = middle[..., 2].mean(axis=(1, 2)) > middle[..., 0].mean(axis=(1, 2)) + 3.0
+            if bluish.mean() > 0.7:
+                found.append(
+                    f"blue is stronger than red in the middle of {bluish.sum()} of {count} "
+                    "calibration pictures: they must be RGB, not BGR"
+                )
+    if count > 1 and (images == images[0]).all():
+        found.append(f"all {count} calibration pictures are the same")
+    elif count < ENOUGH:
+        found.append(f"there are {count} calibration pictures; take {ENOUGH} or more, better 100")
+    return found
 
 
 def refuse_test_split(names: Iterable[str]) -> None:
@@ -163,7 +222,7 @@ def is_test_split(component: str) -> bool:
     return False
 
 
-def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibration:
+def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> CalibrationPictures:
     import cv2
 
     from tfalign.inference.images import read_image
@@ -196,15 +255,17 @@ def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibra
             f"{ASPECT_TOLERANCE:.0%}. Received: calibration={str(path)!r}, where {len(squeezed)} "
             f"of {len(images)} pictures are not, e.g. {squeezed[0]}"
         )
-    return Calibration(np.stack(images), str(path.name))
+    return CalibrationPictures(np.stack(images), str(path.name))
 
 
-def _from_cache(cache: Any, name: str, image_size: tuple[int, int], limit: int) -> Calibration:
+def _from_cache(
+    cache: Any, name: str, image_size: tuple[int, int], limit: int
+) -> CalibrationPictures:
     from tfalign.data.pipeline import evaluation_arrays
 
     refuse_test_split(str(sample) for sample in cache.names)
     images = np.asarray(evaluation_arrays(cache.take(_thin(np.arange(len(cache)), limit)))[0])
-    return Calibration(_checked(images, image_size), PurePath(name).name)
+    return CalibrationPictures(_checked(images, image_size), PurePath(name).name)
 
 
 def _checked(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,21 +12,24 @@ from typing import Any
 import numpy as np
 
 from mobile_export import calibration as calibrating
-from mobile_export import converter, golden, metadata, parity, quantize
+from mobile_export import converter, golden, quantize
 from mobile_export.converter import require_tensorflow_backend
 from mobile_export.gpu import gpu_compatibility
-from mobile_export.parity import Parity
-from mobile_export.pictures import noise_pictures, rendered_faces
+from mobile_export.landmark_model import LandmarkModel, landmark_model
+from mobile_export.parity import Parity, compare, keras_landmarks, limit_of
+from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
 from tfalign.files import new_folder, sha256, versions, write_json
 from tfalign.models import load
-from tfalign.tflite import Graph, Runner, require
+from tfalign.tflite import Graph, Metadata, Runner, require
 
 PLAIN = ("float32", "float16", "dynamic", "int8", "int8_full")
 TUNED = ("int8_qat", "pruned", "clustered")
 KINDS = PLAIN + TUNED
 """Everything that ``export`` writes; the tuned kinds train on before they are converted."""
 CALIBRATED = ("int8", "int8_full")
+RENDERED = 16
+"""Rendered faces on which every export is compared with its Keras model."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +39,31 @@ class ExportResult:
     Attributes:
         path: The ``.tflite`` file.
         kind: One of ``KINDS``.
-        parity: Distance to the Keras model that was converted (after tuning, for tuned kinds).
-        macc: Multiply-accumulates of one image, counted from the file.
+        rendered: Distance to the Keras model that was converted (after tuning, for tuned kinds) on
+            rendered faces: what the quality gate looks at.
+        parity: The same on ``images`` where they were given, else on the rendered faces.
+        macc: Multiply-accumulates of one image, counted from the file; None where an operator has
+            no rule.
         size: Bytes of the file.
         gzip_size: Bytes of the file after gzip, as an app store compresses it.
         histogram: Operator → how often it occurs.
-        gpu: What TensorFlow's analyzer says of the GPU delegate, operator by operator.
-        metadata: The content of ``metadata.json``.
+        gpu: What is known of the GPU delegate, operator by operator.
+        metadata: The content of ``metadata.json``: what an app needs.
+        report: The content of ``report.json``: how the file was made and what was measured.
         original_parity: Distance to the model before tuning; None for plain kinds.
     """
 
     path: Path
     kind: str
+    rendered: Parity
     parity: Parity
-    macc: int
+    macc: int | None
     size: int
     gzip_size: int
     histogram: dict[str, int]
     gpu: dict[str, Any]
-    metadata: dict[str, Any] = field(repr=False)
+    metadata: Metadata = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
     original_parity: Parity | None = None
 
     def table(self) -> str:
@@ -60,16 +71,21 @@ class ExportResult:
         rows = {
             "file": str(self.path),
             "kind": self.kind,
-            "parity": str(self.parity),
-            "MACC": f"{self.macc:,}",
+            "on rendered faces": str(self.rendered),
+            "MACC": "not counted" if self.macc is None else f"{self.macc:,}",
             "size": f"{self.size:,} bytes ({self.gzip_size:,} after gzip)",
             "operators": ", ".join(f"{kind} {n}" for kind, n in self.histogram.items()),
             "not on a GPU": ", ".join(self.gpu["refused"]) or "none",
         }
+        if self.parity is not self.rendered:
+            rows["on the given pictures"] = str(self.parity)
         if self.original_parity is not None:
             rows["against the model before tuning"] = str(self.original_parity)
-        width = max(map(len, rows))
-        return "\n".join(f"{key:<{width}}  {value}" for key, value in rows.items())
+        if self.metadata.licence is not None:
+            rows["licence of the weights"] = str(self.metadata.licence["weights"])
+        lines = [*rows.items(), *(("note", note) for note in self.metadata.notes)]
+        width = max(len(key) for key, _ in lines)
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
 
 
 def export(
@@ -78,40 +94,54 @@ def export(
     calibration: Any = None,
     out: str | Path = "build",
     *,
+    crop: Any = None,
+    box: str | None = None,
+    scheme: Any = None,
+    pixels: Sequence[float] | None = None,
+    output: str | None = None,
     input_dtype: str = "uint8",
     images: np.ndarray | None = None,
     truth: np.ndarray | None = None,
     protocol: str | None = None,
     training: Any = None,
     tuning: Any = None,
+    allow_loss: bool = False,
+    licence: str | None = None,
 ) -> ExportResult:
-    """Exports a landmark model to ``out/model.tflite``, with metadata and golden outputs.
+    """Exports a landmark model to ``out/model.tflite``, with all that an app and its tests need.
+
+    The file is compared with the Keras model on rendered faces, and on ``images`` where their
+    ``truth`` is given: an export that loses more than its kind may is refused (``parity``).
 
     Args:
-        model: Any model of ``tfalign.models``, the path of one saved as ``.keras``, or the name
-            of weights that ship with the package.
+        model: Any model of ``tfalign.models`` or any Keras landmark model, see ``landmark_model``;
+            the path of one saved as ``.keras``; or the name of weights that ship with the package.
         kind: ``"float32"``, ``"float16"`` (weights), ``"dynamic"`` (int8 weights), ``"int8"``
             (int8 weights and features, coordinates in float), ``"int8_full"`` (integers
             throughout, int16 where coordinates are made), ``"int8_qat"``, ``"pruned"`` or
             ``"clustered"`` (these three are fine-tuned first, in a process of their own).
         calibration: For the int8 kinds: pictures from training data, see ``calibration.load``.
-        out: Folder to write; its files appear together, or none does.
+        out: Folder to write; its files appear together, or none does. ``~`` is the home folder.
+        crop, box, scheme, pixels, output: What a model does not say itself, see
+            ``landmark_model``.
         input_dtype: Pixels of the file's input: ``"uint8"`` or ``"float32"``; RGB in [0, 255]
             either way. ``int8_full`` always takes uint8.
-        images: Pictures (N, H, W, 3) on which the file is compared with the Keras model. By
-            default the calibration pictures (at most 32), or smooth noise where there are none.
+        images: Pictures (N, H, W, 3) on which the file is compared with the Keras model, too.
         truth: Annotated landmarks (N, n, 2) in [0, 1]² of ``images``; adds both models' errors.
         protocol: The protocol of these errors, e.g. ``"300w_inter_ocular"``; given with ``truth``.
         training: For the tuned kinds: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and
             (N, n, 2) in [0, 1]², a ``CropCache``, or a path of one or of TFRecord shards.
         tuning: A ``tuning.Tuning`` with the fine-tuning's phases; None takes its defaults.
+        allow_loss: Whether a file that loses more than its kind may is written all the same.
+        licence: Of the weights, in words; None takes the one of a shipped preset.
 
     Returns:
         The paths and figures of the export.
 
     Raises:
         ValueError: If an argument does not fit the kind, calibration names a test split, the
-            model is no landmark model, or an operator is not built in (its layer is named).
+            model is no landmark model, an operator is not built in (its layer is named), or the
+            file loses too much.
         FileNotFoundError: If a path does not exist or the calibration folder is empty.
         PermissionError: If ``out`` cannot be written.
         ImportError: If the optional packages are missing.
@@ -120,76 +150,201 @@ def export(
         raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
     require("tensorflow", "ai_edge_litert", "ai_edge_quantizer")
     require_tensorflow_backend()
-    model = load(model)
-    height, width, _ = converter.picture_shape(model)
+    out = Path(out).expanduser()
+    licence = licence_of(model) if licence is None else licence
+    given = load(model)
+    exported = landmark_model(
+        given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output
+    )
+    size = exported.image_size
     # Before anything slow: a fine-tuning takes minutes.
-    _check_arguments(model, input_dtype, images, truth, protocol)
+    _check_arguments(exported, input_dtype, images, truth, protocol)
     fitted = None
     if calibration is not None:
-        fitted = calibrating.load(calibration, (height, width))
+        fitted = calibrating.load(calibration, size, crop=exported.crop)
     if kind in CALIBRATED and fitted is None:
         raise ValueError(
-            f"Kind {kind!r} needs calibration pictures from training data. Received: "
+            f"Kind {kind!r} needs calibration pictures from training data: crops that `tfalign "
+            "align PHOTOS --crops DIR` cuts, the calibration.npz of a training, or 'rendered'. An "
+            "int8 file of each shipped preset lies in android_demo_assets. Received: "
             "calibration=None"
         )
+    doubts = [] if fitted is None else calibrating.faults(fitted.images)
+    for doubt in doubts:
+        warnings.warn(f"Calibration: {doubt}.", stacklevel=2)
     with new_folder(out) as folder:
-        original = model
+        before = None
         if kind in TUNED:
             from mobile_export.tuning import fine_tune, resolved
+            from tfalign.models import LandmarkModel as Trainable
 
-            tuning = resolved(tuning, model, kind)
-            model, fitted = fine_tune(model, kind, training, fitted, tuning)
-        content, decisions = _content(model, kind, fitted, input_dtype, tuning)
+            if not isinstance(exported.keras, Trainable):
+                raise ValueError(
+                    f"Kind {kind!r} fine-tunes models of tfalign.models, which say how they are "
+                    f"trained. Received: model={type(given).__name__}"
+                )
+            tuning = resolved(tuning, exported.keras, kind)
+            tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
+            before, exported = exported, landmark_model(tuned, scheme=scheme, box=box)
+        content, decisions = _content(exported.keras, kind, fitted, input_dtype, tuning)
         graph = Graph.read(content)
         converter.check_builtin(graph)
         (folder / "model.tflite").write_bytes(content)
-        lite = Runner(graph)
+        runner = Runner(graph)
 
-        pictures, source = _pictures(images, fitted, (height, width))
-        found = lite(pictures)
-        expected = parity.keras_landmarks(model, pictures)
-        agreement = parity.compare(found, expected, pictures, truth, protocol)
-        before = None
-        if original is not model:
-            before = parity.compare(found, original, pictures, truth, protocol)
-        faces = rendered_faces(golden.COUNT, (height, width), getattr(model, "crop", None))
-        golden.write(
-            folder / "golden.npz", faces, lite(faces), parity.keras_landmarks(model, faces)
+        faces = rendered_faces(RENDERED, size, exported.crop)
+        found, expected = runner(faces), keras_landmarks(exported.keras, faces)
+        rendered = compare(found, expected, size)
+        parity, original = rendered, None
+        if images is not None:
+            found_on_images = runner(np.asarray(images))
+            expected_on_images = keras_landmarks(exported.keras, np.asarray(images))
+            parity = compare(found_on_images, expected_on_images, size, truth, protocol)
+        if before is not None:
+            pictures = faces if images is None else np.asarray(images)
+            points = found if images is None else found_on_images
+            original = compare(points, keras_landmarks(before.keras, pictures), size)
+        lossy = _gate(
+            kind, size, rendered, parity if truth is not None else None, doubts, allow_loss
         )
+        few = slice(golden.COUNT)
+        golden.write(folder / "golden.npz", faces[few], found[few], expected[few])
+        if exported.scheme is not None:
+            exported.scheme.to_json(folder / "scheme.json")
 
-        from tfalign import macc
-
-        out_dtype = graph.tensors[graph.outputs[0]].dtype.lower()
-        data = metadata.describe(model, kind, np.dtype(lite.input_dtype).name, out_dtype)
-        data |= {
-            "recipe": [decision.to_dict() for decision in decisions],
-            "calibration": None if fitted is None else fitted.to_dict(),
+        counts = _counts(given if before is None else exported.keras, graph)
+        limit = limit_of(kind, size)
+        compressed = len(gzip.compress(content, mtime=0))
+        report = {
+            "precision": [decision.to_dict() for decision in decisions],
+            "calibration": None if fitted is None else {**fitted.to_dict(), "doubts": doubts},
             "tuning": tuning.to_dict(kind) if kind in TUNED else None,
-            "parity": {**agreement.to_dict(), "pictures": source},
-            "size": {"bytes": len(content), "gzip_bytes": len(gzip.compress(content, mtime=0))},
+            "rendered": rendered.to_dict(),
+            "given": None if images is None else parity.to_dict(),
+            "size": {"bytes": len(content), "gzip_bytes": compressed},
             "operators": graph.histogram(),
             "gpu": gpu_compatibility(graph),
             "versions": versions(),
-            "sha256": {name: sha256(folder / name) for name in ("model.tflite", "golden.npz")},
         }
-        write_json(folder / "metadata.json", data)
-        counted = macc.count_tflite(graph).macc
+        write_json(folder / "report.json", report)
+        about = Metadata(
+            kind=kind,
+            input_shape=exported.input_shape,
+            num_landmarks=exported.num_landmarks,
+            crop=exported.crop,
+            box=exported.box,
+            scheme=exported.scheme,
+            input_dtype=np.dtype(runner.input_dtype).name,
+            output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),
+            model={
+                "class": type(given).__name__,
+                "name": given.name,
+                "num_landmarks": exported.num_landmarks,
+                "params": int(sum(np.prod(w.shape) for w in given.trainable_variables)),
+                "macc": counts.keras,
+            },
+            quality={
+                "faces": "rendered",
+                **{
+                    key: rendered.to_dict()[key]
+                    for key in ("images", "mean_px", "p95_px", "max_px")
+                },
+                "limit_mean_px": limit.mean_px,
+                "limit_p95_px": limit.p95_px,
+                "loss_allowed": bool(lossy),
+            },
+            licence=None if licence is None else {"weights": licence},
+            notes=(*exported.notes, *counts.notes, *(f"Calibration: {d}." for d in doubts), *lossy),
+            sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},
+        )
+        about.write(folder)
     return ExportResult(
-        path=Path(out) / "model.tflite",
+        path=out / "model.tflite",
         kind=kind,
-        parity=agreement,
-        macc=counted,
-        size=data["size"]["bytes"],
-        gzip_size=data["size"]["gzip_bytes"],
-        histogram=data["operators"],
-        gpu=data["gpu"],
-        metadata=data,
-        original_parity=before,
+        rendered=rendered,
+        parity=parity,
+        macc=counts.file,
+        size=len(content),
+        gzip_size=compressed,
+        histogram=report["operators"],
+        gpu=report["gpu"],
+        metadata=about,
+        report=report,
+        original_parity=original,
     )
 
 
+def _gate(
+    kind: str,
+    size: tuple[int, int],
+    rendered: Parity,
+    annotated: Parity | None,
+    doubts: Sequence[str],
+    allow_loss: bool,
+) -> list[str]:
+    """Refuses a file that loses too much; returns the note of one that is let through."""
+    limit = limit_of(kind, size)
+    measured = [("rendered faces", rendered), ("the annotated pictures", annotated)]
+    losses = [
+        f"mean {parity.mean_px:.2f} px and 95 % {parity.p95_px:.2f} px on {where}"
+        for where, parity in measured
+        if parity is not None and not parity.within(limit)
+    ]
+    if not losses:
+        return []
+    text = (
+        f"The {kind} file is too far from its Keras model: {'; '.join(losses)}, where mean "
+        f"{limit.mean_px:g} px and 95 % {limit.p95_px:g} px are allowed"
+    )
+    if doubts:
+        text += f". The calibration explains it: {'; '.join(doubts)}"
+    if not allow_loss:
+        raise ValueError(f"{text}. To write it all the same: allow_loss=True (--allow-loss)")
+    return [f"{text}."]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Multiply-accumulates of the Keras model and of the file; None where a rule is missing."""
+
+    keras: int | None
+    file: int | None
+    notes: tuple[str, ...]
+
+
+def _counts(model: Any, graph: Graph) -> _Counts:
+    from tfalign import macc
+
+    notes: list[str] = []
+
+    def counted(what: Any) -> int | None:
+        try:
+            return int(what().macc)
+        except ValueError as error:
+            notes.append(f"Not counted: {error}")
+            return None
+
+    in_keras = counted(lambda: macc.count(model))
+    in_file = counted(lambda: macc.count_tflite(graph))
+    if in_keras is not None and in_file is not None and in_keras != in_file:
+        notes.append(
+            f"The file multiplies and adds {in_file:,} times, the Keras model {in_keras:,} times: "
+            "the converter has written some layers otherwise. The file's figure stands here."
+        )
+        in_keras = in_file
+    return _Counts(in_keras, in_file, tuple(notes))
+
+
+def licence_of(model: Any) -> str | None:
+    """Returns the licence of a shipped preset's weights."""
+    from tfalign.models import shipped_presets
+
+    sidecar = shipped_presets().get(str(model)) if isinstance(model, (str, Path)) else None
+    return None if sidecar is None else str(sidecar["licence"])
+
+
 def _check_arguments(
-    model: Any,
+    model: LandmarkModel,
     input_dtype: str,
     images: np.ndarray | None,
     truth: np.ndarray | None,
@@ -197,8 +352,8 @@ def _check_arguments(
 ) -> None:
     """Raises ``ValueError`` for what ``export`` cannot take, as far as it is cheap to find out."""
     converter.check_input_dtype(input_dtype)
-    height, width, _ = converter.picture_shape(model)
-    n = int(model.output_shape[1])
+    height, width, _ = model.input_shape
+    n = model.num_landmarks
     if images is not None:
         shape = np.shape(images)
         if len(shape) != 4 or shape[1:] != (height, width, 3) or not shape[0]:
@@ -244,14 +399,3 @@ def _content(
     if kind == "int8":
         return quantize.quantize_mixed(Graph.read(content), fitted.images)
     return content, []
-
-
-def _pictures(
-    images: np.ndarray | None, fitted: Any, size: tuple[int, int]
-) -> tuple[np.ndarray, str]:
-    """Returns the pictures to compare on and what they are."""
-    if images is not None:
-        return np.asarray(images), "given"
-    if fitted is not None:
-        return fitted.images[:32], "calibration"
-    return noise_pictures(16, size), "noise"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfalign.geometry import pixel_from_unit
+from mobile_export.parity import Limit, Parity, compare, limit_of
 from tfalign.tflite import Runner
 
 COUNT = 4
@@ -40,15 +40,34 @@ class Replay:
     Attributes:
         max_px: Largest distance to the stored landmarks, in pixels of the model's input.
         tolerance_px: What is allowed.
+        keras: Distances to the landmarks that the Keras model gave.
+        limit: What is allowed of these.
+        loss_allowed: Whether the export was told to pass whatever it loses.
     """
 
     max_px: float
     tolerance_px: float
+    keras: Parity
+    limit: Limit
+    loss_allowed: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether the file still gives the stored landmarks."""
-        return self.max_px <= self.tolerance_px
+        """Whether the file still gives the stored landmarks, and those of its Keras model."""
+        kept = self.loss_allowed or self.keras.within(self.limit)
+        return self.max_px <= self.tolerance_px and kept
+
+    def __str__(self) -> str:
+        allowed = (
+            "any loss was allowed"
+            if self.loss_allowed
+            else (f"allowed {self.limit.mean_px:g} and {self.limit.p95_px:g} px")
+        )
+        return (
+            f"{'passed' if self.passed else 'FAILED'}, {self.max_px:.4f} px from its golden "
+            f"outputs (allowed {self.tolerance_px:g} px); from the Keras model mean "
+            f"{self.keras.mean_px:.4f} px, 95 % {self.keras.p95_px:.4f} px ({allowed})"
+        )
 
 
 def write(path: Path, images: np.ndarray, found: np.ndarray, expected: np.ndarray) -> None:
@@ -81,18 +100,24 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def replay(model: str | Path | Runner, golden: str | Path, kind: str) -> Replay:
+def replay(
+    model: str | Path | Runner, golden: str | Path, kind: str, loss_allowed: bool = False
+) -> Replay:
     """Runs a model on the golden pictures and compares its landmarks with the stored ones.
 
     Args:
         model: The exported file or the loaded model.
         golden: Path of its ``golden.npz``.
-        kind: The export's kind, which sets the tolerance.
+        kind: The export's kind, which sets what is allowed.
+        loss_allowed: Whether the export was told to pass whatever it loses.
     """
     stored = read(golden)
-    lite = model if isinstance(model, Runner) else Runner(model)
-    found = lite(stored["images"])
-    difference = pixel_from_unit(found - stored["landmarks"], lite.image_size)
-    distance = np.linalg.norm(difference, axis=-1)
-    tolerance = TOLERANCE_PX.get(kind, QUANTIZED_TOLERANCE_PX)
-    return Replay(float(distance.max()), tolerance)
+    runner = model if isinstance(model, Runner) else Runner(model)
+    found, size = runner(stored["images"]), runner.image_size
+    return Replay(
+        compare(found, stored["landmarks"], size).max_px,
+        TOLERANCE_PX.get(kind, QUANTIZED_TOLERANCE_PX),
+        compare(found, stored["keras_landmarks"], size),
+        limit_of(kind, size),
+        loss_allowed,
+    )

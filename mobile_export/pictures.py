@@ -32,7 +32,10 @@ def noise_pictures(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarr
 
 
 def rendered_faces(
-    count: int, size: tuple[int, int], crop: geometry.CropConvention | None = None
+    count: int,
+    size: tuple[int, int],
+    crop: geometry.CropConvention | None = None,
+    seed: int = FACE_SEED,
 ) -> np.ndarray:
     """Returns crops (count, height, width, 3) uint8 RGB of rendered faces, the same at each call.
 
@@ -40,13 +43,14 @@ def rendered_faces(
         count: Number of pictures.
         size: (height, width) in pixels.
         crop: How a face's box becomes the crop; None takes the box itself, squared.
+        seed: Of the renderer; other seeds give other faces.
     """
     from tfalign.data.synthetic import render
 
     convention = geometry.CropConvention() if crop is None else crop
     crops = []
     for index in range(count):
-        sample = render(FACE_SEED, index)
+        sample = render(seed, index)
         image_from_crop = geometry.invert(convention.crop_from_image(sample.box, size))
         image = sample.image[None].astype(np.float32)
         maps = np.asarray(image_from_crop, np.float32)[None]

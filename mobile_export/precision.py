@@ -112,9 +112,9 @@ def full(graph: Graph) -> list[Decision]:
             dict.fromkeys(f"{op.kind} in {layer_of(graph.layer(op))}" for op in refused)
         )
         raise ValueError(
-            "Kind 'int8_full' needs a model that is arithmetic on features only: operators that "
-            "look up positions from coordinates have no integer form; use 'int8'. Received: "
-            f"{listed}"
+            "Kind 'int8_full' takes only operators that have an integer form here, "
+            f"{', '.join(sorted(INTEGER))}; use 'int8', which leaves the others in float. "
+            f"Received: {listed}"
         )
     fine: set[int] = set()
     decisions = []

@@ -20,7 +20,7 @@ import numpy as np
 
 from mobile_export import calibration as calibrating
 from mobile_export import training_faces, tuning_process
-from mobile_export.calibration import Calibration
+from mobile_export.calibration import CalibrationPictures
 from mobile_export.converter import picture_shape
 from tfalign.files import write_json
 from tfalign.tflite import require
@@ -143,8 +143,8 @@ def base_kind(kind: str, tuning: Tuning | None) -> str:
 
 
 def fine_tune(
-    model: Any, kind: str, training: Any, fitted: Calibration | None, tuning: Tuning | None
-) -> tuple[Any, Calibration | None]:
+    model: Any, kind: str, training: Any, fitted: CalibrationPictures | None, tuning: Tuning | None
+) -> tuple[Any, CalibrationPictures | None]:
     """Trains a model on, in a process of its own.
 
     Args:
@@ -152,8 +152,8 @@ def fine_tune(
         kind: ``"int8_qat"``, ``"pruned"`` or ``"clustered"``.
         training: ``(images, landmarks)``, (N, H, W, 3) in [0, 255] and (N, n, 2) in [0, 1]², or
             a ``CropCache``, or a path as ``training_faces.load_cache`` takes it.
-        fitted: Calibration pictures of the export that follows; where None and needed, training
-            pictures are taken.
+        fitted: Calibration of the export that follows; where None and needed, training pictures
+            are taken.
         tuning: Settings; None takes the defaults.
 
     Returns:
@@ -187,7 +187,9 @@ def fine_tune(
     return tuned, fitted
 
 
-def _write_data(folder: Path, training: Any, model: Any, size: tuple[int, int]) -> Calibration:
+def _write_data(
+    folder: Path, training: Any, model: Any, size: tuple[int, int]
+) -> CalibrationPictures:
     """Writes the data for the worker; returns its pictures as possible calibration."""
     n = model.num_landmarks
     if isinstance(training, (str, Path)):
@@ -196,7 +198,7 @@ def _write_data(folder: Path, training: Any, model: Any, size: tuple[int, int]) 
         training_faces.check_crops(training, model)
         fitted = calibrating.load(training, size)
         training.save(folder / "cache")
-        return Calibration(fitted.images, "training data")
+        return CalibrationPictures(fitted.images, "training data")
     images, landmarks = (np.asarray(part) for part in training)
     fitted = calibrating.load(images, size, limit=max(1, len(images)))
     if landmarks.shape != (len(images), n, 2):
@@ -205,7 +207,7 @@ def _write_data(folder: Path, training: Any, model: Any, size: tuple[int, int]) 
             f"shape={landmarks.shape}"
         )
     np.savez(folder / "data.npz", images=fitted.images, landmarks=landmarks.astype(np.float32))
-    return Calibration(fitted.images, "training data")
+    return CalibrationPictures(fitted.images, "training data")
 
 
 def _run(folder: Path, tuning: Tuning) -> None:

@@ -24,18 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import mobile_export
-from mobile_export import metadata, training_faces
+from mobile_export import training_faces
 from mobile_export.__main__ import add_tuning_options, make_tuning
 from mobile_export.exporter import KINDS, TUNED
 from mobile_export.timing import latencies, race
 from tfalign import macc
 from tfalign.cli import measuring
 from tfalign.evaluation import evaluate_model
-from tfalign.files import settle, versions, write_json, write_whole
+from tfalign.files import read_json, settle, versions, write_json, write_whole
 from tfalign.models import load
 from tfalign.version import __version__
 
-FILES = ("model.tflite", "metadata.json", "golden.npz")
+FILES = ("model.tflite", "metadata.json", "report.json", "golden.npz")
 """What an export leaves; a run that is killed while it moves them may have moved some."""
 MADE_FROM = ("epochs", "rate", "tuning_batch", "augment", "seed", "sparsity", "clusters", "base")
 
@@ -162,6 +162,7 @@ def _export(model: Any, kind: str, faces: Any, arguments: argparse.Namespace) ->
         arguments.out / kind,
         training=faces if tuned else None,
         tuning=_tuning(arguments, model, kind) if tuned else None,
+        allow_loss=True,  # the table tells what each kind loses
     )
     print(result.table(), flush=True)
 
@@ -173,7 +174,7 @@ def _tuning(arguments: argparse.Namespace, model: Any, kind: str) -> Any:
 
 def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: Any) -> dict[str, Any]:
     folder = arguments.out / kind
-    size = metadata.read(folder)["size"]
+    size = read_json(folder / "report.json")["size"]
     return {
         "kind": kind,
         **_errors(folder / "model.tflite", reader, protocol, arguments),

@@ -281,3 +281,30 @@ def test_report_prints_and_serialises_its_totals() -> None:
     assert (plain["macc"], plain["params"]) == (6000, 7000)
     assert [row["type"] for row in plain["layers"]] == ["Dense", "Flatten"]
     assert str(report) == "small: 6,000 MACC, 7,000 parameters"
+
+
+@pytest.mark.parametrize("other", [None, (1, 7, 12)])
+def test_attention_equals_the_sum_of_its_products(other) -> None:
+    layer = layers.MultiHeadAttention(num_heads=3, key_dim=4, value_dim=5)
+    query = keras.Input((6, 8), batch_size=1)
+    memory = query if other is None else keras.Input(other[1:], batch_size=1)
+    inputs = [query] if other is None else [query, memory]
+    model = keras.Model(inputs, layer(query, memory, memory))
+    rows = memory.shape[1]
+    features = memory.shape[2]
+    projections = 6 * 8 * 12 + rows * features * 12 + rows * features * 15 + 6 * 15 * 8
+    assert macc.count(model).macc == projections + 3 * 6 * rows * (4 + 5)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1)])
+def test_recurrent_layers_count_each_step(kind: str, gates: int) -> None:
+    model = keras.Sequential([keras.Input((9, 5)), getattr(layers, kind)(7)])
+    assert macc.count(model).macc == 9 * gates * 7 * (5 + 7)
+
+
+def test_augmentation_and_spectral_normalisation_add_nothing() -> None:
+    plain = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    image = keras.Input((8, 8, 3))
+    x = layers.RandomZoom(0.1)(layers.RandomFlip()(image))
+    model = keras.Model(image, layers.SpectralNormalization(layers.Conv2D(4, 3))(x))
+    assert macc.count(model).total == macc.count(plain).total

@@ -72,7 +72,9 @@ def test_landmarks_and_arithmetic_equal_the_keras_model(
 ) -> None:
     model, pictures = prepared(name)
     calibration = pictures if kind.startswith("int8") else None
-    result = mobile_export.export(model, kind, calibration, tmp_path, images=pictures)
+    result = mobile_export.export(
+        model, kind, calibration, tmp_path, images=pictures, allow_loss=True
+    )
     found = mobile_export.Runner(result.path)(pictures)
     expected = np.asarray(model(pictures.astype(np.float32), training=False))
     assert expected.std(axis=0).mean() > 0.01  # a model that ignores its picture proves nothing
@@ -91,7 +93,13 @@ def test_tuning_reaches_the_file(name: str, kind: str, prepared: Any, tmp_path: 
     landmarks = np.random.default_rng(0).uniform(0.3, 0.7, (len(pictures), model.num_landmarks, 2))
     tuning = Tuning(schedule=default_schedule(model, kind, epochs=1, rate=2e-4), batch_size=10)
     result = mobile_export.export(
-        model, kind, out=tmp_path, images=pictures, training=(pictures, landmarks), tuning=tuning
+        model,
+        kind,
+        out=tmp_path,
+        images=pictures,
+        allow_loss=True,
+        training=(pictures, landmarks),
+        tuning=tuning,
     )
     if not ARCHITECTURES[name].peaks:
         assert result.parity.mean_px <= MEAN_PX["int8" if kind == "int8_qat" else "float32"]

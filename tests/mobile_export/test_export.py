@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
 import mobile_export
-from mobile_export import golden, metadata
+from mobile_export import golden
 from tfalign import geometry, macc
+from tfalign.tflite import Metadata
 
 MEAN_PX = {"float32": 1e-3, "float16": 0.05, "dynamic": 0.5, "int8": 0.5}
 """The project's limits on the mean distance to the Keras model, in input pixels."""
@@ -29,6 +31,7 @@ def exports(model: Any, pictures: np.ndarray, tmp_path_factory: Any) -> dict[str
             calibration=pictures[:16] if kind == "int8" else None,
             out=folder / kind,
             images=pictures,
+            allow_loss=True,  # the model was never fitted to faces
         )
         for kind in MEAN_PX
     }
@@ -95,26 +98,43 @@ def test_files_shrink_with_their_weights(exports: Any) -> None:
 
 
 def macc_params(result: Any) -> int:
-    return int(result.metadata["model"]["params"])
+    return int(result.metadata.model["params"])
 
 
-def test_metadata_tells_an_app_what_it_needs(exports: Any, model: Any, pictures: Any) -> None:
+def test_metadata_tells_an_app_what_it_needs(
+    exports: Any, model: Any, pictures: Any, repository: Path
+) -> None:
     result = exports["int8"]
-    data = json.loads((result.path.parent / "metadata.json").read_text(encoding="utf-8"))
-    assert data == metadata.read(result.path.parent) == json.loads(json.dumps(result.metadata))
-    assert data["image_size"] == [48, 48]
-    assert geometry.crop_convention(data["crop"]) == model.crop
+    folder = result.path.parent
+    data = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    schema = json.loads((repository / "tfalign/tflite/metadata.schema.json").read_text())
+    jsonschema.validate(data, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**data, "format_version": 3}, schema)
+    about = Metadata.read(folder)
+    assert about == Metadata.from_dict(data) == result.metadata
+    assert about.input_shape == (48, 48, 3)
+    assert about.crop == geometry.crop_convention(data["crop"]) == model.crop
     assert data["input"]["colour_order"] == "RGB"
-    for name in ("model.tflite", "golden.npz"):
-        content = (result.path.parent / name).read_bytes()
+    assert (folder / "metadata.json").stat().st_size < 8000
+    for name in ("model.tflite", "golden.npz", "report.json"):
+        content = (folder / name).read_bytes()
         assert data["sha256"][name] == hashlib.sha256(content).hexdigest()
+
+
+def test_report_tells_how_the_file_was_made(exports: Any, pictures: Any) -> None:
+    result = exports["int8"]
+    report = json.loads((result.path.parent / "report.json").read_text(encoding="utf-8"))
+    assert report == json.loads(json.dumps(result.report))
     used = pictures[:16]
     fingerprint = hashlib.sha256(repr(used.shape).encode() + used.tobytes()).hexdigest()
-    assert data["calibration"] == {"images": 16, "source": "array", "fingerprint": fingerprint}
-    assert sum(data["operators"].values()) == len(data["recipe"]) + sum(
-        data["operators"].get(kind, 0) for kind in ("QUANTIZE", "DEQUANTIZE")
+    assert report["calibration"]["images"] == 16
+    assert report["calibration"]["source"] == "array"
+    assert report["calibration"]["fingerprint"] == fingerprint
+    assert sum(report["operators"].values()) == len(report["precision"]) + sum(
+        report["operators"].get(kind, 0) for kind in ("QUANTIZE", "DEQUANTIZE")
     )
-    assert data["gpu"]["operators"]["CONV_2D"] is True
+    assert report["gpu"]["operators"]["CONV_2D"] is True
 
 
 @pytest.mark.parametrize("kind", MEAN_PX)
@@ -147,16 +167,15 @@ def test_errors_of_both_are_reported_where_truth_is_given(model: Any, tmp_path: 
     from mobile_export.parity import compare
 
     truth = np.random.default_rng(0).uniform(0.2, 0.8, (3, 68, 2))
-    images = np.zeros((3, 100, 50, 3), np.uint8)
     shifted = truth + np.array([0.02, 0.0])
-    parity = compare(shifted, truth, images, truth, "300w_inter_ocular")
+    parity = compare(shifted, truth, (100, 50), truth, "300w_inter_ocular")
     size = np.array([50, 100])
     span = np.linalg.norm((truth[:, 36] - truth[:, 45]) * size, axis=-1)
     assert parity.keras_nme == 0.0
     assert parity.nme == pytest.approx(np.mean(1.0 / span), rel=1e-6)
     assert parity.nme_drop == parity.nme
     with pytest.raises(ValueError, match="needs its protocol"):
-        compare(truth, truth, images, truth)
+        compare(truth, truth, (100, 50), truth)
 
 
 def test_failed_export_leaves_no_file(

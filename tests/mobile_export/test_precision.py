@@ -213,7 +213,9 @@ def test_int8_full_of_a_global_network(
 
     keras.utils.set_random_seed(1)
     network = like_trained(GRegNet(12, (48, 48, 3), width=0.125, crop="300w"), pictures)
-    result = mobile_export.export(network, "int8_full", pictures, tmp_path, images=pictures)
+    result = mobile_export.export(
+        network, "int8_full", pictures, tmp_path, images=pictures, allow_loss=True
+    )
     assert result.parity.mean_px <= 1.0
     graph = Graph.read(result.path)
     assert {tensor.dtype for tensor in graph.tensors} <= {

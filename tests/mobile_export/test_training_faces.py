@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mobile_export import __main__ as program
-from mobile_export import metadata, training_faces
+from mobile_export import training_faces
 from tfalign.data import readers
 from tfalign.data.pipeline import CropCache, write_shards
+from tfalign.files import read_json
 
 NAMES = ("afw/1", "helen/trainset/10_1", "helen/trainset/10_2", "helen/trainset/9_1")
 
@@ -172,7 +173,7 @@ def test_program_tunes_on_a_data_set(data: Path, small: Any, tmp_path: Path, cap
     output = capfd.readouterr()
     assert status == 0, output.err
     assert "phase tune, epoch 2: loss" in output.out
-    data_of_export = metadata.read(out)
+    data_of_export = read_json(out / "report.json")
     assert data_of_export["calibration"]["images"] == 3
     assert data_of_export["tuning"]["augment"] == "light"
     assert data_of_export["tuning"]["schedule"]["phases"][0]["epochs"] == 2

@@ -43,6 +43,7 @@ def test_exports_agree_with_keras(rng, tmp_path, batch_norm: bool) -> None:
             calibration=images if kind == "int8" else None,
             out=tmp_path / kind,
             images=images,
+            allow_loss=True,
         )
         assert result.parity.mean_px <= limit, kind
         assert result.macc == expected, kind

@@ -122,7 +122,7 @@ def test_metadata_tells_crop_and_scheme_and_survives_writing(export: Path, tmp_p
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "must be JSON"),
+        ("[", "the file must be JSON"),
         ("[]", "must hold a JSON object"),
         ('{"format_version": 7}', "`format_version` must be"),
         ('{"format_version": 2, "kind": "int8"}', "lacks a value"),

@@ -6,10 +6,12 @@
     tfalign export 300w --kind int8_qat --calibration runs/300w/calibration.npz --training 300W \\
         --dataset 300w --split afw helen/trainset --without-last 120 --out build/qat
 
-The model is a .keras file or a preset that ships with the package. Calibration pictures, for the
-int8 kinds, come from training data: the calibration.npz that every training leaves, or a folder of
-face crops. OUT receives model.tflite, metadata.json and golden.npz, all together or not at all; the
-file is then checked as ``python -m mobile_export.check OUT`` does.
+The model is a .keras file or a preset that ships with the package; of any other Keras model say how
+it is fed (--crop, --pixels). Calibration pictures, for the int8 kinds, come from training data: the
+calibration.npz that every training leaves, or a folder of face crops. OUT receives model.tflite,
+metadata.json (what an app needs), scheme.json, report.json (how it was made) and golden.npz, all
+together or not at all. A file that is further from its Keras model on rendered faces than its kind
+may be is refused; what was written is checked as ``python -m mobile_export.check OUT`` does.
 """
 
 from __future__ import annotations
@@ -34,9 +36,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Exports and checks; returns the figures and whether the check passed."""
     result = program.run(arguments)
     print(result.table())
-    replay = check(arguments.out)
-    verdict = "passed" if replay.passed else "FAILED"
-    print(f"check: {verdict}, {replay.max_px:.4f} px (allowed {replay.tolerance_px:g} px)")
+    replay = check(result.path.parent)
+    print(f"check: {replay}")
     return {
         "passed": replay.passed,
         "path": str(result.path),
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "macc": result.macc,
         "size": result.size,
         "gzip_size": result.gzip_size,
-        "parity": result.parity.to_dict(),
+        "rendered": result.rendered.to_dict(),
+        "notes": list(result.metadata.notes),
         "check_max_px": replay.max_px,
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfalign import markup
-from tfalign.files import write_whole
+from tfalign.files import read_json, write_whole
 from tfalign.geometry import CropConvention, crop_convention
 from tfalign.tflite.runner import INPUT, OUTPUT
 
@@ -132,9 +132,12 @@ class Metadata:
         )
 
     def write(self, path: str | Path) -> None:
-        """Writes the file, or ``metadata.json`` in a folder."""
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        write_whole(_file(path), text + "\n")
+        """Writes the file, or ``metadata.json`` in a folder: one line for each key."""
+        lines = (
+            f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+            for key, value in self.to_dict().items()
+        )
+        write_whole(_file(path), "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Metadata:
@@ -152,10 +155,7 @@ class Metadata:
             raise FileNotFoundError(
                 f"An export has a {NAME} beside model.tflite. Received: path={str(path)!r}"
             )
-        try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{file} must be JSON: {error}") from error
+        data = read_json(file)
         if not isinstance(data, dict):
             raise ValueError(f"{file} must hold a JSON object. Received: {type(data).__name__}")
         try:

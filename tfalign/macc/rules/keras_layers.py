@@ -115,7 +115,32 @@ def stored_statistics(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shap
     return Cost(bias_norm=size(outputs[0]))
 
 
+def existing(*names: str) -> tuple[type, ...]:
+    """The layers of these names that the installed Keras has."""
+    return tuple(getattr(keras.layers, name) for name in names if hasattr(keras.layers, name))
+
+
 @rule(
+    *existing("RandomBrightness", "RandomColorDegeneration", "RandomColorJitter"),
+    *existing("RandomContrast", "RandomElasticTransform", "RandomErasing", "RandomFlip"),
+    *existing("RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert"),
+    *existing("RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation"),
+    *existing("RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom"),
+    *existing("AutoContrast", "AugMix", "CutMix", "MixUp", "RandAugment", "Solarization"),
+)
+def augmentation(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """Nothing at inference, where an augmenting layer hands its input on."""
+    return Cost()
+
+
+@rule(*existing("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D"))
+def adaptive(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """Windows that cover the input once."""
+    return Cost(pooling=size(inputs[0]))
+
+
+@rule(
+    *existing("RMSNormalization"),
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
     keras.layers.UnitNormalization,
@@ -183,6 +208,12 @@ def map_coordinates(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape,
 def repeat(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
     """Each element is repeated, which is nearest-neighbour interpolation."""
     return Cost(resampling=size(outputs[0]))
+
+
+@rule(keras.layers.SpectralNormalization)
+def spectral(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """The wrapped layer: its kernel is scaled once, not for each input."""
+    return cost_of(layer.layer, *inputs)
 
 
 @rule(keras.layers.TimeDistributed)

@@ -150,3 +150,42 @@ def tensordot(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...])
     # Left and right hold each summed axis once, the output holds it not at all.
     summed = math.isqrt(size(inputs[0]) * size(inputs[1]) // size(outputs[0]))
     return Cost(macc=size(outputs[0]) * summed)
+
+
+@rule(keras.layers.MultiHeadAttention)
+def attention(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """Four projections, the products of queries with keys, and of weights with values."""
+    batch, queries, _ = inputs[0]
+    keys = inputs[1][1] if len(inputs) > 1 else queries
+    heads, key, value = layer.num_heads, layer.key_dim, layer.value_dim
+    projections = sum(
+        rows * size(dense.kernel.shape)
+        for rows, dense in (
+            (queries, layer.query_dense),
+            (keys, layer.key_dense),
+            (keys, layer.value_dense),
+            (queries, layer.output_dense),
+        )
+    )
+    pairs = heads * queries * keys
+    bias = heads * (queries * key + keys * (key + value)) + size(outputs[0][1:])
+    return Cost(
+        macc=batch * (projections + pairs * (key + value)),
+        bias_norm=batch * bias if layer.use_bias else 0,
+        activation=batch * pairs,
+        elementwise=batch * heads * queries * key,
+    )
+
+
+@rule(keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
+def recurrent(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """Every step multiplies the input and the state by all gates' kernels."""
+    batch, steps, _ = inputs[0]
+    cell = layer.cell
+    gates = int(cell.kernel.shape[1])
+    weights = size(cell.kernel.shape) + size(cell.recurrent_kernel.shape)
+    return Cost(
+        macc=batch * steps * weights,
+        bias_norm=batch * steps * gates if cell.use_bias else 0,
+        activation=batch * steps * gates,
+    )

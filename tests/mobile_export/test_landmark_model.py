@@ -1,0 +1,169 @@
+"""Keras models that are not of this package: what they must say, and that the file does as they."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import mobile_export
+from mobile_export.check import check
+from mobile_export.landmark_model import LUMA, in_float32, landmark_model
+from mobile_export.pictures import rendered_faces
+from tfalign import markup, models
+from tfalign.geometry import CROP_PRESETS
+
+SIDE = 32
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Doubled(layers.Layer):
+    """A layer of a stranger, for which the counter has no rule."""
+
+    def call(self, inputs: Any) -> Any:
+        return 2.0 * inputs
+
+
+def grey_with_two_outputs() -> keras.Model:
+    """A grey picture in [0, 1]; five points as pairs, beside a score."""
+    image = keras.Input((SIDE, SIDE, 1))
+    x = layers.Conv2D(8, 3, 2, activation="relu")(image)
+    x = Doubled()(layers.Flatten()(layers.AveragePooling2D(3)(x)))
+    points = layers.Dense(10, activation="sigmoid", name="points")(x)
+    return keras.Model(image, {"score": layers.Dense(1, name="score")(x), "points": points})
+
+
+def small_vit() -> keras.Model:
+    """Patches, two blocks of attention, five points; pixels in [-1, 1]."""
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.Reshape((16, 24))(layers.Conv2D(24, 8, 8)(image))
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(2, 12)(y, y)])
+        y = layers.Dense(48, activation="gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(24)(y)])
+    x = layers.Dense(10, activation="sigmoid")(layers.GlobalAveragePooling1D()(x))
+    return keras.Model(image, layers.Reshape((5, 2))(x))
+
+
+def mobilenet() -> keras.Model:
+    """MobileNetV3 with its own scaling, and a dense layer of pairs."""
+    trunk = keras.applications.MobileNetV3Small(
+        (SIDE, SIDE, 3), alpha=0.35, include_top=False, weights=None, pooling="avg"
+    )
+    return keras.Sequential([trunk, layers.Dense(10, activation="sigmoid")])
+
+
+STRANGERS: dict[str, tuple[Callable[[], keras.Model], dict[str, Any]]] = {
+    "grey": (grey_with_two_outputs, {"pixels": (0, 1), "output": "points"}),
+    "vit": (small_vit, {"pixels": (-1, 1)}),
+    "mobilenet": (mobilenet, {"pixels": (0, 255)}),
+}
+
+
+def seen_by(name: str, faces: np.ndarray) -> np.ndarray:
+    """What the model itself wants of RGB faces in [0, 255], made here once more."""
+    pixels = faces.astype(np.float32)
+    if name == "grey":
+        return (pixels @ np.float32(LUMA))[..., None] / 255
+    return pixels / 127.5 - 1 if name == "vit" else pixels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_strangers_model_keeps_its_points(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    out = tmp_path / "exported"
+    keras.utils.set_random_seed(3)
+    make, arguments = STRANGERS[name]
+    model = make()
+    crop = CROP_PRESETS["300w"]
+    result = mobile_export.export(
+        model,
+        kind,
+        "rendered" if kind == "int8" else None,
+        "~/exported",
+        crop="300w",
+        box="landmarks",
+        scheme=markup.LandmarkScheme.unnamed(5),
+        **arguments,
+    )
+    faces = rendered_faces(6, (SIDE, SIDE), crop, seed=9)
+    found = mobile_export.Runner(result.path)(faces)
+    expected = model(seen_by(name, faces), training=False)
+    expected = expected["points"] if isinstance(expected, dict) else expected
+    expected = np.asarray(expected).reshape(6, 5, 2)
+    assert np.ptp(expected, axis=0).max() > 1e-3  # a model that ignores its picture proves nothing
+    distance = np.linalg.norm((found - expected) * SIDE, axis=-1)
+    assert distance.mean() <= (0.5 if kind == "int8" else 1e-3)
+    about = result.metadata
+    assert (about.crop, about.box, about.num_landmarks) == (crop, "landmarks", 5)
+    assert about.scheme.num_points == 5
+    assert result.path == out / "model.tflite"
+    assert check(out).passed
+    notes = " ".join(about.notes)
+    assert ("grey" in notes) == (name == "grey")
+    assert ("scales" in notes) == (name != "mobilenet")
+    if name == "grey":
+        assert about.model["macc"] is None
+        assert result.macc is not None
+        assert "Doubled" in notes
+
+
+def test_what_a_model_does_not_say_must_be_given() -> None:
+    model = small_vit()
+    with pytest.raises(ValueError, match=r"`crop` .* and `pixels`"):
+        landmark_model(model)
+    with pytest.raises(ValueError, match="give `pixels`"):
+        landmark_model(model, crop="300w")
+    own = models.GRegNet(12, (48, 48, 3), width=0.125, crop="300w")
+    clone = keras.models.clone_model(keras.Model(own.inputs, own.outputs))
+    with pytest.raises(ValueError, match=r"`crop` .* and `pixels`"):
+        landmark_model(clone)
+    assert landmark_model(own).crop == CROP_PRESETS["300w"]
+    with pytest.raises(ValueError, match="what it was trained on"):
+        landmark_model(own, crop="wflw")
+    with pytest.raises(ValueError, match="scales its pixels"):
+        landmark_model(own, pixels=(0, 1))
+
+
+def test_what_is_no_landmark_model_is_told_the_remedy() -> None:
+    arguments: dict[str, Any] = {"crop": "300w", "pixels": (0, 1)}
+    two = grey_with_two_outputs()
+    with pytest.raises(ValueError, match=r"`output` is one of \[.*'points'.*\]"):
+        landmark_model(two, **arguments)
+    with pytest.raises(ValueError, match="pairs x, y"):
+        landmark_model(two, **arguments, output="score")
+    image = keras.Input((None, None, 3))
+    pooled = layers.Dense(4)(layers.GlobalAveragePooling2D()(image))
+    with pytest.raises(ValueError, match=r"keras\.Input\(\(height, width, 3\)\)"):
+        landmark_model(keras.Model(image, pooled), **arguments)
+    with pytest.raises(ValueError, match="low < high"):
+        landmark_model(small_vit(), crop="300w", pixels=(1, 0))
+    with pytest.raises(ValueError, match="must be the model's 5"):
+        landmark_model(small_vit(), **arguments, scheme="ibug68")
+
+
+@pytest.mark.parametrize("make", [small_vit, lambda: models.GRegNet(12, (48, 48, 3), width=0.125)])
+def test_mixed_precision_is_rebuilt_under_float32(make: Callable[[], keras.Model]) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = make()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+    rebuilt = in_float32(model)
+    assert all(layer.compute_dtype == "float32" for layer in rebuilt._flatten_layers())
+    assert type(rebuilt) is type(model)
+    side = model.input_shape[1]
+    picture = np.random.default_rng(0).uniform(0, 1, (1, side, side, 3)).astype(np.float32)
+    np.testing.assert_allclose(rebuilt(picture), model(picture), atol=5e-3)
+    assert in_float32(rebuilt) is rebuilt
