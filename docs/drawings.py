@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from tfalign import markup
 from tfalign.data.synthetic import render
+from tfalign.markup.drawing import landmark_map
 
 SCHEMES = ("wflw98", "ibug68", "ibug51", "cofw29", "lfpw29")
 """The schemes that the rendered face's 98 points can be turned into."""
@@ -46,30 +47,6 @@ def _asymmetry(points: np.ndarray) -> float:
     mirrored = (points * (-1.0, 1.0))[list(markup.WFLW98.flip_map)]
     centred = points - points.mean(axis=0)
     return float(np.abs(centred - (mirrored - mirrored.mean(axis=0))).mean() / np.ptp(points[:, 0]))
-
-
-def landmark_map(image: np.ndarray, points: np.ndarray, scheme: markup.LandmarkScheme) -> Figure:
-    """Draws numbered points over a faint picture.
-
-    Args:
-        image: (H, W, 3) RGB, uint8.
-        points: (n, 2) in pixels of the picture.
-        scheme: Their scheme.
-    """
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    axes = figure.subplots()
-    faint = (255 - (255 - image.astype(np.float32)) * 0.35).astype(np.uint8)
-    axes.imshow(faint, extent=(0, image.shape[1], image.shape[0], 0))
-    for first, second in scheme.edges:
-        axes.plot(*points[[first, second]].T, color="#4477aa", linewidth=0.8)
-    axes.plot(*points.T, "o", color="#bb3311", markersize=3)
-    for index, (x, y) in enumerate(points):
-        axes.annotate(str(index), (x, y), (2, 2), textcoords="offset points", fontsize=7)
-    margin = 0.08 * np.ptp(points, axis=0).max()
-    (left, top), (right, bottom) = points.min(axis=0) - margin, points.max(axis=0) + margin
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.set_axis_off()
-    return figure
 
 
 def coordinate_figure() -> Figure:

@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--licence", help="Licence of the weights, in words; a shipped preset has its own."
     )
+    arguments.add_argument(
+        "--layers",
+        action="store_true",
+        help="Tell which operators lose how much against the float file; all are in report.json.",
+    )
     plain = arguments.add_argument_group("models that are not of tfalign.models")
     plain.add_argument(
         "--crop",
@@ -180,6 +185,7 @@ def run(options: argparse.Namespace) -> ExportResult:
         tuning=make_tuning(options, model, options.kind) if tuned else None,
         allow_loss=options.allow_loss,
         licence=licence,
+        layers=options.layers,
     )
 
 

@@ -7,6 +7,7 @@ its face box, and the landmarks that every exported file finds in it.
     PRESET/float16/  PRESET/int8/   an export: model.tflite, metadata.json, golden.npz, …
     PRESET/scheme.json              point names, parts, edges, mirror pairs
     demo.png, demo.json             the picture; its box and landmarks in its own pixels
+    points_SCHEME.png               which number is which point
     web/                            what the page in this folder reads: models.json, a detector
 """
 
@@ -81,9 +82,28 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
         import cv2
 
         cv2.imwrite(str(folder / "demo.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        for scheme in ("ibug68", "wflw98"):
+            points_map(scheme).savefig(folder / f"points_{scheme}.png", dpi=80)
         write_json(folder / "demo.json", demo)
         write_web(folder / "web", {key.replace("/", ", "): f"../{key}" for key in landmarks})
     return demo
+
+
+def points_map(scheme: str) -> Any:
+    """Returns the figure that shows which number is which point of a scheme, on a rendered face.
+
+    Args:
+        scheme: Name of a scheme into which WFLW's 98 points can be converted.
+    """
+    from tfalign import markup
+    from tfalign.data.synthetic import render
+    from tfalign.markup.drawing import landmark_map
+
+    sample = render(DEMO_SEED, DEMO_INDEX, 512)
+    points = sample.landmarks
+    if scheme != "wflw98":
+        points = markup.convert(points, "wflw98", scheme)
+    return landmark_map(sample.image, points, markup.get(scheme))
 
 
 def write_web(folder: Path, models: Mapping[str, str]) -> None:

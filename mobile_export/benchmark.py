@@ -27,6 +27,9 @@ from tfalign.argument_help import HelpFormatter
 from tfalign.files import write_json
 from tfalign.tflite import Graph
 
+SLOWEST = 25
+"""How many operators are listed one by one."""
+
 
 def measure(
     files: Sequence[str | Path],
@@ -99,8 +102,8 @@ def measure(
     }
 
 
-def table(report: dict[str, object]) -> str:
-    """Returns a report of ``measure`` as text."""
+def table(report: dict[str, object], each: bool = False) -> str:
+    """Returns a report of ``measure`` as text; ``each``: the slowest operators one by one, too."""
     lines = []
     for kind, by_threads in report["ceiling_gmacc_per_s"].items():  # type: ignore[attr-defined]
         for n, value in by_threads.items():
@@ -125,6 +128,13 @@ def table(report: dict[str, object]) -> str:
                 # Their time is in no row and not in the sum: 0 ms would read as free of charge.
                 missing = f"  ({row['untimed']} not timed)" if row["untimed"] else ""
                 lines.append(f"    {name}{row['ms']:>10.3f} ms{share:>6.1f} %{missing}")
+            if each:
+                slowest = [{**one, "kind": row["operator"]} for row in found for one in row["each"]]
+                lines.append("  the slowest operators, one by one:")
+                for one in sorted(slowest, key=lambda one: -one["ms"])[:SLOWEST]:
+                    shape = "×".join(map(str, one["shape"]))
+                    figures = f"{one['ms']:>8.3f} ms  {shape:<18}"
+                    lines.append(f"    {one['index']:>4} {one['kind']:<22}{figures} {one['layer']}")
     if len(report["files"]) > 2:  # type: ignore[arg-type]
         for key, what in (("ratios", "time by the clock"), ("cpu_ratios", "processor time")):
             for n, rows in report[key].items():  # type: ignore[attr-defined]
@@ -134,6 +144,15 @@ def table(report: dict[str, object]) -> str:
                     for number, row in enumerate(rows, start=1)
                 ]
     return "\n".join(lines)
+
+
+def add_operator_options(arguments: argparse.ArgumentParser) -> None:
+    """Adds the choice of how operators are told."""
+    choice = arguments.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--operators", action="store_true", help="List the slowest operators one by one, too."
+    )
+    choice.add_argument("--no-operators", action="store_true", help="Measure latencies only.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="of the interpreter; several numbers give several tables",
     )
     arguments.add_argument("--runs", type=int, default=50)
-    arguments.add_argument("--no-operators", action="store_true", help="latencies only")
+    add_operator_options(arguments)
     arguments.add_argument("--json", help="also write the report to this file")
     options = arguments.parse_args(argv)
 
@@ -161,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.files, options.threads, options.runs, operators=not options.no_operators
         )
         # First what took minutes: the file may turn out not to be writable.
-        print(table(report), flush=True)
+        print(table(report, each=options.operators), flush=True)
         if options.json:
             write_json(options.json, report)
         return DONE

@@ -16,6 +16,7 @@ from mobile_export import converter, golden, quantize
 from mobile_export.converter import require_tensorflow_backend
 from mobile_export.gpu import gpu_compatibility
 from mobile_export.landmark_model import LandmarkModel, landmark_model
+from mobile_export.layer_errors import LayerError, layer_errors, table
 from mobile_export.parity import Parity, compare, keras_landmarks, limit_of
 from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
@@ -85,7 +86,11 @@ class ExportResult:
             rows["licence of the weights"] = str(self.metadata.licence["weights"])
         lines = [*rows.items(), *(("note", note) for note in self.metadata.notes)]
         width = max(len(key) for key, _ in lines)
-        return "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
+        text = "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
+        if self.report["layers"] is not None:
+            text += "\n\nwhat the operators lose, relative to their values:\n"
+            text += table([LayerError(**row) for row in self.report["layers"]])
+        return text
 
 
 def export(
@@ -107,6 +112,7 @@ def export(
     tuning: Any = None,
     allow_loss: bool = False,
     licence: str | None = None,
+    layers: bool = False,
 ) -> ExportResult:
     """Exports a landmark model to ``out/model.tflite``, with all that an app and its tests need.
 
@@ -134,6 +140,7 @@ def export(
         tuning: A ``tuning.Tuning`` with the fine-tuning's phases; None takes its defaults.
         allow_loss: Whether a file that loses more than its kind may is written all the same.
         licence: Of the weights, in words; None takes the one of a shipped preset.
+        layers: Whether the report tells which operator loses how much, see ``layer_errors``.
 
     Returns:
         The paths and figures of the export.
@@ -186,8 +193,8 @@ def export(
             tuning = resolved(tuning, exported.keras, kind)
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
             before, exported = exported, landmark_model(tuned, scheme=scheme, box=box)
-        content, decisions = _content(exported.keras, kind, fitted, input_dtype, tuning)
-        graph = Graph.read(content)
+        exact, content, decisions = _content(exported.keras, kind, fitted, input_dtype, tuning)
+        graph = exact if content is exact.content else Graph.read(content)
         converter.check_builtin(graph)
         (folder / "model.tflite").write_bytes(content)
         runner = Runner(graph)
@@ -224,6 +231,9 @@ def export(
             "size": {"bytes": len(content), "gzip_bytes": compressed},
             "operators": graph.histogram(),
             "gpu": gpu_compatibility(graph),
+            "layers": [row.to_dict() for row in layer_errors(exact, graph, faces[few])]
+            if layers
+            else None,
             "versions": versions(),
         }
         write_json(folder / "report.json", report)
@@ -382,20 +392,18 @@ def _check_arguments(
 
 def _content(
     model: Any, kind: str, fitted: Any, input_dtype: str, tuning: Any
-) -> tuple[bytes, list[Decision]]:
-    """Returns the file's bytes and how each operator of the float graph was treated."""
+) -> tuple[Graph, bytes, list[Decision]]:
+    """Returns the float file, the exported file's bytes and how each operator was treated."""
     if kind in TUNED:
         from mobile_export.tuning import base_kind
 
         kind = base_kind(kind, tuning)
+    exact = Graph.read(converter.convert(model, "float32" if kind == "int8_full" else input_dtype))
     if kind == "int8_full":
-        return quantize.quantize_full(
-            Graph.read(converter.convert(model, "float32")), fitted.images
-        )
-    content = converter.convert(model, input_dtype)
+        return exact, *quantize.quantize_full(exact, fitted.images)
     if kind in ("float16", "dynamic"):
         precision = "half" if kind == "float16" else "dynamic"
-        return quantize.quantize_weights(Graph.read(content), precision)
+        return exact, *quantize.quantize_weights(exact, precision)
     if kind == "int8":
-        return quantize.quantize_mixed(Graph.read(content), fitted.images)
-    return content, []
+        return exact, *quantize.quantize_mixed(exact, fitted.images)
+    return exact, exact.content, []

@@ -119,7 +119,7 @@ def landmark_model(
     shape = tuple(model.outputs[place].shape[1:])
     n = _points(shape, model)
     notes = []
-    plain = len(model.outputs) == 1 and not isinstance(model.output, dict)
+    plain = len(model.outputs) == 1 and not isinstance(getattr(model, "output", None), dict)
     if not plain or (low, high) != (0.0, 255.0) or channels == 1 or shape != (n, 2):
         image = keras.Input((height, width, 3), name="picture")
         x = image
@@ -187,9 +187,9 @@ def _picture(model: Any) -> tuple[int, int, int]:
 
 def _output_place(model: Any, output: str | None) -> int:
     """Returns the position of the landmarks among the flat list of outputs."""
-    names = list(getattr(model, "output_names", None) or ())
-    if output is None and len(names) == 1:
+    if output is None and len(model.outputs) == 1:
         return 0
+    names = list(getattr(model, "output_names", None) or ())
     if output not in names:
         raise ValueError(
             "The landmarks must be named among several outputs: `output` is one of "

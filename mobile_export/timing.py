@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_export.converter import layer_of
 from mobile_export.pictures import noise_pictures
 from tfalign.tflite import Graph, Operator, Runner, pack, require
 
@@ -122,12 +123,13 @@ def operator_times(file: str | Path | Graph, repeat: int = 10) -> list[dict[str,
         repeat: Timed runs of each operator; the median of the processor time counts.
 
     Returns:
-        ``{"operator", "count", "ms"}`` per kind, the slowest kind first. Operators that LiteRT
-        cannot run alone are counted under ``"ms": 0`` with ``"untimed"`` telling how many.
+        ``{"operator", "count", "ms", "each"}`` per kind, the slowest kind first; ``"each"`` lists
+        ``{"index", "layer", "shape", "ms"}``, the slowest operator first. Operators that LiteRT
+        cannot run alone are not timed; ``"untimed"`` tells how many.
     """
     require("ai_edge_litert")
     graph = Graph.read(file)
-    total: dict[str, float] = defaultdict(float)
+    each: dict[str, list[dict[str, Any]]] = defaultdict(list)
     count: dict[str, int] = defaultdict(int)
     untimed: dict[str, int] = defaultdict(int)
     for op in graph.operators:
@@ -141,9 +143,18 @@ def operator_times(file: str | Path | Graph, repeat: int = 10) -> list[dict[str,
             untimed[op.kind] += 1
             continue
         run()
-        total[op.kind] += float(np.median([_milliseconds(run)[1] for _ in range(repeat)]))
-    rows = [
-        {"operator": kind, "count": n, "ms": total[kind], "untimed": untimed[kind]}
+        ms = float(np.median([_milliseconds(run)[1] for _ in range(repeat)]))
+        shape = list(graph.tensors[op.outputs[0]].shape) if op.outputs else []
+        layer = layer_of(graph.layer(op))
+        each[op.kind].append({"index": op.index, "layer": layer, "shape": shape, "ms": ms})
+    rows: list[dict[str, Any]] = [
+        {
+            "operator": kind,
+            "count": n,
+            "ms": sum(one["ms"] for one in each[kind]),
+            "untimed": untimed[kind],
+            "each": sorted(each[kind], key=lambda one: -one["ms"]),
+        }
         for kind, n in count.items()
     ]
     return sorted(rows, key=lambda row: -row["ms"])

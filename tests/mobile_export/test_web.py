@@ -64,7 +64,7 @@ def test_shipped_files_give_the_same_points_as_in_python(
     sample, large = render(2019, 0, 256), render(2019, 5, 512)
     for index, one in enumerate((sample, large)):
         picture = browser.picture(f"picture_{index}.bin", one.image)
-        task = {"do": "picture", "model": "int8", "picture": picture, "passes": 2}
+        task = {"do": "picture", "model": "float16", "picture": picture, "passes": 2}
         tasks.append({**task, "box": [float(v) for v in one.box]})
 
     # A face that moves: the first frame starts at the renderer's box, every later one at the
@@ -72,7 +72,7 @@ def test_shipped_files_give_the_same_points_as_in_python(
     clip, seconds = list(render_clip(3, frames=6)), [k / 25 for k in range(6)]
     frames = [one.image for one in clip]
     films = [browser.picture(f"frame_{k}.bin", frame) for k, frame in enumerate(frames)]
-    task = {"do": "follow", "model": "int8", "frames": films, "seconds": seconds}
+    task = {"do": "follow", "model": "float16", "frames": films, "seconds": seconds}
     tasks.append({**task, "box": [float(v) for v in clip[0].box]})
 
     results = browser.run(*tasks)
@@ -89,13 +89,13 @@ def test_shipped_files_give_the_same_points_as_in_python(
         record_property(f"{kind} ms native", float(np.median(native)))
 
     for one, found in zip((sample, large), results[2:4], strict=True):
-        expected = in_python(runners["int8"], crop, one.image, one.box)
-        expected = in_python(runners["int8"], crop, one.image, tight(expected))
+        expected = in_python(runners["float16"], crop, one.image, one.box)
+        expected = in_python(runners["float16"], crop, one.image, tight(expected))
         assert np.linalg.norm(np.array(found) - expected, axis=-1).mean() <= 0.5
 
     box, smooth = clip[0].box, OneEuroFilter()
     for frame, at, found in zip(frames, seconds, results[4], strict=True):
-        points = in_python(runners["int8"], crop, frame, box)
+        points = in_python(runners["float16"], crop, frame, box)
         box = tight(points)
         size = float(np.sqrt(np.prod(box[2:] - box[:2])))
         expected = smooth(points, at, size)

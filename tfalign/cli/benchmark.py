@@ -22,7 +22,7 @@ def options(prog: str = "tfalign benchmark") -> argparse.ArgumentParser:
     parser.add_argument("files", nargs="+", metavar="FILE.tflite", help="the first is the baseline")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N")
     parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed runs of each file")
-    parser.add_argument("--no-operators", action="store_true", help="latencies only")
+    benchmark.add_operator_options(parser)
     return parser
 
 
@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     report = benchmark.measure(
         arguments.files, arguments.threads, arguments.runs, operators=not arguments.no_operators
     )
-    print(benchmark.table(report))
+    print(benchmark.table(report, each=arguments.operators))
     return report
