@@ -189,7 +189,7 @@ def test_assets_program_drops_nothing_silently(
     models: list[str], calibration: list[str], message: str, tmp_path: Path, capsys: Any,
     monkeypatch: Any,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(assets, "load_model", lambda name: name)
+    monkeypatch.setattr(assets, "load", lambda name: name)
     arguments = [*models, "--out", str(tmp_path / "out")]
     for item in calibration:
         arguments += ["--calibration", item]

@@ -36,9 +36,9 @@ def pictures_of(what: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def preset() -> Any:
-    from tfalign.models import from_preset
+    from tfalign.models import load
 
-    return from_preset("300w")
+    return load("300w")
 
 
 @pytest.fixture(scope="module")
