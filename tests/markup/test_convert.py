@@ -147,24 +147,8 @@ def test_same_scheme_is_the_identity():
             "undefined='zero'",
         ),
         (lambda: markup.get("mpii"), "wflw98.*Received: scheme='mpii'"),
-        (lambda: markup.for_num_points(21), "Received: num_points=21"),
     ],
 )
 def test_errors_name_rule_and_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.parametrize(
-    ("count", "name"),
-    [
-        (98, "wflw98"),
-        (68, "ibug68"),
-        (51, "ibug51"),
-        (29, "cofw29"),
-        (19, "aflw19"),
-        (194, "helen194"),
-    ],
-)
-def test_scheme_by_count(count, name):
-    assert markup.for_num_points(count).name == name

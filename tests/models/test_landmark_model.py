@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -119,3 +120,25 @@ def test_load_is_the_one_door(tmp_path: Path) -> None:
     model.save(tmp_path / "m.keras")
     for path in (tmp_path / "m.keras", str(tmp_path / "m.keras")):
         assert models.load(path).scheme == HAND
+
+
+def test_a_subclass_may_hand_its_scheme_on_in_any_form(tmp_path: Path) -> None:
+    """As the guide's architecture of one's own does: a name, an object, or a configuration."""
+
+    class Mine(models.LandmarkModel):
+        def __init__(self, num_landmarks, scheme=None, crop="300w", name="mine", input_shape=None):
+            images = keras.Input((8, 8, 3))
+            x = keras.layers.Dense(2 * num_landmarks)(keras.layers.Flatten()(images))
+            shape = keras.layers.Reshape((num_landmarks, 2))(x)
+            super().__init__(images, [shape], {"stages": shape}, {}, crop, scheme, name=name)
+
+        def get_config(self):
+            return self.base_config()
+
+    (tmp_path / "hand.json").write_text(json.dumps(HAND.to_config()))
+    for scheme in (HAND, HAND.to_config(), tmp_path / "hand.json", None):
+        model = Mine(6, scheme)
+        again = Mine.from_config(json.loads(json.dumps(model.get_config())))
+        assert again.scheme == model.scheme == (None if scheme is None else HAND)
+    with pytest.raises(ValueError, match="has 6 points"):
+        Mine(5, HAND)

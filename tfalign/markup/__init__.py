@@ -12,7 +12,7 @@ from tfalign.markup.convert import Conversion, conversion, convert
 from tfalign.markup.helen194 import HELEN194
 from tfalign.markup.ibug68 import IBUG51, IBUG68
 from tfalign.markup.lfpw29 import LFPW29
-from tfalign.markup.registry import SCHEMES, for_num_points, get
+from tfalign.markup.registry import SCHEMES, get
 from tfalign.markup.scheme import LOCAL_PART_NAMES, LandmarkScheme
 from tfalign.markup.wflw98 import WFLW98
 
@@ -30,6 +30,5 @@ __all__ = [
     "LandmarkScheme",
     "conversion",
     "convert",
-    "for_num_points",
     "get",
 ]

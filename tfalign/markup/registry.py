@@ -44,22 +44,3 @@ def get(
             f"that describes one. Received: scheme={scheme!r}"
         )
     return SCHEMES[scheme]
-
-
-def for_num_points(num_points: int) -> LandmarkScheme:
-    """Returns the scheme that files of version 0.1 meant by a number of points alone.
-
-    Only for opening such files: a number of points says nothing of the points' order. 29 gives
-    ``cofw29`` (``lfpw29`` is equal to it point by point).
-
-    Raises:
-        ValueError: If no scheme has that many points.
-    """
-    for scheme in SCHEMES.values():
-        if scheme.num_points == num_points:
-            return scheme
-    known = {scheme.num_points: name for name, scheme in reversed(SCHEMES.items())}
-    raise ValueError(
-        f"num_points must be one of {dict(sorted(known.items()))}; for another markup build a "
-        f"LandmarkScheme. Received: num_points={num_points}"
-    )

@@ -51,14 +51,14 @@ class LandmarkModel(keras.Model):
         training_outputs: Mapping[str, Any],
         groups: Mapping[str, Sequence[keras.layers.Layer]],
         crop: CropLike,
-        scheme: markup.LandmarkScheme | None,
+        scheme: SchemeLike,
         **kwargs: Any,
     ) -> None:
         super().__init__(inputs=images, outputs=stages[-1], **kwargs)
         self.num_landmarks = int(stages[-1].shape[1])
         self.image_size = (int(images.shape[1]), int(images.shape[2]))
         self.crop = crop_convention(crop)
-        self.scheme = scheme
+        _, self.scheme = resolve_points(self.num_landmarks, scheme)
         self.box: str | None = None
         # Views of the same layers; kept out of Keras's attribute tracking, which would otherwise
         # store every weight once more per view.
