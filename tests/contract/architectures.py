@@ -50,7 +50,7 @@ _PATCHES = {"width": 0.05, "patch": 10, "kernel": 3, "centers": 6}
 _CASCADE = {"global": 0.04, "local_1": 0.01, "local_2": 0.01}
 _TWO_STAGE = {"theta_global": 0.01, "face_landmarks": 0.02}
 _TWO_STAGE |= {f"{what}_{part}": 0.005 for what in ("theta", "increment") for part in _PARTS}
-_VIEWS = {"width": 0.125, "trunk": "resnet18", "face_size": 64}
+_VIEWS = {"scheme": "ibug68", "width": 0.125, "trunk": "resnet18", "face_size": 64}
 
 ARCHITECTURES: dict[str, Architecture] = {
     "GRegNet": Architecture(

@@ -46,7 +46,7 @@ def test_integral_and_boxes_make_up_sift() -> None:
 
 
 def test_deepreg_report_names_the_descriptors() -> None:
-    report = macc.count(DeepReg())
+    report = macc.count(DeepReg(scheme="ibug68"))
     resampling = {layer.name: layer.cost.resampling for layer in report.layers}
     assert all(resampling[name] > 0 for name in ("hog", "maps", "sift_1", "sift_5"))
     assert report.macc == 136 * (1764 + 5 * 68 * 128)

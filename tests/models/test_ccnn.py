@@ -54,7 +54,7 @@ def images(rng: np.random.Generator, count: int = 2) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def paper() -> CCNN:
-    return CCNN()
+    return CCNN(scheme="ibug68")
 
 
 def tensor(model: CCNN, layer: str) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def test_patches_survive_the_configuration() -> None:
 
 
 def test_the_papers_sizes() -> None:
-    model = DeepReg()
+    model = DeepReg(scheme="ibug68")
     assert model.num_stages == 6
     assert model.patches == [32, 32, 32, 16, 16]
     assert model.scheme.name == "ibug68"

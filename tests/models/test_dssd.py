@@ -97,7 +97,7 @@ def test_kernel_survives_the_configuration() -> None:
 
 
 def test_the_papers_sizes() -> None:
-    model = DSSD()
+    model = DSSD(scheme="ibug68")
     report = {row.name: row for row in macc.count(model).layers}
     each = 128 * (26 * 26 * 25 + 9 * 9 * 25 * 128) + 4 * 4 * 128 * 256
     assert report["patch_network"].macc == 68 * each
@@ -110,10 +110,16 @@ def test_the_papers_sizes() -> None:
 
 def test_refinement_stages_share_their_parameters() -> None:
     """R-DSSD has the parameters of R-DSSD* and one coarse regression more, at one stage's cost."""
-    reports = {stages: macc.count(RDSSD(stages=stages)) for stages in ("R-DSSD", "R-DSSD*")}
+    reports = {
+        stages: macc.count(RDSSD(stages=stages, scheme="ibug68"))
+        for stages in ("R-DSSD", "R-DSSD*")
+    }
     coarse = 136 * (68 * 10 + 1)
     assert reports["R-DSSD"].params - reports["R-DSSD*"].params == coarse
-    single, apart = macc.count(DSSD()), macc.count(RDSSD(stages="R-DSSD*", shared=False))
+    single, apart = (
+        macc.count(DSSD(scheme="ibug68")),
+        macc.count(RDSSD(stages="R-DSSD*", shared=False, scheme="ibug68")),
+    )
     shared = reports["R-DSSD*"]
     one = sum(r.params for r in single.layers if not r.name.startswith("initial"))
     assert shared.params - single.params == coarse

@@ -72,7 +72,7 @@ def data(rng) -> tuple[training.ArrayFeed, training.Validation]:
 
 def run(schedule, data, tmp_path) -> tuple[DeepReg, training.TrainingResult]:
     keras.utils.set_random_seed(1)
-    model = DeepReg(input_shape=(64, 64, 3), local_layers=1, patches=(16,))
+    model = DeepReg(68, (64, 64, 3), local_layers=1, patches=(16,))
     feed, held_out = data
     model.set_mean_shape(feed.landmarks.mean(axis=0))
     quiet = training.Execution(verbose=0)
@@ -86,7 +86,7 @@ def weights_of(model: DeepReg) -> list[np.ndarray]:
 def test_sequential_is_the_closed_form(data, tmp_path) -> None:
     model, result = run(deepreg.sequential(1), data, tmp_path)
     assert result.rows == []
-    other = DeepReg(input_shape=(64, 64, 3), local_layers=1, patches=(16,))
+    other = DeepReg(68, (64, 64, 3), local_layers=1, patches=(16,))
     other.solve_sequential(data[0])
     for one, expected in zip(weights_of(model), weights_of(other), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-6)

@@ -26,7 +26,7 @@ def made(name: str = "two_stage", known: bool = True):
     keras.utils.set_random_seed(1)
     side = SIDE // 2 if name == "tsr_baseline1" else SIDE
     model = ARCHITECTURES[name].make(
-        num_landmarks=POINTS,
+        scheme="aflw19",
         input_shape=(side, side, 3),
         width=0.0625,
         dropout=0.2,
@@ -76,6 +76,14 @@ def test_published_numbers() -> None:
     assert set(schedule.phases[3].losses) == {*PARTS, *(f"theta_{part}" for part in PARTS)}
     assert set(schedule.phases[4].losses) == {"face", *PARTS}
     assert schedule.phases[2].losses["face"].arguments == {"normalizer": [6, 11]}
+    # Equation 6 divides by nothing; in step 4, where it trains the transforms, no loss may fall by
+    # zooming out.
+    assert all("normalizer" not in schedule.phases[3].losses[part].arguments for part in PARTS)
+    for term in schedule.phases[4].losses.values():
+        assert term.arguments["scale_free"]
+        assert term.arguments["normalizer"] == [6, 11]
+    # An eye and its brow are one part.
+    assert len(schedule.phases[3].losses["left_eye"].arguments["indices"]) == 6
 
 
 def test_theta_losses_can_be_dropped() -> None:
@@ -133,12 +141,12 @@ def test_makers_follow_the_recipes_options() -> None:
         scheme="ibug68",
     )
     assert (model.view_size, model.view_width, model.trunk) == (56, 1.0, "resnet18")
-    small = {"num_landmarks": 68, "width": 0.0625, "crop": "300w"}
+    small = {"scheme": "ibug68", "width": 0.0625, "crop": "300w"}
     least = ARCHITECTURES["two_stage"].make(input_shape=(64, 64, 3), **small)
     assert least.view_size == 38
     with pytest.raises(ValueError, match="TSR's input must have at least 38 pixels"):
         ARCHITECTURES["two_stage"].make(input_shape=(32, 32, 3), **small)
-    assert ARCHITECTURES["two_stage_global"].make(num_landmarks=68, width=0.0625).parts == ()
+    assert ARCHITECTURES["two_stage_global"].make(num_landmarks=68, width=0.0625).parts == {}
 
 
 @pytest.mark.slow
