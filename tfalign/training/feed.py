@@ -162,9 +162,13 @@ def cache_fingerprint(cache: Any) -> str:
     """Returns a SHA-256, in hexadecimal, of a crop cache's pixels, landmarks, maps and names."""
     digest = hashlib.sha256(f"{cache.scheme.to_config()} {cache.image_size}".encode())
     digest.update("\n".join(map(str, cache.names)).encode())
-    arrays = (cache.landmarks, cache.output_from_source, cache.source_from_image, cache.images)
-    for array in (*arrays, cache.annotated):
+    arrays = (cache.landmarks, cache.output_from_source, cache.source_from_image, cache.annotated)
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
+    pixels = getattr(cache.images, "digest", None)  # known of images on disk
+    if pixels is None:
+        pixels = hashlib.sha256(np.ascontiguousarray(cache.images).data).hexdigest()
+    digest.update(pixels.encode())
     return digest.hexdigest()
 
 

@@ -26,6 +26,11 @@ def mirrored(cache: CropCache) -> CropCache:
             "Faces are mirrored by a scheme that says which points change places. Received: "
             f"scheme {cache.scheme.name!r}, which has no mirror pairs"
         )
+    if not isinstance(cache.images, np.ndarray):
+        raise ValueError(
+            "The mirror images of faces are made in memory: give cache='memory' with mirror=True. "
+            f"Received: images in {cache.images.paths[0].parent}"
+        )
     order = list(cache.scheme.flip_map)
     side = cache.images.shape[2]
     # Source-crop pixels to mirrored ones and back: x becomes side - x.
@@ -34,17 +39,14 @@ def mirrored(cache: CropCache) -> CropCache:
     back = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
     nominal = geometry.compose(back, geometry.compose(cache.output_from_source, mirror))
     landmarks = np.asarray(geometry.transform_points(mirror, cache.landmarks))[:, order]
-    per_point = {
-        name: getattr(cache, name)[:, order]
-        for name in ("visible", "annotated")
-        if getattr(cache, name, None) is not None
-    }
+    annotated = cache.annotated[:, order]
     return dataclasses.replace(
         cache,
         images=np.ascontiguousarray(cache.images[:, :, ::-1]),
-        landmarks=landmarks.astype(np.float32),
+        landmarks=np.where(annotated[..., None], landmarks, 0.0).astype(np.float32),
+        visible=cache.visible[:, order],
+        annotated=annotated,
         source_from_image=np.asarray(geometry.compose(mirror, cache.source_from_image), np.float32),
         output_from_source=np.asarray(nominal, np.float32),
         names=np.array([f"{name} mirrored" for name in cache.names]),
-        **per_point,
     )

@@ -125,6 +125,13 @@ class Settings:
         metavar="FILE",
     )
     seed: int = _setting(0, "schedule", "Decides weights, order and augmentation.", type=int)
+    cache: str | Path = _setting(
+        "memory",
+        "speed",
+        "Where the cropped faces are kept: 'memory', or a folder, for sets that exceed it. Any "
+        "number of runs may share the folder; faces are cropped into it once.",
+        metavar="memory|DIR",
+    )
     precision: Literal["float32", "float16", "bfloat16"] = _setting(
         "float32",
         "speed",

@@ -17,7 +17,7 @@ import numpy as np
 from tfalign import losses, models
 from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
-from tfalign.data.pipeline import CropCache, concatenate
+from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.evaluation.boxes import trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
@@ -134,14 +134,14 @@ def train(
     model = _made(model, settings, distribution, parts[0], options or {})
     model.box = trained_box(whole)
 
-    caches = [_cropped(part, model) for part in parts]
+    caches = [_cropped(part, model, settings.cache) for part in parts]
     cache = concatenate(caches)
     if settings.mirror:
         cache = concatenate([cache, mirrored(cache)])
     for part in whole:
         if isinstance(part, Reader) and (part.report.skipped or part.report.noted):
             print(part.report.table(), flush=True)
-    held_out = None if watched is None else _cropped(watched, model)
+    held_out = None if watched is None else _cropped(watched, model, settings.cache)
     measured = watched if test is None else test
     print(
         f"{len(cache)} faces to train on, {0 if held_out is None else len(held_out)} held out"
@@ -386,9 +386,11 @@ def _protocol(faces: Faces) -> str | Protocol:
     return own_protocol(faces.scheme)
 
 
-def _cropped(faces: Faces, model: Any) -> CropCache:
+def _cropped(faces: Faces, model: Any, place: str | Path) -> CropCache:
     if isinstance(faces, CropCache):
         return faces
+    if str(place) != "memory":
+        return cache_on_disk(faces, place, model.crop, model.image_size)
     return CropCache.build(faces, model.crop, model.image_size)
 
 

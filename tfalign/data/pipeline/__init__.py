@@ -11,6 +11,7 @@ Nothing here imports TensorFlow until ``training_dataset`` or shards are used.
 
 from tfalign.data.pipeline.crop_cache import CropCache, concatenate, evaluation_arrays
 from tfalign.data.pipeline.device import device_batches
+from tfalign.data.pipeline.on_disk import ImagesOnDisk, cache_on_disk
 from tfalign.data.pipeline.order import EpochPlan, epoch_plan, steps_per_epoch
 from tfalign.data.pipeline.shards import ShardedCache, write_shards
 from tfalign.data.pipeline.tf_dataset import training_dataset
@@ -18,7 +19,9 @@ from tfalign.data.pipeline.tf_dataset import training_dataset
 __all__ = [
     "CropCache",
     "EpochPlan",
+    "ImagesOnDisk",
     "ShardedCache",
+    "cache_on_disk",
     "concatenate",
     "device_batches",
     "epoch_plan",

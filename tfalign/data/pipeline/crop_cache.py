@@ -240,19 +240,10 @@ class CropCache:
 
         Each file is written under another name and then renamed, the ``.npz`` last.
         """
-        table_path, images_path = _paths(path)
+        _, images_path = _paths(path)
         with replacing(images_path) as temporary, temporary.open("wb") as file:
             np.save(file, self.images)
-        about = {
-            **self.describe(),
-            "format": FORMAT,
-            "images_bytes": images_path.stat().st_size,
-            "images_sha256": sha256(images_path),
-            "attributes": [dict(item) for item in self.attributes],
-        }
-        arrays = {n: getattr(self, n) for n in PER_FACE if n not in ("images", "attributes")}
-        with replacing(table_path) as temporary, temporary.open("wb") as file:
-            np.savez(file, about=np.array(json.dumps(about, default=plain)), **arrays)
+        write_table(self, path, int(self.images.shape[1]))
 
     def describe(self) -> dict[str, Any]:
         """Returns what is common to all faces, as plain data."""
@@ -343,6 +334,28 @@ class CropCache:
         return replace(self, scheme=target, **changed)
 
 
+def write_table(cache: CropCache, path: str | PathLike[str], source_size: int) -> None:
+    """Writes the ``.npz`` of a cache whose ``.npy`` is there.
+
+    Args:
+        cache: All of the cache but its images.
+        path: As for ``CropCache.save``.
+        source_size: Side of the images.
+    """
+    table_path, images_path = _paths(path)
+    about = {
+        **cache.describe(),
+        "source_size": source_size,
+        "format": FORMAT,
+        "images_bytes": images_path.stat().st_size,
+        "images_sha256": sha256(images_path),
+        "attributes": [dict(item) for item in cache.attributes],
+    }
+    arrays = {n: getattr(cache, n) for n in PER_FACE if n not in ("images", "attributes")}
+    with replacing(table_path) as temporary, temporary.open("wb") as file:
+        np.savez(file, about=np.array(json.dumps(about, default=plain)), **arrays)
+
+
 def _paths(path: str | PathLike[str]) -> tuple[Path, Path]:
     base = Path(path)
     if base.suffix in (".npz", ".npy"):
@@ -358,7 +371,9 @@ def concatenate(caches: Sequence[CropCache]) -> CropCache:
     """
     if not caches:
         raise ValueError("`caches` must hold at least one CropCache. Received: none")
-    first = caches[0]
+    first, *others = caches
+    if not others:
+        return first
     for name in (field.name for field in fields(CropCache) if field.name not in PER_FACE):
         values = [getattr(cache, name) for cache in caches]
         if any(value != values[0] for value in values):
@@ -367,8 +382,15 @@ def concatenate(caches: Sequence[CropCache]) -> CropCache:
     if len(sizes) > 1:
         raise ValueError(f"Caches must have one source size to be joined. Received: {sizes}")
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(c, name) for c in caches]) for name in PER_FACE
+        name: np.concatenate([getattr(c, name) for c in caches])
+        for name in PER_FACE
+        if name != "images"
     }
+    images = [cache.images for cache in caches]
+    if all(hasattr(part, "joined") for part in images):  # on disk, where they stay
+        joined["images"] = images[0].joined(images[1:])
+    else:
+        joined["images"] = np.concatenate([part[:] for part in images])
     return replace(first, **joined)
 
 
