@@ -142,3 +142,27 @@ def test_a_subclass_may_hand_its_scheme_on_in_any_form(tmp_path: Path) -> None:
         assert again.scheme == model.scheme == (None if scheme is None else HAND)
     with pytest.raises(ValueError, match="has 6 points"):
         Mine(5, HAND)
+
+
+def test_a_compiled_model_goes_on_where_it_was_saved(tmp_path: Path) -> None:
+    """Its loss, metrics and optimizer come back with the file, as of any Keras model."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    truth = rng.uniform(size=(4, 6, 2)).astype("float32")
+    weights = np.ones((4, 6), np.float32)
+    weights[:, 1] = 0
+    model = GRegNet(scheme=HAND, **SMALL)
+    model.compile(
+        keras.optimizers.Adam(0.01), L2Loss(), None, [NME(AnchorDistance(HAND, (0,), (4,)))]
+    )
+    model.train_on_batch(images, truth, weights)
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    expected, found = (
+        one.test_on_batch(images, truth, weights, return_dict=True) for one in (model, again)
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert set(found) == {"loss", "nme"}
+    moments = [np.asarray(v) for v in model.optimizer.variables]
+    for one, other in zip(moments, again.optimizer.variables, strict=True):
+        np.testing.assert_allclose(one, np.asarray(other), atol=1e-7)

@@ -35,7 +35,7 @@ from tfalign.argument_help import HelpFormatter
 from tfalign.data import readers, sets, synthetic
 from tfalign.data.readers import Reader
 from tfalign.geometry import CROP_PRESETS
-from tfalign.models import ARCHITECTURES
+from tfalign.models import ARCHITECTURES, shipped_presets
 from tfalign.training import Settings
 from tfalign.training.schedules import PUBLISHED_BOXES
 
@@ -315,7 +315,9 @@ def check_paths(arguments: argparse.Namespace) -> None:
     """
     for name in ("data", "init_weights", "extra_ytf"):
         path = getattr(arguments, name, None)
-        if path is not None and not path.exists():
+        if name == "init_weights" and path in shipped_presets():
+            continue
+        if path is not None and not Path(path).exists():
             raise FileNotFoundError(f"--{name.replace('_', '-')}: no such file or folder: {path}")
 
 

@@ -166,7 +166,13 @@ class LandmarkModel(keras.Model):
         return model
 
     def compile(
-        self, *args: Any, metrics: Any = None, weighted_metrics: Any = None, **kwargs: Any
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
     ) -> None:
         """Compiles as Keras does, but hands ``sample_weight`` to landmark metrics, too.
 
@@ -176,7 +182,13 @@ class LandmarkModel(keras.Model):
         metrics, masked = _split_metrics(metrics)
         if masked:
             weighted_metrics = _merged(weighted_metrics, masked)
-        super().compile(*args, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs)
+        super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compiles a loaded model; Keras leaves that to a class whose ``compile`` is its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
 
 def resolve_points(num_landmarks: int | None, scheme: SchemeLike) -> tuple[int, Any]:

@@ -120,9 +120,10 @@ class Settings:
     init_weights: str | Path | None = _setting(
         None,
         "schedule",
-        "A .keras file to start from: every variable whose layer name and shape agree is copied.",
-        type=Path,
-        metavar="FILE",
+        "A preset's name or a .keras file to start from: the trunk and whatever agrees is copied, "
+        "heads point by point where the points' names agree; the run tells what was copied.",
+        type=str,
+        metavar="PRESET|FILE",
     )
     seed: int = _setting(0, "schedule", "Decides weights, order and augmentation.", type=int)
     cache: str | Path = _setting(
