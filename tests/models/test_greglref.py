@@ -237,7 +237,7 @@ def test_compact_trunk_gives_refinement_its_shallow_maps() -> None:
 
 def test_what_a_model_says_of_itself() -> None:
     model = GRegLRef(num_landmarks=68, input_shape=SHAPE, width=0.125, crop="300w", scheme="ibug68")
-    assert (model.num_landmarks, model.image_size, model.width) == (68, (48, 32), 0.125)
+    assert (model.num_landmarks, model.image_size, model.width) == (68, (32, 48), 0.125)
     assert model.scheme.num_points == 68
     assert model.crop.padding == (0.1, 0.1, 0.1, 0.1)
     assert small().scheme is None

@@ -146,12 +146,12 @@ def architecture(model: str | type | LandmarkModel | Architecture) -> Architectu
 
 
 @register("greglref", kind=GRegLRef, published={"trunk": "resnet18"})
-def _greglref(trunk: str = "mobile", dropout: float = 0.2, **arguments: Any) -> Any:
+def _greglref(trunk: str = "compact", dropout: float = 0.2, **arguments: Any) -> Any:
     return GRegLRef(trunk=trunk, dropout=dropout, **arguments)
 
 
 @register("gregnet", kind=GRegLRef, published={"trunk": "resnet18"})
-def _gregnet(trunk: str = "mobile", dropout: float = 0.2, **arguments: Any) -> Any:
+def _gregnet(trunk: str = "compact", dropout: float = 0.2, **arguments: Any) -> Any:
     return GRegNet(trunk=trunk, dropout=dropout, **arguments)
 
 

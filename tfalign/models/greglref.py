@@ -167,7 +167,8 @@ class GRegLRef(LandmarkModel):
         super().__init__(
             images,
             stages,
-            {"stages": stacked},
+            # The global shape by itself, so that training it computes no refinement.
+            {"stages": stacked, "global": shape_0},
             groups={"refinement": refinement},
             crop=crop,
             scheme=scheme,
