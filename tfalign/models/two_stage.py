@@ -321,7 +321,8 @@ def _theta_dense(name: str, start: np.ndarray) -> layers.Dense:
 
 def _with_thetas(landmarks: Any, *thetas: Any) -> Any:
     """Returns rows (x, y, θ …): landmarks (batch, m, 2) with the transforms that they depend on."""
-    rows = [ops.repeat(theta[:, None], landmarks.shape[1], axis=1) for theta in thetas]
+    points = landmarks.shape[1]
+    rows = [ops.repeat(ops.expand_dims(theta, 1), points, axis=1) for theta in thetas]
     return ops.concatenate([landmarks, *rows], axis=-1)
 
 
