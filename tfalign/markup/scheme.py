@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tfalign.files import write_whole
+from tfalign.files import read_json, write_json
 
 LOCAL_PART_NAMES = ("left_eye", "right_eye", "nose", "mouth")
 """The four parts that TSR regresses locally (Lv et al., CVPR 2017, Figure 4)."""
@@ -197,7 +196,7 @@ class LandmarkScheme:
         if not path.is_file():
             raise FileNotFoundError(f"There is no such scheme file. Received: {str(path)!r}")
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
             if not isinstance(value, dict):
                 raise ValueError(f"A scheme is a JSON object. Received: {type(value).__name__}")
             if "categories" in value:
@@ -214,8 +213,7 @@ class LandmarkScheme:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the whole scheme as a JSON file."""
-        text = json.dumps(self.to_config(), indent=1, ensure_ascii=False)
-        write_whole(Path(path), text + "\n")
+        write_json(path, self.to_config())
 
     @property
     def num_points(self) -> int:

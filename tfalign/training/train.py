@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.evaluation.boxes import trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
-from tfalign.files import sha256
+from tfalign.files import read_json, sha256
 from tfalign.training.distribution import Distribution
 from tfalign.training.feed import CacheFeed, cache_fingerprint
 from tfalign.training.mirror import mirrored
@@ -362,7 +361,7 @@ def augmentation(value: Any) -> AugmentConfig:
     """
     if isinstance(value, str | Path) and str(value).endswith(".json"):
         try:
-            return AugmentConfig.from_config(json.loads(Path(value).read_text(encoding="utf-8")))
+            return AugmentConfig.from_config(read_json(value))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"A file for `augment` must hold fields of AugmentConfig as JSON: {error}. "
