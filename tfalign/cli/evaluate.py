@@ -140,3 +140,13 @@ def _measure(
         print(f"\n{baseline.model_name}: NME {100 * baseline.nme:.5f} %")
     print(f"\n{arguments.out / 'report.html'}")
     return evaluation.to_dict()
+
+
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
+    """Returns the commands that a user may want now."""
+    del result
+    model = arguments.model[0] if isinstance(arguments.model, list) else arguments.model
+    photograph = f"tfalign align PHOTO.jpg --model {model}"
+    if str(model).endswith(".tflite"):
+        return [photograph]
+    return [f"tfalign export {model} --kind float16 --out build/float16", photograph]

@@ -17,6 +17,7 @@ may be is refused; what was written is checked as ``python -m mobile_export.chec
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from mobile_export import __main__ as program
@@ -49,3 +50,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "notes": list(result.metadata.notes),
         "check_max_px": replay.max_px,
     }
+
+
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
+    """Returns the commands that a user may want now."""
+    return [
+        f"tfalign align PHOTO.jpg --model {result['path']}",
+        f"tfalign benchmark {result['path']}",
+    ]

@@ -11,6 +11,7 @@ the same command is given again. OUT/sheet.jpg shows some of the training faces.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "sheet": str(out / SHEET),
     }
+
+
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
+    """Returns the commands that a user may want now."""
+    del result
+    return [f"tfalign train wflw --data {arguments.out} --out runs/rendered"]

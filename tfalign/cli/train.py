@@ -390,8 +390,14 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
     """Returns the commands that a user may want now."""
     out, model = arguments.out, arguments.out / "model.keras"
     data = arguments.data or out / "faces"
+    known = sets.get(arguments.dataset)
+    if str(result["split"]).startswith(f"{result['faces']} held-out"):
+        split = known.holdout_among.rstrip("/") or ("train" if known.files else "")
+        faces = f"{f'--split {split} ' if split else ''}--last {result['faces']}"
+    else:
+        faces = f"--split {arguments.test_split or 'test'}"
     return [
-        f"tfalign evaluate --model {model} --dataset {arguments.dataset} --data {data} "
+        f"tfalign evaluate --model {model} --dataset {arguments.dataset} --data {data} {faces} "
         f"--out {out / 'evaluated'}",
         f"tfalign export {model} --kind int8 --calibration {out / 'calibration.npz'} "
         f"--out {out / 'int8'}",

@@ -1,0 +1,69 @@
+"""No official test face is ever trained on or watched, in any data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import paper_trees
+import pytest
+
+from tfalign import training
+from tfalign.cli.train import read_faces
+from tfalign.data import sets
+from tfalign.data.readers import aflw19
+from tfalign.training import Settings
+from tfalign.training.train import _held_out
+
+TRAINED = sorted(name for name, known in sets.SETS.items() if known.files and known.training)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paper_trees.make_tree(tmp_path_factory.mktemp("sets"))
+
+
+def photographs(dataset: str, reader) -> set[str]:
+    known = sets.get(dataset)
+    return {f"{record.image.identity()} {known.photograph(record)}" for record in reader.records}
+
+
+@pytest.mark.parametrize("dataset", [name for name in TRAINED if name != "ytf"])
+@pytest.mark.parametrize("amount", [0.25, 2])
+def test_validation_is_split_from_training(
+    tree: Path, dataset: str, amount: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The release's first 20,000 faces are the training faces; the tree has fewer.
+    reader = functools.partial(aflw19.read, train_faces=paper_trees.AFLW_TRAIN)
+    monkeypatch.setitem(
+        sets.SETS, "aflw19", dataclasses.replace(sets.SETS["aflw19"], reader=reader)
+    )
+    faces = read_faces(dataset, tree / dataset)
+    (train,), watched = _held_out([faces.train], None, Settings(validation=amount))
+    parts = [photographs(dataset, part) for part in (train, watched, faces.test)]
+    assert all(parts)
+    assert not parts[0] & parts[1]
+    assert not (parts[0] | parts[1]) & parts[2]
+    official = sets.get(dataset).read(tree / dataset, "test")
+    assert photographs(dataset, official) >= parts[2]
+    assert not photographs(dataset, official) & (parts[0] | parts[1])
+
+
+def test_validation_of_nothing(tree: Path) -> None:
+    faces = read_faces("wflw", tree / "wflw")
+    parts, watched = _held_out([faces.train], None, Settings(validation=0))
+    assert (parts, watched) == ([faces.train], None)
+
+
+def test_a_training_split_is_no_test(tree: Path) -> None:
+    with pytest.raises(ValueError, match="--test-split"):
+        read_faces("wflw", tree / "wflw", test_split="train")
+
+
+def test_crops_cannot_be_split(tree: Path) -> None:
+    from tfalign.data.pipeline import CropCache
+
+    cache = CropCache.build(read_faces("wflw", tree / "wflw").train[:3], "wflw", (32, 32))
+    with pytest.raises(ValueError, match="validation=0"):
+        training.train("gregnet", cache, steps=1)
