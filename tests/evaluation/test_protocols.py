@@ -12,6 +12,7 @@ from tfalign.evaluation import (
     score,
     subset_table,
 )
+from tfalign.evaluation.protocols import own_protocol
 from tfalign.metrics import NORMALIZERS
 from tfalign.metrics.normalizers import AnchorDistance
 
@@ -132,3 +133,14 @@ def test_a_normaliser_of_ones_own_stands_wherever_a_name_does(tmp_path, rng):
 def test_configurations_that_are_no_protocol(config, message):
     with pytest.raises(ValueError, match=message):
         get_protocol(config)
+
+
+def test_points_without_a_normaliser_are_measured_by_the_boxs_diagonal():
+    scheme = markup.LandmarkScheme("mine", ("tip", "base"))
+    protocol = own_protocol(scheme)
+    assert "diagonal" in protocol.name
+    truth = np.array([[[0.0, 0.0], [3.0, 4.0]]])
+    result = score(
+        truth + (0.0, 1.0), truth, protocol=protocol, boxes=np.array([[0.0, 0.0, 6.0, 8.0]])
+    )
+    assert result.nme == pytest.approx(1.0 / 10.0)

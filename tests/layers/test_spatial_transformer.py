@@ -192,3 +192,10 @@ def test_a_size_of_0_1_is_width_and_height() -> None:
     assert layer.compute_output_shape([(1, 8, 8, 3), (1, 6)]) == (1, 30, 20, 3)
     images, theta = np.zeros((1, 8, 8, 3), "f4"), identity_parameters("affine")[None]
     assert SpatialTransformer((20, 30))([images, theta]).shape == (1, 20, 30, 3)
+
+
+def test_output_size_is_another_name_of_size():
+    layer = SpatialTransformer(output_size=(20, 30))
+    assert layer.compute_output_shape([(None, 8, 8, 3), (None, 6)]) == (None, 20, 30, 3)
+    again = SpatialTransformer.from_config(layer.get_config())
+    assert again.size == (20, 30)

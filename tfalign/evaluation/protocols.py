@@ -202,19 +202,13 @@ def _own(normalizer: Normalizer, name: str = "", limit: float | None = None) -> 
 
 
 def own_protocol(scheme: markup.LandmarkScheme) -> Protocol:
-    """Returns the protocol of a scheme's own normaliser, or of its outer eye corners or eyes.
+    """Returns the protocol of a scheme's own normaliser, of its outer eye corners or of its eyes.
 
-    Raises:
-        ValueError: If the scheme has none of them.
+    Where it has none of them, as the points of most annotation tools' files, errors are divided by
+    the diagonal of the annotated box. The protocol's name says which it is.
     """
     corners = None if scheme.eye_corners is None else [[i] for i in scheme.eye_corners]
-    normalizer = scheme.normalizer or corners or scheme.pupils
-    if normalizer is None:
-        raise ValueError(
-            f"Scheme {scheme.name!r} says neither `normalizer` nor eyes, so errors have nothing "
-            "to be divided by: give a protocol of your own, whose normaliser may be 'none' for "
-            "pixels. Received: protocol=None"
-        )
+    normalizer = scheme.normalizer or corners or scheme.pupils or "diagonal"
     return from_config({"scheme": scheme, "normalizer": normalizer})
 
 

@@ -24,7 +24,8 @@ class SpatialTransformer(keras.layers.Layer):
     the image without smoothing.
 
     Args:
-        size: (height, width) of the result in pixels, or one number for a square.
+        size: (height, width) of the result in pixels, or one number for a square; ``output_size``
+            is another name for it.
         kind: ``"affine"`` (6 parameters, the paper's), ``"similarity"`` (4) or ``"projective"``
             (8); their order is that of ``geometry.parametric.PARAMETERS``.
         border: What lies outside the image, see ``tfalign.geometry.Border``.
@@ -60,6 +61,7 @@ class SpatialTransformer(keras.layers.Layer):
         border: geometry.Border = "clamp",
         **kwargs: Any,
     ) -> None:
+        size = kwargs.pop("output_size", size)
         # Half precision would round positions to whole pixels; they stay in float32.
         super().__init__(**{**kwargs, "autocast": False})
         sides = (size,) * 2 if isinstance(size, int) else tuple(size)
