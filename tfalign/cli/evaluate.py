@@ -71,11 +71,11 @@ def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures and reports; returns the evaluation as plain data."""
     identity = measuring.model_identity(arguments.model)
-    reader = measuring.read_data(arguments)
-    protocol = measuring.chosen_protocol(arguments, reader)
     predictor = load_predictor(
         arguments.model, arguments.crop, arguments.scheme, arguments.batch_size
     )
+    reader = measuring.read_data(arguments, predictor.backend.scheme)
+    protocol = measuring.chosen_protocol(arguments, reader)
     box = arguments.box or usual_box(predictor.backend, reader)
     fingerprint = reader.fingerprint()
     settings = {

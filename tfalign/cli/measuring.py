@@ -98,15 +98,19 @@ def add_box_option(made: argparse.ArgumentParser) -> None:
     )
 
 
-def read_data(arguments: argparse.Namespace) -> Reader:
+def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
     """Returns the reader that the options ask for.
+
+    Args:
+        arguments: The options of ``parser``.
+        scheme: The model's landmark scheme, for files that do not name their points.
 
     Raises:
         FileNotFoundError: If a folder or file is missing.
         ValueError: If a split is unknown, an annotation is bad, or ``--last`` leaves no face.
     """
     dataset = sets.get(arguments.dataset)
-    if not arguments.data.is_dir():
+    if not (arguments.data.exists() if dataset.scheme is None else arguments.data.is_dir()):
         raise FileNotFoundError(
             f"--data must be the folder of {arguments.dataset}. Received: {str(arguments.data)!r}"
         )
@@ -114,7 +118,8 @@ def read_data(arguments: argparse.Namespace) -> Reader:
     # Of 300-W the boxes of the official detector (TSR's "OD"): the tight boxes that stand beside
     # them are the landmarks' own.
     box = "file" if "file" in dataset.boxes else None
-    reader = dataset.read(arguments.data, arguments.split, on_error=policy, box=box)
+    named = scheme if dataset.scheme is None else None
+    reader = dataset.read(arguments.data, arguments.split, on_error=policy, box=box, scheme=named)
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
             raise ValueError(

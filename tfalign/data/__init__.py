@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any
 from tfalign.data.sample import Sample
 
 if TYPE_CHECKING:
-    from tfalign.data import augment, balance, pipeline, readers, sets, synthetic
+    from tfalign.data import augment, balance, inspection, pipeline, readers, sets, synthetic
 
-_MODULES = ("augment", "balance", "pipeline", "readers", "sets", "synthetic")
+_MODULES = ("augment", "balance", "inspection", "pipeline", "readers", "sets", "synthetic")
 
-__all__ = ["Sample", "augment", "balance", "pipeline", "readers", "sets", "synthetic"]
+__all__ = [
+    "Sample",
+    "augment",
+    "balance",
+    "inspection",
+    "pipeline",
+    "readers",
+    "sets",
+    "synthetic",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfalign import markup
 from tfalign.data.readers.image import ImageFile, find_image, image_folder
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
@@ -48,7 +50,9 @@ def read(
         splits: A split S is ``S.json``, ``annotations/S.json`` or (Roboflow)
             ``S/_annotations.coco.json``; None reads every JSON file of the folder.
         on_error: ``"raise"`` or ``"skip"``; see ``Report``.
-        scheme: The points' scheme; None makes it of the category's names and skeleton.
+        scheme: The points' scheme, whose points are found by name in the category; names that are
+            numbers, and points of a ``part``, are taken in order. None makes the scheme of the
+            category's names and skeleton.
         category: Name of the category to read, needed where several have key points.
         part: Of COCO-WholeBody, ``"face"`` (68 points, read as ``ibug68`` unless ``scheme`` says
             otherwise), ``"lefthand"``, ``"righthand"`` or ``"foot"``.
@@ -84,7 +88,7 @@ def read(
         faces = _faces(content, path, chosen, part, report)
         names = numbered_names([str(image["file_name"]).replace("\\", "/") for _, image in faces])
         folder = image_folder(path, images, names)
-        options = (found.num_points, part, 0.5 - first_pixel, upright)
+        options = (_order(chosen, found, path, part), part, 0.5 - first_pixel, upright)
         for (annotation, image), name in zip(faces, names, strict=True):
             record = attempt(report, _record, path, folder, annotation, image, name, *options)
             if record is not None:
@@ -147,6 +151,21 @@ def _scheme(category: Mapping[str, Any], path: Path, part: str | None) -> markup
     except ValueError as error:
         message = f"its key points make no scheme, so `scheme` must be given: {error}"
         raise Problem("unreadable-file", str(path), message).error() from error
+
+
+def _order(
+    category: Mapping[str, Any], scheme: markup.LandmarkScheme, path: Path, part: str | None
+) -> np.ndarray:
+    """Returns for each point of the scheme its place in the file."""
+    names = [str(name) for name in category.get("keypoints") or ()]
+    if part is not None or (len(names) == scheme.num_points and all(n.isdigit() for n in names)):
+        return np.arange(scheme.num_points)
+    if sorted(names) != sorted(scheme.points):
+        raise ValueError(
+            f"The key points of {path} must be the points of the scheme {scheme.name!r}, in any "
+            f"order. Received: {names}"
+        )
+    return np.array([names.index(point) for point in scheme.points])
 
 
 def _faces(
@@ -215,12 +234,13 @@ def _record(
     annotation: Mapping[str, Any],
     image: Mapping[str, Any],
     name: str,
-    num_points: int,
+    order: np.ndarray,
     part: str | None,
     shift: float,
     upright: bool,
 ) -> Record:
     where = str(annotation["where"])
+    num_points = len(order)
     key, box_key = _keys(part)
     values = numbers(annotation.get(key), f"{key} of {name}", where)
     if len(values) != 3 * num_points:
@@ -249,13 +269,13 @@ def _record(
     return build_record(
         name=name,
         image=ImageFile(file, where, size if whole else None, upright),  # type: ignore[arg-type]
-        points=[values[i : i + 2] for i in range(0, len(values), 3)],
+        points=np.reshape(values, (-1, 3))[order, :2],
         num_points=num_points,
         where=where,
         shift=shift,
         box=box,
-        visible=[flag == 2 for flag in flags],
-        annotated=[flag > 0 for flag in flags],
+        visible=np.equal(flags, 2)[order],
+        annotated=np.greater(flags, 0)[order],
         attributes=extra if isinstance(extra, dict) else {},
     )
 

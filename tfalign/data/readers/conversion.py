@@ -131,7 +131,7 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
             "At least one face must have all points of the common scheme, to cut the others out "
             f"by. Received: {len(readers)} sets, scheme={target.name!r}"
         )
-    mean = _mean_shape(np.stack(whole))
+    mean = mean_of_shapes(np.stack(whole))
     strict = any(reader.report.on_error == "raise" for reader in readers)
     report = Report("raise" if strict else "skip")
     counter: Counter[str] = Counter()
@@ -148,7 +148,7 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
     return Reader("union", target, records, report)
 
 
-def _mean_shape(shapes: np.ndarray) -> np.ndarray:
+def mean_of_shapes(shapes: np.ndarray) -> np.ndarray:
     """Returns the mean of shapes (N, n, 2) that are first moved and scaled onto each other."""
     centred = shapes - shapes.mean(axis=1, keepdims=True)
     sizes = np.linalg.norm(centred, axis=(1, 2), keepdims=True)
