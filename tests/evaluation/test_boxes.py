@@ -1,3 +1,4 @@
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,13 @@ import pytest
 from tfalign import geometry
 from tfalign.data.readers import w300
 from tfalign.evaluation import Perturbation, tsr_table_2
-from tfalign.evaluation.boxes import HaarDetector, choose_boxes, overlap
+from tfalign.evaluation.boxes import (
+    HaarDetector,
+    choose_boxes,
+    overlap,
+    trained_box,
+    usual_box,
+)
 
 
 @pytest.fixture
@@ -129,3 +136,32 @@ def test_table_2():
 def test_bad_values(kind, amount):
     with pytest.raises(ValueError, match="Received"):
         Perturbation(kind, amount)
+
+
+def test_a_model_decides_which_box_it_is_measured_with(tmp_path):
+    from tfalign.models import GRegNet
+    from tfalign.models.saved import load_model
+
+    def faces(dataset, *sources):
+        records = [types.SimpleNamespace(box_source=source) for source in sources]
+        return types.SimpleNamespace(dataset=dataset, records=records)
+
+    own, tight = faces("wflw", "file", "file"), faces("w300", "file")
+    model = GRegNet(19, (32, 32, 3), width=0.125, trunk="mobile", crop="300w")
+    assert model.box is None
+    assert "box" not in model.get_config()
+    assert usual_box(model, own) == "file"
+    assert usual_box(model, faces("wflw", "file", "landmarks")) == "landmarks"
+    assert usual_box(model, tight) == "landmarks"  # 300-W is trained on the landmarks' boxes
+    assert usual_box(model, iter(())) == "landmarks"
+    model.box = "landmarks"
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert loaded.box == "landmarks"
+    assert usual_box(loaded, own) == "landmarks"
+    loaded.box = "retina"
+    with pytest.raises(ValueError, match="the detector 'retina'"):
+        usual_box(loaded, own)
+    assert trained_box([own, own]) == "file"
+    assert trained_box([own, faces("300w", "landmarks")]) is None
+    assert trained_box([own, object()]) is None

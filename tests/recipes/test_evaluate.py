@@ -7,6 +7,7 @@ import sys
 import cv2
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from tfalign.evaluation import score
@@ -195,3 +196,46 @@ def test_program_tells_errors_in_one_line(repository, tmp_path):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: A model file must exist.")
+
+
+def test_several_models_share_a_table_and_a_plot(recipe, models, data, tmp_path):
+    out = tmp_path / "out"
+    both = [f"one={models / '68.keras'}", f"two={models / '98.keras'}"]
+    found = recipe.main(
+        [*arguments(both[0], data, out)[:2], both[1], *arguments("", data, out)[2:]]
+    )
+    assert list(found["models"]) == ["one", "two"]
+    table = pd.read_csv(out / "table.csv", index_col="model")
+    for name in ("one", "two"):
+        alone = json.loads((out / name / "metrics.json").read_text())
+        assert found["models"][name]["nme"] == alone["nme"]
+        assert table.loc[name, "all NME %"] == pytest.approx(100 * alone["nme"])
+        assert table.loc[name, "boxes"] == alone["box"]
+    assert json.loads((out / "metrics.json").read_text()) == found
+    assert (out / "ced.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="each needs a name"):
+        recipe.main(["--model", str(models / "68.keras"), both[1], *arguments("", data, out)[2:]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("box", [None, "landmarks"])
+def test_evaluate_without_a_flag_gives_what_training_gave(recipe, tmp_path, box):
+    """Rendered faces have boxes of their own; a model trained on tight ones stays with those."""
+    from tfalign import training
+    from tfalign.data import sets, synthetic
+
+    synthetic.write_wflw(tmp_path / "wflw", 12, 8, size=96, workers=1, progress=False)
+    faces, test = (sets.get("wflw").read(tmp_path / "wflw", s, box=box) for s in ("train", "test"))
+    options = {"image_size": (32, 32), "width": 0.125}
+    out = tmp_path / "run"
+    trained = training.train(
+        "gregnet", faces, options=options, test=test, steps=6, batch_size=4, validation=2, out=out
+    )
+    words = ["--model", str(out / "model.keras"), "--dataset", "wflw", "--data"]
+    words += [str(tmp_path / "wflw"), "--split", "test", "--out", str(tmp_path / "out"), "--quiet"]
+    found = recipe.main(words)
+    assert found["box"] == trained.summary["box"] == (box or "file")
+    assert found["nme"] == pytest.approx(trained.nme, rel=1e-5)
+    other = recipe.main([*words[:-2], str(tmp_path / "other"), "--quiet", "--box",
+                         {"file": "landmarks", "landmarks": "file"}[found["box"]]])  # fmt: skip
+    assert other["nme"] != pytest.approx(trained.nme, rel=1e-3)

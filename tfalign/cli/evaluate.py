@@ -7,12 +7,16 @@
     tfalign evaluate --model 300w --box detector \\
         --dataset 300w --data DIR --split full --out runs/preset
 
-The model is a .keras file, a .tflite file (with the metadata.json of its export beside it) or the
+    tfalign evaluate --model ours=runs/300w/model.keras small=build/model.tflite \\
+        --dataset 300w --data DIR --split helen/testset --out runs/compared
+
+A model is a .keras file, a .tflite file (with the metadata.json of its export beside it) or the
 name of a preset. Its own crop convention pads the box; its points are mapped back to the
 photograph, where the error is measured. A model with 98 points is scored on 68-point data through
 tfalign.markup. Faces that the detector misses are counted and cropped by the data set's box.
 
 OUT/metrics.json holds nme, failure_rate and auc as fractions; OUT/report.html is self-contained.
+Several models have a folder each below OUT, and one table.csv, ced.png and metrics.json over all.
 The same command may be repeated; another one needs another folder.
 """
 
@@ -21,20 +25,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from tfalign.cli import measuring
 from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.evaluation import (
+    Evaluation,
     evaluate_model,
     mean_shape_predictor,
+    plots,
     report,
     shapes_in_crops,
 )
 from tfalign.evaluation.boxes import usual_box
 from tfalign.evaluation.protocols import Protocol
-from tfalign.files import settled
+from tfalign.evaluation.tables import format_table
+from tfalign.files import settled, write_json, write_whole
 from tfalign.inference.predictor import Predictor, load_predictor
 
 
@@ -45,8 +55,9 @@ def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         required=True,
-        metavar="MODEL.keras|FILE.tflite|PRESET",
-        help="what to measure",
+        nargs="+",
+        metavar="[NAME=]MODEL",
+        help="What to measure: .keras, .tflite or preset; of several each with a name for its row.",
     )
     measuring.add_box_option(parser)
     parser.add_argument(
@@ -69,11 +80,45 @@ def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measures and reports; returns the evaluation as plain data."""
-    identity = measuring.model_identity(arguments.model)
-    predictor = load_predictor(
-        arguments.model, arguments.crop, arguments.scheme, arguments.batch_size
-    )
+    """Measures and reports; returns the evaluation as plain data, or that of each model."""
+    models = measuring.named_models(arguments.model)
+    if len(models) == 1:
+        (model,) = models.values()
+        return _one(arguments, model, arguments.out).to_dict()
+    if unnamed := [name for name in models if len(Path(name).parts) > 1]:
+        raise ValueError(
+            "Of several models each needs a name, as in ours=runs/a/model.keras, which its folder "
+            f"below --out has. Received: --model {' '.join(unnamed)}"
+        )
+    found = {name: _one(arguments, model, arguments.out / name) for name, model in models.items()}
+    limit = next(iter(found.values())).score.threshold
+    rows = {
+        name: {
+            f"{subset} NME {one.score.protocol.unit}": one.score.protocol.scale
+            * one.score.subset(mask).nme
+            for subset, mask in one.subsets.items()
+        }
+        | {
+            f"FR@{100 * limit:g} %": 100 * one.failure_rate,
+            f"AUC@{100 * limit:g}": one.auc,
+            "boxes": one.box,
+        }
+        for name, one in found.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    write_whole(arguments.out / "table.csv", table.to_csv(index_label="model"))
+    curves = {name: one.score for name, one in found.items()}
+    write_whole(arguments.out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
+    metrics = {"models": {name: one.to_dict() for name, one in found.items()}}
+    write_json(arguments.out / "metrics.json", metrics)
+    print(f"\n{format_table(table)}\n{arguments.out / 'ced.png'}")
+    return metrics
+
+
+def _one(arguments: argparse.Namespace, model: str, out: Path) -> Evaluation:
+    """Measures one model into its folder."""
+    identity = measuring.model_identity(model)
+    predictor = load_predictor(model, arguments.crop, arguments.scheme, arguments.batch_size)
     reader = measuring.read_data(arguments, predictor.backend.scheme)
     protocol = measuring.chosen_protocol(arguments, reader)
     box = arguments.box or usual_box(predictor.backend, reader)
@@ -93,19 +138,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     # What can be wrong with a command is found out before it claims its folder.
     measuring.check_boxes(reader, [box])
-    notes = measuring.training_notes(arguments.model, fingerprint)
-    with settled(arguments.out, settings):
-        return _measure(arguments, predictor, reader, protocol, settings, notes)
+    notes = measuring.training_notes(model, fingerprint)
+    with settled(out, settings):
+        return _measure(arguments, out, predictor, reader, protocol, settings, notes)
 
 
 def _measure(
     arguments: argparse.Namespace,
+    out: Path,
     predictor: Predictor,
     reader: Reader,
     protocol: Protocol,
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
-) -> dict[str, Any]:
+) -> Evaluation:
     """Measures and writes everything into the claimed folder."""
     common: dict[str, Any] = {
         "threshold": arguments.threshold,
@@ -134,18 +180,18 @@ def _measure(
     if len(evaluation.names) < len(reader):
         notes += (reader.report.table(),)
     evaluation = replace(evaluation, remarks=notes)
-    report.write_evaluation(evaluation, arguments.out, settings, baseline=baseline)
+    report.write_evaluation(evaluation, out, settings, baseline=baseline)
     print(evaluation.table())
     if baseline is not None:
         print(f"\n{baseline.model_name}: NME {100 * baseline.nme:.5f} %")
-    print(f"\n{arguments.out / 'report.html'}")
-    return evaluation.to_dict()
+    print(f"\n{out / 'report.html'}")
+    return evaluation
 
 
 def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
     """Returns the commands that a user may want now."""
     del result
-    model = arguments.model[0] if isinstance(arguments.model, list) else arguments.model
+    model = next(iter(measuring.named_models(arguments.model).values()))
     photograph = f"tfalign align PHOTO.jpg --model {model}"
     if str(model).endswith(".tflite"):
         return [photograph]

@@ -177,6 +177,19 @@ def check_boxes(reader: Reader, sources: Sequence[str]) -> None:
         )
 
 
+def named_models(specs: Sequence[str]) -> dict[str, str]:
+    """Returns row name to model of ``[NAME=]MODEL`` each.
+
+    Raises:
+        ValueError: If a name occurs twice.
+    """
+    pairs = [spec.partition("=") for spec in specs]
+    models = {name: model or name for name, _, model in pairs}
+    if len(models) != len(specs):
+        raise ValueError(f"Row names must differ. Received: --model {' '.join(specs)}")
+    return models
+
+
 def model_identity(spec: str) -> dict[str, Any]:
     """Returns what tells a model from another: its name and, for a file, the SHA-256.
 

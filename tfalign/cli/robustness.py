@@ -92,12 +92,6 @@ def options(prog: str = "tfalign robustness") -> argparse.ArgumentParser:
     return parser
 
 
-def named(spec: str) -> tuple[str, str]:
-    """Returns (row name, model) of ``[NAME=]MODEL``."""
-    name, separator, model = spec.partition("=")
-    return (name, model) if separator else (spec, spec)
-
-
 def _part(out: Path, name: str, identity: Mapping[str, Any]) -> Path:
     """Returns the file that a model's rows are kept in."""
     digest = hashlib.sha256(json.dumps([name, identity]).encode()).hexdigest()
@@ -111,9 +105,7 @@ def _rows(part: Path) -> list[dict[str, Any]]:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures and reports; returns the content of ``metrics.json``."""
-    models = dict(named(spec) for spec in arguments.model)
-    if len(models) != len(arguments.model):
-        raise ValueError(f"Row names must differ. Received: --model {' '.join(arguments.model)}")
+    models = measuring.named_models(arguments.model)
     identities = {name: measuring.model_identity(model) for name, model in models.items()}
     reader = measuring.read_data(arguments)
     protocol = measuring.chosen_protocol(arguments, reader)

@@ -64,8 +64,6 @@ def usual_box(model: Any, faces: Any) -> BoxSource:
     """
     stored = getattr(model, "box", None)
     if stored is None:
-        stored = getattr(getattr(model, "model", None), "box", None)
-    if stored is None:
         dataset = getattr(faces, "dataset", None)
         usual = {**sets.SETS, "w300": sets.get("300w")}.get(str(dataset))
         tight = usual is not None and usual.boxes[0] != "file"

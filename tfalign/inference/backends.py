@@ -33,6 +33,7 @@ class Backend(abc.ABC):
         image_size: (height, width) of the crops.
         crop: Convention by which a box becomes a crop.
         scheme: Landmark scheme of the output, or None if unknown.
+        box: Source of the boxes that it was trained with, or None if unknown.
         num_landmarks: n.
         calibration: What makes a quality of this model's looks, or None if it brings none.
     """
@@ -42,6 +43,7 @@ class Backend(abc.ABC):
     crop: CropConvention
     scheme: markup.LandmarkScheme | None
     num_landmarks: int
+    box: str | None = None
     calibration: QualityCalibration | None = None
 
     @abc.abstractmethod
@@ -147,6 +149,7 @@ class KerasBackend(Backend):
     ) -> None:
         self.model = model
         self.name = name or model.name
+        self.box = getattr(model, "box", None)
         found_crop = getattr(model, "crop", None) or crop
         if found_crop is None:
             raise ValueError(
@@ -244,6 +247,7 @@ class TFLiteBackend(Backend):
         self._input, self._output = inputs[0], outputs[0]
         self.image_size = (in_shape[1], in_shape[2])
         self.num_landmarks = out_shape[-2]
+        self.box = metadata.get("box")
         found_crop = metadata.get("crop") or crop
         if found_crop is None:
             raise ValueError(

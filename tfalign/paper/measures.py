@@ -362,7 +362,7 @@ def paired(differences: Sequence[np.ndarray]) -> dict[str, Any]:
     if len(table) > 1:
         variance += table.mean(axis=1).var(ddof=1) / len(table)
     error = float(np.sqrt(variance))
-    told = None if abs(mean) < 2 * error else mean < 0
+    told = None if abs(mean) <= 2 * error else mean < 0
     word = {None: "not told apart", True: "reproduced", False: "not reproduced"}[told]
     text = f"claim {word}: {mean:+.3f} ± {error:.3f} points over {len(table)} seed(s)"
     return {"difference": mean, "standard_error": error, "reproduced": told, "text": text}
