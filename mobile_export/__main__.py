@@ -16,7 +16,7 @@ from typing import Any
 
 from mobile_export import training_faces, tuning
 from mobile_export.exit_status import DONE, exit_status
-from mobile_export.exporter import KINDS, TUNED, ExportResult, export, licence_of
+from mobile_export.exporter import KINDS, TUNED, ExportResult, box_of, export, licence_of
 from tfalign.argument_help import HelpFormatter
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import load
@@ -176,7 +176,7 @@ def run(options: argparse.Namespace) -> ExportResult:
         options.calibration,
         options.out,
         crop=options.crop,
-        box=options.box,
+        box=box_of(options.model) if options.box is None else options.box,
         scheme=options.scheme,
         pixels=options.pixels,
         output=options.output_name,

@@ -23,7 +23,7 @@ import numpy as np
 
 from mobile_export import calibration as calibrating
 from mobile_export.exit_status import DONE, exit_status
-from mobile_export.exporter import export
+from mobile_export.exporter import box_of, export, licence_of
 from tfalign.argument_help import HelpFormatter
 from tfalign.files import new_folder, write_json, write_whole
 from tfalign.models import load
@@ -73,7 +73,8 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
         for name, model in models.items():
             for kind in KINDS:
                 pictures = fitted[name] if kind == "int8" else None
-                result = export(model, kind, pictures, folder / name / kind)
+                facts = {"licence": licence_of(name), "box": box_of(name)}
+                result = export(model, kind, pictures, folder / name / kind, **facts)
                 points = locate(Runner(result.path), model.crop, picture, box)
                 landmarks[f"{name}/{kind}"] = np.round(points, 3).tolist()
             if model.scheme is not None:

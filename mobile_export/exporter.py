@@ -159,6 +159,7 @@ def export(
     require_tensorflow_backend()
     out = Path(out).expanduser()
     licence = licence_of(model) if licence is None else licence
+    box = box_of(model) if box is None else box
     given = load(model)
     exported = landmark_model(
         given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output
@@ -346,11 +347,21 @@ def _counts(model: Any, graph: Graph) -> _Counts:
 
 
 def licence_of(model: Any) -> str | None:
-    """Returns the licence of a shipped preset's weights."""
+    """Returns the licence of a shipped preset's weights; None for any other model."""
+    sidecar = _sidecar(model)
+    return None if sidecar is None else str(sidecar["licence"])
+
+
+def box_of(model: Any) -> str | None:
+    """Returns the box that a shipped preset was measured with; None for any other model."""
+    sidecar = _sidecar(model)
+    return None if sidecar is None else str(sidecar["measured"]["box"])
+
+
+def _sidecar(model: Any) -> dict[str, Any] | None:
     from tfalign.models import shipped_presets
 
-    sidecar = shipped_presets().get(str(model)) if isinstance(model, (str, Path)) else None
-    return None if sidecar is None else str(sidecar["licence"])
+    return shipped_presets().get(str(model)) if isinstance(model, (str, Path)) else None
 
 
 def _check_arguments(

@@ -79,8 +79,8 @@ def test_check_names_what_is_missing_or_damaged(exported: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent.keras"], "no such model file"),
-        ([__file__], r"A model is a \.keras file"),
+        (["absent.keras"], "no such .keras file"),
+        ([__file__], r"A model is the path of a \.keras"),
     ],
 )
 def test_program_prints_one_line_for_what_users_do_wrong(
