@@ -153,11 +153,11 @@ def test_assets_that_fail_leave_the_old_ones(
     export = assets.export
     kinds = []
 
-    def fails_at_int8(model: Any, kind: str, *arguments: Any) -> Any:
+    def fails_at_int8(model: Any, kind: str, *arguments: Any, **facts: Any) -> Any:
         kinds.append(kind)
         if kind == "int8":
             raise ValueError("no integers today")
-        return export(model, kind, *arguments)
+        return export(model, kind, *arguments, **facts)
 
     monkeypatch.setattr(assets, "export", fails_at_int8)
     with pytest.raises(ValueError, match="no integers"):

@@ -447,7 +447,7 @@ def _robustness(bench: Bench, measure: Callable[..., Any]) -> dict[str, Any]:
 
 def exported(bench: Bench) -> dict[str, Any]:
     """Exports the models as float32 and int8 files, measures and times them in turns."""
-    from mobile_export.measured import KINDS, export_and_measure
+    from mobile_export.measure_exports import KINDS, export_and_measure
     from mobile_export.timing import latencies, race
 
     rows: dict[str, dict[str, Any]] = {}
