@@ -1,5 +1,3 @@
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -10,8 +8,8 @@ from tfalign.inference.backends import (
     CallableBackend,
     KerasBackend,
     TFLiteBackend,
-    read_metadata,
 )
+from tfalign.tflite import Metadata
 
 
 def small_model(points=68, size=(24, 16)):
@@ -146,27 +144,26 @@ def test_tflite_metadata_decides(exported, crops, tmp_path):
     with pytest.raises(ValueError, match=r"No crop convention is known .*metadata.json"):
         TFLiteBackend(path)
     convention = geometry.CropConvention((0.1, -0.1, 0.2, 0.3), square=False)
-    metadata = {"scheme": {"name": "ibug68", "num_points": 68}, "crop": convention.get_config()}
-    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    about = Metadata("float32", (24, 16, 3), 68, crop=convention, box=None, scheme=markup.IBUG68)
+    about.write(tmp_path)
     backend = TFLiteBackend(path, crop="aflw")
     assert backend.crop == convention
-    assert backend.scheme is markup.IBUG68
-    metadata = {"scheme": {"name": None, "num_points": 68}, "crop": None}
-    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
-    assert TFLiteBackend(path, crop="aflw").crop == geometry.CROP_PRESETS["aflw"]
+    assert backend.scheme == markup.IBUG68
+    own = markup.LandmarkScheme.unnamed(68)  # a scheme that no registry knows
+    about.replace(crop=None, scheme=own).write(tmp_path)
+    backend = TFLiteBackend(path, crop="aflw")
+    assert backend.crop == geometry.CROP_PRESETS["aflw"]
+    assert backend.scheme == own
 
 
 def test_tflite_bad_files(exported, tmp_path):
-    with pytest.raises(FileNotFoundError, match="must exist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.tflite"):
         TFLiteBackend(tmp_path / "none.tflite")
     broken = tmp_path / "model.tflite"
     broken.write_bytes(exported["float"].read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"not a \.tflite file"):
+    with pytest.raises(ValueError, match="damaged or cut short"):
         TFLiteBackend(broken, crop="300w")
-    metadata = tmp_path / "metadata.json"
-    metadata.write_text("{")
-    with pytest.raises(ValueError, match="must be JSON"):
-        read_metadata(broken)
-    metadata.write_text("[]")
-    with pytest.raises(ValueError, match="JSON object"):
-        read_metadata(broken)
+    broken.write_bytes(exported["float"].read_bytes())
+    (tmp_path / "metadata.json").write_text("{")
+    with pytest.raises(ValueError, match=r"metadata\.json.*must be JSON"):
+        TFLiteBackend(broken, crop="300w")

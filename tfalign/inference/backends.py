@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -13,14 +14,14 @@ import keras
 import numpy as np
 
 from tfalign import markup
-from tfalign.files import read_json
 from tfalign.geometry import CropConvention, crop_convention
-from tfalign.inference.litert import interpreters
+from tfalign.inference.per_thread import PerThread
 from tfalign.inference.quality import QualityCalibration
 
 # Importing the models also registers the layers that a .keras file names.
 from tfalign.models import load, shipped_presets
 from tfalign.models.saved import load_model
+from tfalign.tflite import Metadata, Runner
 
 
 class Backend(abc.ABC):
@@ -228,46 +229,25 @@ class TFLiteBackend(Backend):
         name: str | None = None,
     ) -> None:
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"A .tflite file must exist. Received: path={str(path)!r}")
-        metadata = read_metadata(path)
+        runner = Runner(path, threads)
+        metadata = Metadata.beside(path)
         self.name = name or "/".join(path.parts[-2:])
-        self._interpreters = interpreters(path.read_bytes(), threads, str(path))
-        interpreter = self._interpreters.get()
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        in_shape = [int(v) for v in inputs[0]["shape"]]
-        out_shape = [int(v) for v in outputs[0]["shape"]]
-        image_in = len(inputs) == 1 and len(in_shape) == 4 and in_shape[0] == 1
-        if not (image_in and len(outputs) == 1 and out_shape[-1:] == [2]):
-            raise ValueError(
-                "A landmark model must map one image (1, h, w, 3) to one shape (1, n, 2). "
-                f"Received: {path} with inputs {[list(i['shape']) for i in inputs]} and outputs "
-                f"{[list(o['shape']) for o in outputs]}"
-            )
-        self._input, self._output = inputs[0], outputs[0]
-        self.image_size = (in_shape[1], in_shape[2])
-        self.num_landmarks = out_shape[-2]
-        self.box = metadata.get("box")
-        found_crop = metadata.get("crop") or crop
+        # Of the content, not the path: another process that gets this back end may lack the file.
+        self._runners = PerThread(functools.partial(Runner, runner.graph.content, threads))
+        self.image_size, self.num_landmarks = runner.image_size, runner.num_landmarks
+        stored = (None, None) if metadata is None else (metadata.crop, metadata.scheme)
+        self.box = None if metadata is None else metadata.box
+        found_crop = stored[0] or crop
         if found_crop is None:
             raise ValueError(
                 f"No crop convention is known for {path}: put the metadata.json of its export "
                 "beside it, or give `crop`. Received: crop=None"
             )
         self.crop = crop_convention(found_crop)
-        stored = (metadata.get("scheme") or {}).get("name")
-        self.scheme = _scheme(stored or scheme, self.num_landmarks)
+        self.scheme = _scheme(stored[1] or scheme, self.num_landmarks)
 
     def stages(self, crops: np.ndarray) -> np.ndarray:
-        interpreter = self._interpreters.get()
-        points = np.empty((len(crops), self.num_landmarks, 2), np.float32)
-        for index in range(len(crops)):
-            image = _quantized(crops[index : index + 1].astype(np.float32), self._input)
-            interpreter.set_tensor(self._input["index"], image)
-            interpreter.invoke()
-            output = interpreter.get_tensor(self._output["index"])
-            points[index] = _dequantized(output, self._output)[0]
-        return self._checked(points, len(crops))[:, None]
+        return self._checked(self._runners.get()(crops), len(crops))[:, None]
 
 
 def load_backend(
@@ -309,38 +289,6 @@ def load_backend(
     if path.suffix == ".tflite":
         return TFLiteBackend(path, crop, scheme, threads)
     return KerasBackend(load_model(path), crop, scheme, name="/".join(path.parts[-2:]))
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Returns the ``metadata.json`` beside a .tflite file, or {} if there is none.
-
-    Raises:
-        ValueError: If the file exists and is not a JSON object.
-    """
-    file = path.with_name("metadata.json")
-    if not file.is_file():
-        return {}
-    metadata = read_json(file)
-    if not isinstance(metadata, dict):
-        raise ValueError(f"{file} must hold a JSON object. Received: {type(metadata).__name__}")
-    return metadata
-
-
-def _quantized(image: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    """Converts pixels in [0, 255] to an input tensor's type and quantization."""
-    dtype = np.dtype(detail["dtype"])
-    scale, zero = detail["quantization"]
-    if np.issubdtype(dtype, np.floating) or scale == 0:
-        return image.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(image / scale) + zero, limits.min, limits.max).astype(dtype)
-
-
-def _dequantized(output: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    scale, zero = detail["quantization"]
-    if np.issubdtype(output.dtype, np.floating) or scale == 0:
-        return output
-    return (output.astype(np.float32) - zero) * scale
 
 
 def _input_size(model: keras.Model) -> tuple[int, int]:
