@@ -53,6 +53,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quality", type=Path, help="constants of the quality score, from calibrate_quality.py"
     )
+    parser.add_argument("--training", type=Path, help="result.json of train_preset.py")
     parser.add_argument("--provenance", required=True, help="how the weights were made, in words")
     parser.add_argument("--licence", required=True, help="terms that bind their use, in words")
     return parser
@@ -76,11 +77,14 @@ def main() -> None:
         "licence": arguments.licence,
         "measured": {key: measured[key] for key in MEASURED if key in measured},
     }
-    if arguments.quality is not None:
-        sidecar["quality"] = read_json(arguments.quality)
+    for key in ("quality", "training"):
+        file = getattr(arguments, key)
+        if file is not None:
+            sidecar[key] = read_json(file)
     path = WEIGHTS_DIR / f"{arguments.name}.json"
     write_json(path, sidecar)
-    print(f"{file} ({file.stat().st_size / 1e6:.2f} MB) and {path}")
+    size = (WEIGHTS_DIR / sidecar["file"]).stat().st_size
+    print(f"{WEIGHTS_DIR / sidecar['file']} ({size / 1e6:.2f} MB) and {path}")
 
 
 if __name__ == "__main__":
