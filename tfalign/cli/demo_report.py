@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tfalign.data.readers import Reader
-from tfalign.evaluation import Evaluation, Score, html_page, plots, published
+from tfalign.evaluation import Evaluation, Score, plots, published, report
 from tfalign.evaluation.tables import format_table
 from tfalign.evaluation.worst_cases import WorstCases
 
@@ -168,18 +168,18 @@ def demo_report(
     }
     sections = [
         f'<p class="note">{html.escape(note)}</p>',
-        html_page.section("Float against int8", html_page.table(demo_frame(rows), 2, ours)),
-        html_page.section(
+        report.html_section("Float against int8", report.html_table(demo_frame(rows), 2, ours)),
+        report.html_section(
             "Faces that it was not trained on",
             '<p class="key">Green: truth. Orange: the int8 file. In per cent: NME of the face.</p>'
-            + html_page.image(picture, "test faces", "jpeg"),
+            + report.html_image(picture, "test faces", "jpeg"),
         ),
-        html_page.section(
-            "Cumulative error distribution", html_page.image(plots.png_bytes(curves), "CED")
+        report.html_section(
+            "Cumulative error distribution", report.html_image(plots.png_bytes(curves), "CED")
         ),
-        html_page.section("Training", html_page.image(history, "training")),
-        html_page.section("Run", html_page.key_values(settings)),
+        report.html_section("Training", report.html_image(history, "training")),
+        report.html_section("Run", report.html_key_values(settings)),
         '<p>Further: <a href="report.html">the evaluation of the Keras model</a>, result.json, '
         "demo.json, float32/ and int8/ with the exported files.</p>",
     ]
-    return html_page.page("tfalign demo", sections)
+    return report.html_page("tfalign demo", sections)
