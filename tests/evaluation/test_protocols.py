@@ -140,7 +140,6 @@ def test_points_without_a_normaliser_are_measured_by_the_boxs_diagonal():
     protocol = own_protocol(scheme)
     assert "diagonal" in protocol.name
     truth = np.array([[[0.0, 0.0], [3.0, 4.0]]])
-    result = score(
-        truth + (0.0, 1.0), truth, protocol=protocol, boxes=np.array([[0.0, 0.0, 6.0, 8.0]])
-    )
+    boxes = np.array([[0.0, 0.0, 6.0, 8.0]])
+    result = score(truth + (0.0, 1.0), truth, protocol=protocol, boxes=boxes)
     assert result.nme == pytest.approx(1.0 / 10.0)

@@ -205,7 +205,8 @@ def own_protocol(scheme: markup.LandmarkScheme) -> Protocol:
     """Returns the protocol of a scheme's own normaliser, of its outer eye corners or of its eyes.
 
     Where it has none of them, as the points of most annotation tools' files, errors are divided by
-    the diagonal of the annotated box. The protocol's name says which it is.
+    the diagonal of the face's box: the file's, or where it has none the points' tight one. The
+    protocol's name says which normaliser it is.
     """
     corners = None if scheme.eye_corners is None else [[i] for i in scheme.eye_corners]
     normalizer = scheme.normalizer or corners or scheme.pupils or "diagonal"
