@@ -75,7 +75,7 @@ def test_every_architecture_gives_its_points_away(kind: Any, arguments: dict) ->
 
 def test_points_of_ones_own_take_those_that_agree(source: GRegLRef, tmp_path: Path) -> None:
     """Another number of points at another input size, from a file."""
-    points = ("left_mouth_corner", "my_wart", "nose_bridge_3")
+    points = ("left_mouth_corner", "my_wart", "chin")
     own = markup.LandmarkScheme("mine", points, flip_pairs=None)
     target = GRegNet(scheme=own, **{**SMALL, "input_shape": (48, 64, 3)})
     target.set_mean_shape(np.full((3, 2), 0.25))
@@ -84,7 +84,7 @@ def test_points_of_ones_own_take_those_that_agree(source: GRegLRef, tmp_path: Pa
     told = transfer(target, tmp_path / "source.keras")
     kernel, bias = target.get_layer("fc").get_weights()
     theirs = [np.asarray(value) for value in source.get_layer("fc").get_weights()]
-    for place, point in ((0, "left_mouth_corner"), (2, "nose_bridge_3")):
+    for place, point in ((0, "left_mouth_corner"), (2, "chin")):
         i = 2 * IBUG.index(point)
         np.testing.assert_array_equal(kernel[:, 2 * place : 2 * place + 2], theirs[0][:, i : i + 2])
         np.testing.assert_array_equal(bias[2 * place : 2 * place + 2], theirs[1][i : i + 2])
