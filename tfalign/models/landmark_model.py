@@ -215,8 +215,8 @@ def resolve_points(num_landmarks: int | None, scheme: SchemeLike) -> tuple[int, 
         )
     if found is not None and found.num_points != num_landmarks:
         raise ValueError(
-            f"Scheme {found.name!r} has {found.num_points} points; the model has "
-            f"num_landmarks={num_landmarks}."
+            f"Scheme {found.name!r} has {found.num_points} points, and so has the model. Received: "
+            f"num_landmarks={num_landmarks}"
         )
     return int(num_landmarks), found
 
