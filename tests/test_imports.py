@@ -131,6 +131,57 @@ def test_layers_have_an_order():
         order += ready
 
 
+def modules_of(repository: Path) -> dict[str, Path]:
+    """Every module of the project by its full name; a package by that of its folder."""
+    files = [
+        *(repository / "tfalign").rglob("*.py"),
+        *(repository / "mobile_export").rglob("*.py"),
+        *repository.glob("*.py"),
+    ]
+    recipes = {path.stem: path for path in (repository / "recipes").glob("*.py")}
+    named = {path.relative_to(repository).with_suffix(""): path for path in files}
+    return recipes | {
+        ".".join(name.parts[:-1] if name.name == "__init__" else name.parts): path
+        for name, path in named.items()
+    }
+
+
+def imports_between(modules: dict[str, Path]) -> dict[str, set[str]]:
+    """For each module those that it imports anywhere; what only type checkers read is left out.
+
+    ``from a.b import c`` means the module ``a.b.c`` where there is one, else ``a.b``.
+    """
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+        found = graph[module] = set()
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found |= {
+                    full if (full := f"{node.module}.{alias.name}") in modules else str(node.module)
+                    for alias in node.names
+                }
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                waiting += node.orelse
+            else:
+                waiting += list(ast.iter_child_nodes(node))
+        found &= set(modules)
+    return graph
+
+
+def test_layers_no_circle_between_modules(repository):
+    graph = imports_between(modules_of(repository))
+    # What no remaining module waits for is taken away until nothing changes: circles are left.
+    # The package itself imports its rooms to register their classes, and none of them needs that.
+    graph["tfalign"] = set()
+    while free := {name for name, below in graph.items() if not below & set(graph) - {name}}:
+        graph = {name: below for name, below in graph.items() if name not in free}
+    assert not graph, f"these import each other, or wait for such: {sorted(graph)}"
+
+
 @pytest.mark.parametrize("room", BELOW)
 def test_layers_imports_run_downwards_only(room, repository):
     wrong = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import traceback
 from collections.abc import Mapping, Sequence
@@ -136,10 +137,9 @@ def train_all(
 
 
 def _work_by_name(name: str, work: Sequence[tuple[str, int]], shop: Workshop) -> list[str]:
-    """Does the work in a process of its own, which reads the declarations anew."""
-    from tfalign import paper
-
-    return _work(paper.get(name), work, shop)
+    """Does the work in a process of its own, which reads the paper's file anew."""
+    paper = importlib.import_module(f"tfalign.paper.{name}").PAPER
+    return _work(paper, work, shop)
 
 
 def _work(paper: Paper, work: Sequence[tuple[str, int]], shop: Workshop) -> list[str]:
