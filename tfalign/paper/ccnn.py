@@ -18,8 +18,8 @@ def _private(subset: str) -> Column:
 
 PAPER = Paper(
     "ccnn",
-    "Mahpod, Das, Maiorana, Keller, Campisi: Facial Landmarks Localization using Cascaded Neural "
-    "Networks, 2018",
+    "Mahpod, Das, Maiorana, Keller, Campisi: Facial Landmark Point Localization using "
+    "Coarse-to-Fine Deep Recurrent Neural Network, 2018",
     {
         # Boxes of the 300-W challenge, 2,500 faces watched, Menpo's 68-point faces trained on, too.
         f"k{k}": Training(

@@ -32,7 +32,7 @@ _BOTH = {label: _W300[label] for label in ("SequentialReg", "DeepReg")}
 
 PAPER = Paper(
     "deepreg",
-    "Shi, Wu, Wang, Sun: Face Alignment with Deep Regression, arXiv 1409.5230, 2014",
+    "Shi, Bai, Liu, Wang: Deep Regression for Face Alignment, arXiv 1409.5230, 2014",
     {**_trainings("w300", "300w"), **_trainings("lfpw", "lfpw29")},
     {
         "table1": Item(
