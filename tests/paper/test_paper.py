@@ -179,3 +179,58 @@ def test_papers_and_items_are_listed(capsys):
     assert set(listed) == set(room.PAPERS)
     assert "table3" in capsys.readouterr().out
     assert list(command.run(command.options().parse_args(["tsr"]))) == ["tsr"]
+
+
+def test_a_column_speaks_of_its_faces_alone(tree, tmp_path):
+    """A part that is not there gives no number, rather than that of other faces."""
+    shop = Workshop(tree, tmp_path, "tiny")
+
+    def mask(protocol, subset, data, split="test"):
+        reader, what = shop.test_faces(data, split, None)
+        found = measures.Predictions(reader, what, "file", np.zeros(0))
+        chosen = found.mask(room.Column(protocol, subset, split=split))
+        names = np.array([record.name for record in reader.records])
+        return None if chosen is None else list(names[chosen])
+
+    ocular = "300w_inter_ocular"
+    assert all(n.startswith("helen/testset") for n in mask(ocular, "helen", "300w"))
+    assert all(n.startswith("ibug") for n in mask(ocular, "challenging", "300w"))
+    assert len(mask(ocular, "full", "300w")) == 9
+    assert len(mask(ocular, "private", "300w", "private")) == 6
+    assert len(mask(ocular, "indoor", "300w", "private")) == 3
+    assert mask(ocular, "private", "300w") is None
+    assert mask("aflw19_box_side", "frontal", "aflw19") is None
+    assert len(mask("aflw19_box_side", "full", "aflw19")) == 3
+    frontal = mask("aflw19_box_side", "frontal", "aflw19", "frontal")
+    assert set(frontal) <= set(mask("aflw19_box_side", "full", "aflw19"))
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_rows_of_dssd_differ_in_what_they_are_named_after(published):
+    from tfalign.paper.trainings import options_of
+    from tfalign.training import make_model
+    from tfalign.training.schedules import Budget
+
+    trainings = room.get("dssd").trainings
+
+    def weights(name):
+        """β and γ of every proximal update of a row's schedule."""
+        training = trainings[name]
+        model = made[training.model]
+        schedule = training.schedule(model, Budget(40, 2, None, 0.2), published)
+        callbacks = [c.arguments for phase in schedule.phases for c in phase.callbacks]
+        found = [c["weights"] for c in callbacks if "weights" in c]
+        return schedule, [(w["detectors/basis"], w["detectors/codes"]) for w in found]
+
+    made = {}
+    for model in ("dssd", "rdssd_star"):
+        training = next(t for t in trainings.values() if t.model == model and t.start)
+        options = options_of(training, room.SCALES["tiny"])
+        made[model] = make_model(model, sets.get("300w").scheme, **options)
+    schedule, ((basis, codes),) = weights("dssd")
+    assert schedule.phases[0].name != weights("initial")[0].phases[0].name
+    assert min(basis, codes) > 0
+    assert weights("no_p")[1] == [(0.0, codes)]
+    assert weights("no_c")[1] == [(basis, 0.0)]
+    assert weights("penalty_dssd_1of10")[1] == [pytest.approx((basis / 10, codes / 10))]
+    assert len(weights("sequential")[0].phases) > len(weights("joint")[0].phases)

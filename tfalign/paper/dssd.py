@@ -17,8 +17,24 @@ FACTORS = {"0": 0.0, "1/30": 1 / 30, "1/10": 0.1, "1/3": 1 / 3, "1": 1.0}
 """What β and γ are multiplied by to find their size."""
 
 
-def _initial(model: Any, budget: Any) -> Any:
+def _published(model: Any, penalties: Any) -> Any:
+    """Returns the published schedule: a phase for the initial shape, and one for all the rest."""
+    return schedules.published(model.num_stages, schedules.detectors_of(model), penalties)
+
+
+def _penalties(published: bool, factor: float = 1.0, **changes: float) -> Any:
+    """Returns β, γ (times a factor) and μ, and when P and C are updated."""
+    often = {"every": schedules.EPOCHS_PER_ITERATION, "steps": 50, "batches": 32, "delay": 0}
+    usual = schedules.Penalties(**(often if published else {}))
+    sizes = {"basis": factor * usual.basis, "codes": factor * usual.codes}
+    return dataclasses.replace(usual, **{**sizes, **changes})
+
+
+def _initial(model: Any, budget: Any, published: bool) -> Any:
     """The initial shape alone, which all rows then share."""
+    if published:
+        whole = _published(model, _penalties(published))
+        return dataclasses.replace(whole, phases=whole.phases[:1])
     rate = schedules.RATE if budget.rate is None else budget.rate
     return schedules.initial_shape(model.num_stages, budget.steps or schedules.STEPS, rate)
 
@@ -28,18 +44,19 @@ def _after(factor: float = 1.0, sequential: bool = False, **changes: float) -> C
 
     Args:
         factor: Of β and γ.
-        sequential: Whether stages are learned one after another.
+        sequential: Whether stages are learned one after another, which the paper only names: the
+            schedule is ours at every scale.
         changes: Fields of ``Penalties``.
     """
 
-    def schedule(model: Any, budget: Any) -> Any:
+    def schedule(model: Any, budget: Any, published: bool) -> Any:
+        penalties = _penalties(published and not sequential, factor, **changes)
+        if published and not sequential:
+            whole = _published(model, penalties)
+            return dataclasses.replace(whole, phases=whole.phases[1:])
         steps = budget.steps or schedules.STEPS
-        usual = schedules.Penalties()
-        penalties = dataclasses.replace(
-            usual,
-            **{"basis": factor * usual.basis, "codes": factor * usual.codes, **changes},
-            delay=min(usual.delay, steps // budget.steps_per_epoch // 2),
-        )
+        delay = min(penalties.delay, steps // budget.steps_per_epoch // 2)
+        penalties = dataclasses.replace(penalties, delay=delay)
         rate = schedules.RATE if budget.rate is None else budget.rate
         common = (schedules.detectors_of(model), steps, rate, penalties, 0.0)
         coarse = schedules.coarse_of(model)

@@ -22,8 +22,8 @@ class Training:
         settings: Fields of ``tfalign.training.Settings`` at every scale.
         published: The same for the published scale alone; the architecture's own come first.
         small: Arguments of the architecture at the small scale alone.
-        schedule: A schedule's name at every scale, or a function of model and budget; None takes
-            the scale's.
+        schedule: A schedule's name at every scale, or a function of model, budget and whether the
+            published scale is run; None takes the scale's.
         start: Name of another training of the paper whose weights it starts from.
         also: Further splits that are trained on; at a small scale only where they are there.
     """
@@ -35,7 +35,7 @@ class Training:
     settings: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
-    schedule: str | Callable[[Any, Any], Any] | None = None
+    schedule: str | Callable[[Any, Any, bool], Any] | None = None
     start: str | None = None
     also: tuple[Split, ...] = ()
 
@@ -46,7 +46,7 @@ class Column:
 
     Attributes:
         protocol: How faces are scored.
-        subset: The faces: ``"full"`` or ``"all"`` of the split, or a part by the name that
+        subset: The faces: ``"full"``, ``"all"`` or the split's own name, or a part by the name that
             ``tfalign.evaluation.tables.subsets_of`` gives it (and ``"helen"``, ``"lfpw"``).
         metric: ``"nme"``, ``"failure_rate"``, ``"within"`` (1 − failure rate) or ``"auc"``; or a
             property of the model: ``"million_parameters"``, ``"gmacc"``.

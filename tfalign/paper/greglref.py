@@ -47,7 +47,10 @@ PAPER = Paper(
         "table5": Item(
             "AFLW",
             {"GRegNet": "aflw_baseline", "GRegLRef": "aflw"},
-            (Column("aflw19_box_side"), Column("aflw19_box_side", "frontal")),
+            (
+                Column("aflw19_box_side"),
+                Column("aflw19_box_side", "frontal", split="frontal"),
+            ),
             source="GRegLRef (CVPRW 2019), Table 5",
             claim=("GRegLRef", "GRegNet"),
         ),

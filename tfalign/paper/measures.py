@@ -34,7 +34,7 @@ from tfalign.paper.experiment import Column, Item, Paper, Training
 from tfalign.paper.trainings import Workshop, options_of, result_of, train_all
 
 _PARTS = {"helen": "helen/testset/", "lfpw": "lfpw/testset/"}
-_WHOLE = ("full", "all", "private", "frontal")
+_WHOLE = ("full", "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Predictions:
         everyone = np.ones(len(names), np.bool_)
         if column.subset in _PARTS:
             found = np.array([name.startswith(_PARTS[column.subset]) for name in names])
-        elif column.subset in _WHOLE:
+        elif column.subset in (*_WHOLE, column.split):
             found = everyone
         else:
             dataset = get_protocol(column.protocol).dataset

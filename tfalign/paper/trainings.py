@@ -213,7 +213,7 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
         if settings.epochs is not None:
             steps = settings.epochs * per_epoch
         budget = Budget(steps, per_epoch, settings.rate, settings.dropout)
-        changes["schedule"] = training.schedule(made, budget)
+        changes["schedule"] = training.schedule(made, budget, published)
         settings = room.Settings.made(None, changes)
         model, options = made, {}
     result = room.train(
