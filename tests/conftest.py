@@ -42,6 +42,16 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of reported inputs beside the real data; where it is absent, tests are skipped."""
+    data = _find_real_data()
+    folder = None if data is None else data.parent / "cases"
+    if folder is None or not folder.is_dir():
+        pytest.skip("the folder of reported cases is not beside the real data")
+    return folder
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A random generator that starts alike in every test."""

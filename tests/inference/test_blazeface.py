@@ -54,13 +54,13 @@ def test_anchors_are_the_published_ones(variant, monkeypatch):
 @needs_files
 def test_decoding_and_merging_are_the_published_ones(crops, monkeypatch):
     published = face_detection(monkeypatch)
-    detector = BlazeFaceDetector("back")
+    detector = BlazeFaceDetector("back", score=0.5)
     theirs = object.__new__(published.FaceDetection)
     theirs.anchors = published._ssd_generate_anchors(published.SSD_OPTIONS_BACK)
     theirs.input_shape = (1, 256, 256, 3)
     network = detector._interpreters.get()
     for sample in crops:
-        view = next(views(sample.image, 256, 12, 1.0)).pixels
+        view = next(views(sample.image, 256, 12, 1000)).pixels
         boxes, scores = detector.detect_view(view)
         raw = network.get_tensor(detector._boxes)
         logits = network.get_tensor(detector._scores)

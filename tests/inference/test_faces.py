@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pytest
 
 from tfalign import markup
 from tfalign.data.readers.w300 import parse_pts
-from tfalign.inference import Face, Faces, output_stems
+from tfalign.inference import Face, Faces, Names
 
 
 def face(rng, image=0, source=None, **more):
@@ -74,7 +75,7 @@ def test_numbers_that_json_lacks(rng):
 
 def test_pts_are_read_back_by_the_300w_reader(faces, tmp_path):
     paths = faces.write_pts(tmp_path)
-    assert [path.name for path in paths] == ["a.pts", "image_2_1.pts", "image_2_2.pts"]
+    assert [path.name for path in paths] == ["a.pts", "image_2.1.pts", "image_2.2.pts"]
     for path, one in zip(paths, faces, strict=True):
         # 1-based with the first pixel's centre at 1; in memory that centre is at 0.5.
         np.testing.assert_allclose(parse_pts(path) - 0.5, one.landmarks, atol=5.1e-4)
@@ -84,19 +85,27 @@ def test_pts_are_read_back_by_the_300w_reader(faces, tmp_path):
 
 def test_names_stay_in_the_folder_and_differ():
     sources = ["x/a.jpg", "y/A.png", "../../etc/passwd", "..", "/", None, "a b\n.jpg", "a" * 300]
-    stems = output_stems(sources)
-    assert stems[:3] == ["a", "A-2", "passwd"]
+    names = Names()
+    stems = [names.give(source or "image") for source in sources]
+    assert stems[:3] == ["a", "y_A", "passwd"]
     assert len({stem.lower() for stem in stems}) == len(sources)
     for stem in stems:
         assert stem
         assert not set(stem) & set("/\\\n ")
         assert stem[0] != "."
-        assert len(stem) <= 103
+        assert "." not in stem  # what follows a dot is an ending of ours
+        assert len(stem.encode()) <= 160
+    assert names.give("z/a.b.png") == "a_b"
+    assert names.give("a_b.png").endswith("a_b")
+    long = [names.give(f"{'語' * 81}{index}.jpg") for index in range(3)]
+    assert len(set(long)) == 3
+    assert max(len(name.encode()) for name in long) <= 160
+    assert names.give(os.fsdecode(b"Andr\xe9.jpg")) == "Andr_xe9"
 
 
 def test_pts_under_names_of_their_own(faces, tmp_path):
     paths = faces.write_pts(tmp_path, ["x", "y", "z"])
-    assert [path.name for path in paths] == ["x.pts", "z_1.pts", "z_2.pts"]
+    assert [path.name for path in paths] == ["x.pts", "z.1.pts", "z.2.pts"]
     with pytest.raises(ValueError, match="2 entries for 3 images"):
         faces.write_pts(tmp_path, ["x", "y"])
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from tfalign.inference import find_images, images, read_image, write_image
+from tfalign.inference import images, read_image, write_image
 from tfalign.inference.images import as_rgb, decode_image
 
 
@@ -216,19 +216,6 @@ def test_arrays():
 def test_arrays_that_are_no_images(array, message):
     with pytest.raises(ValueError, match=message):
         as_rgb(array)
-
-
-def test_folders(tmp_path, photo):
-    with pytest.raises(FileNotFoundError):
-        find_images(tmp_path / "none")
-    with pytest.raises(ValueError, match="none"):
-        find_images(tmp_path)
-    for name in ("b.PNG", "a.jpg", ".hidden.jpg", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "c.jpg").mkdir()
-    assert [path.name for path in find_images(tmp_path)] == ["a.jpg", "b.PNG"]
-    with pytest.raises(NotADirectoryError):
-        find_images(tmp_path / "a.jpg")
 
 
 def test_pictures_of_any_size_are_written_if_their_format_holds_them(tmp_path):

@@ -1,5 +1,7 @@
 import re
+import struct
 
+import cv2
 import numpy as np
 import pytest
 from inference.eyes import picture, shape_in_box
@@ -7,16 +9,28 @@ from inference.eyes import picture, shape_in_box
 from tfalign.inference import VideoReader, VideoWriter, align_video
 from tfalign.inference import video as video_module
 
+pytest.importorskip("av")
+
 START = np.array([[20.0, 30, 80, 90]])
 SHAPE = (120, 160)
 
 
 @pytest.fixture
 def film(tmp_path):
-    path = tmp_path / "film.avi"
+    path = tmp_path / "film.mp4"
     with VideoWriter(path, 25.0, SHAPE[::-1]) as writer:
         for number in range(8):
             writer.write(picture(SHAPE, START + 2 * number))
+    return path
+
+
+def motion_jpeg(path, frames):
+    """A film by another program, each frame a picture of its own; broken below by its bytes."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, SHAPE[::-1])
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(picture(SHAPE, START + number))
+    writer.release()
     return path
 
 
@@ -26,7 +40,7 @@ def finding(aligner):
     return aligner
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 def test_written_films_are_read_back(tmp_path, suffix):
     frames = [np.full((64, 96, 3), (40 * k, 100, 200 - 40 * k), np.uint8) for k in range(5)]
     path = tmp_path / f"film%03d{suffix}"
@@ -50,7 +64,7 @@ def test_written_films_are_read_back(tmp_path, suffix):
 def test_every_frame_is_aligned_and_drawn(finding, film, tmp_path):
     seen = []
     result = align_video(
-        film, finding, tmp_path / "out.avi", progress=False,
+        film, finding, tmp_path / "out.mp4", progress=False,
         on_frame=lambda number, frame, faces: seen.append((number, frame.shape, len(faces))),
     )  # fmt: skip
     assert (result.frames, result.size, result.stopped, result.detections) == (
@@ -86,20 +100,23 @@ def test_ends(finding, film):
 
 def test_films_that_are_cut_off_are_told(finding, film, tmp_path):
     whole = align_video(film, finding, progress=False)
-    assert (whole.frames, whole.announced, whole.missing) == (8, 8, 0)
+    assert (whole.frames, whole.announced, whole.problems) == (8, 8, ())
     cut = tmp_path / "cut.avi"
     # The header announces 8 frames; the pictures of the last ones are gone.
-    content = film.read_bytes()
+    content = motion_jpeg(tmp_path / "whole.avi", 8).read_bytes()
     chunks = [found.start() for found in re.finditer(b"00dc", content)]
     cut.write_bytes(content[: chunks[4]])
-    short = align_video(cut, finding, tmp_path / "out.avi", progress=False)
+    short = align_video(cut, finding, tmp_path / "out.mp4", progress=False)
     assert short.frames in (3, 4)
-    assert (short.announced, short.missing) == (8, 8 - short.frames)
+    assert short.announced == 8
+    assert short.problems == (
+        f"damaged or cut off: {short.frames} of 8 announced frames could be read",
+    )
     assert short.out.is_file()
     # Who stops early has not met the end.
     for early in ({"max_frames": 1}, {"on_frame": lambda number, *_: False}):
         stopped = align_video(film, finding, progress=False, **early)
-        assert (stopped.frames, stopped.announced, stopped.missing) == (1, 8, 0)
+        assert (stopped.frames, stopped.announced, stopped.problems) == (1, 8, ())
 
 
 @pytest.mark.parametrize(
@@ -122,11 +139,13 @@ def test_announced_frames_are_counted_generously(
     finding.detector = lambda image: np.zeros((0, 4))
     monkeypatch.setattr(video_module, "VideoReader", Other)
     result = align_video(film, finding, progress=False)
-    assert (result.frames, result.announced, result.missing) == (read, announced, missing)
+    assert (result.frames, result.announced) == (read, announced)
+    told = [f"damaged or cut off: {read} of {announced} announced frames could be read"]
+    assert list(result.problems) == (told if missing else [])
 
 
 def test_without_a_face(aligner, film, tmp_path):
-    result = align_video(film, aligner, tmp_path / "out.avi", progress=False)
+    result = align_video(film, aligner, tmp_path / "out.mp4", progress=False)
     assert len(result.faces) == 0
     assert result.faces.images == 8
     assert result.detections == 8
@@ -139,7 +158,7 @@ def interrupt(number, frame, faces):
 
 def test_interrupted_films_leave_nothing(finding, film, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        align_video(film, finding, tmp_path / "out.avi", progress=False, on_frame=interrupt)
+        align_video(film, finding, tmp_path / "out.mp4", progress=False, on_frame=interrupt)
     assert [path.name for path in tmp_path.iterdir()] == [film.name]
 
 
@@ -147,10 +166,9 @@ def test_interrupting_a_camera_ends_it(finding, film, tmp_path, monkeypatch):
     class Camera(VideoReader):
         def __init__(self, source, max_pixels):
             super().__init__(film, max_pixels)
-            self.camera = True
 
     monkeypatch.setattr(video_module, "VideoReader", Camera)
-    result = align_video(0, finding, tmp_path / "out.avi", progress=False, on_frame=interrupt)
+    result = align_video(0, finding, tmp_path / "out.mp4", progress=False, on_frame=interrupt)
     assert result.stopped
     assert result.frames == 3
     assert result.out.is_file()
@@ -173,7 +191,7 @@ def test_what_is_no_film(finding, tmp_path):
 
 def test_too_large(finding, film):
     finding.max_pixels = 1000
-    with pytest.raises(ValueError, match=r"film\.avi .* between 1 and 1000 pixels"):
+    with pytest.raises(ValueError, match=r"film\.mp4 .* between 1 and 1000 pixels"):
         align_video(film, finding)
 
 
@@ -181,4 +199,92 @@ def test_where_a_film_cannot_be_written(finding, film, tmp_path):
     with pytest.raises(ValueError, match=r"\.gif"):
         align_video(film, finding, tmp_path / "out.gif")
     with pytest.raises(OSError, match="none"):
-        align_video(film, finding, tmp_path / "none" / "out.avi")
+        align_video(film, finding, tmp_path / "none" / "out.mp4")
+
+
+def test_one_bad_frame_is_skipped_and_told(finding, tmp_path):
+    path = motion_jpeg(tmp_path / "film.avi", 20)
+    content = bytearray(path.read_bytes())
+    chunks = [found.start() for found in re.finditer(b"00dc", bytes(content))][:20]
+    content[chunks[12] + 8 : chunks[13]] = bytes(chunks[13] - chunks[12] - 8)
+    path.write_bytes(content)
+    result = align_video(path, finding, progress=False)
+    assert result.frames == 19
+    # The first of the marks stands in the header: it is the twelfth frame that is bad.
+    assert result.problems == ("1 frame after 0.40 s cannot be decoded",)
+    times = [face.seconds for face in result.faces]
+    assert times[10:12] == pytest.approx([0.40, 0.48])  # the gap stays a gap
+
+
+def test_a_variable_rate_is_kept(finding, tmp_path):
+    times = [*(k / 30 for k in range(6)), 1.0, 1.1, 1.2]
+    path = tmp_path / "vfr.mp4"
+    with VideoWriter(path, 30.0, SHAPE[::-1]) as writer:
+        for number, seconds in enumerate(times):
+            writer.write(picture(SHAPE, START + number), seconds)
+    result = align_video(path, finding, tmp_path / "out.webm", progress=False)
+    assert [face.seconds for face in result.faces] == pytest.approx(times, abs=2e-4)
+    with VideoReader(result.out) as reader:
+        assert [seconds for _, seconds, _ in reader] == pytest.approx(times, abs=2e-3)
+
+
+@pytest.mark.parametrize("size", [(97, 64), (96, 63)])
+def test_odd_sizes_are_written(tmp_path, size):
+    with VideoWriter(tmp_path / "odd.mp4", 25, size) as writer:
+        writer.write(np.full((size[1], size[0], 3), 90, np.uint8))
+    with VideoReader(tmp_path / "odd.mp4") as reader:
+        assert reader.size == (size[0] + size[0] % 2, size[1] + size[1] % 2)
+
+
+def test_films_on_their_side_are_turned_upright(film):
+    """The matrix in the track's header, as a telephone writes it."""
+    content = bytearray(film.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    with VideoReader(film) as reader:
+        upright = next(iter(reader))[2]
+    content[matrix : matrix + 36] = struct.pack(">9i", *quarter)
+    film.write_bytes(content)
+    with VideoReader(film) as reader:
+        assert reader.size == SHAPE
+        np.testing.assert_array_equal(next(iter(reader))[2], np.rot90(upright, -1))
+
+
+def test_memory_does_not_hold_the_faces(finding, film):
+    seen = []
+    result = align_video(
+        film, finding, progress=False, keep_faces=False,
+        on_frame=lambda number, frame, faces: seen.append(len(faces)),
+    )  # fmt: skip
+    assert len(result.faces) == 0
+    assert seen == [1] * 8
+
+
+def test_sound_alone_is_one_clear_error(tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(ValueError, match=r"must have a picture stream.*sound\.mp4"):
+        VideoReader(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "problem"),
+    [
+        ("vfr.mp4", 40, None),
+        ("one_bad_frame_91_of_100.avi", 99, "1 frame after 3.56 s"),
+        ("corrupt_middle.mp4", 27, "3 frames after"),
+    ],
+)
+def test_reported_films(cases, name, frames, problem):
+    with VideoReader(cases / name) as reader:
+        times = [seconds for _, seconds, _ in reader]
+        assert len(times) == frames
+        if name == "vfr.mp4":
+            assert times[19] == pytest.approx(0.627, abs=1e-3)
+    assert [text.startswith(problem or "-") for text in reader.problems] == [True] * bool(problem)

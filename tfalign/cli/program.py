@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ _MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
 _EXTRAS = {
     **dict.fromkeys(("pandas", "matplotlib", "scipy", "sklearn", "h5py"), "train"),
     **dict.fromkeys(("ai_edge_litert", "ai_edge_quantizer", "tf_keras"), "mobile"),
+    **dict.fromkeys(("av", "pillow_heif"), "media"),
     "jax": "jax",
 }
 """Package to the extra of ``tfalign`` that installs it."""
@@ -39,6 +41,10 @@ def run_command(name: str, module: str, words: Sequence[str]) -> int:
     Returns:
         The exit code, see ``tfalign --help``.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show must not end a program.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     return _guarded(lambda: _run(name, module, words), show_traceback="--traceback" in words)
 
 

@@ -28,8 +28,10 @@ from tfalign.inference.detectors import (
     YuNetDetector,
 )
 from tfalign.inference.face import Face
-from tfalign.inference.faces import Faces, output_stems
-from tfalign.inference.images import IMAGE_SUFFIXES, find_images, read_image, write_image
+from tfalign.inference.faces import Faces
+from tfalign.inference.images import IMAGE_SUFFIXES, as_rgb, read_image, write_image
+from tfalign.inference.jobs import find_inputs, picture_row
+from tfalign.inference.names import Names
 from tfalign.inference.one_euro import OneEuroFilter
 from tfalign.inference.overlay import draw_faces, draw_landmarks
 from tfalign.inference.predictor import Predictor, load_predictor
@@ -71,9 +73,11 @@ __all__ = [
     "align_video",
     "draw_faces",
     "draw_landmarks",
-    "find_images",
+    "Names",
+    "as_rgb",
+    "find_inputs",
+    "picture_row",
     "load_predictor",
-    "output_stems",
     "read_image",
     "write_image",
 ]

@@ -18,7 +18,13 @@ from PIL import Image
 from tfalign import geometry, markup
 from tfalign.data.readers.image import MAX_PIXELS
 from tfalign.inference.backends import Backend, load_backend
-from tfalign.inference.detectors import Detector, check_detections, distinct, resolve_detector
+from tfalign.inference.detectors import (
+    Detector,
+    FaceDetector,
+    check_detections,
+    distinct,
+    resolve_detector,
+)
 from tfalign.inference.face import Face
 from tfalign.inference.faces import Faces
 from tfalign.inference.images import as_rgb, read_image
@@ -64,7 +70,8 @@ class Aligner:
             that have their faces in the same places (they count as detected: of little quality,
             they are left out); or None, where boxes are always given.
         passes: How often crops are cut, at least 1.
-        min_quality: Detections of less quality are taken for no face and left out. Given boxes
+        min_quality: Detections of less quality are taken for no face and left out; None takes the
+            detector's own limit (0.2, and 0.02 for BlazeFace, which finds few others). Given boxes
             are always answered.
         batch_size: Crops per call of the model.
         max_pixels: Larger images are refused, from their header.
@@ -93,7 +100,7 @@ class Aligner:
         model: str | Path | keras.Model | Backend = "300w",
         detector: str | os.PathLike[str] | Detector | NDArray[Any] | None = "auto",
         passes: int = 2,
-        min_quality: float = 0.2,
+        min_quality: float | None = None,
         batch_size: int = 32,
         max_pixels: int = MAX_PIXELS,
         crop: Any = None,
@@ -104,7 +111,8 @@ class Aligner:
         rotations: bool = False,
         threads: int = 1,
     ) -> None:
-        if passes < 1 or max_pixels < 1 or not 0 <= min_quality <= 1:
+        unusable = min_quality is not None and not 0 <= min_quality <= 1
+        if passes < 1 or max_pixels < 1 or unusable:
             raise ValueError(
                 "`passes` and `max_pixels` must be positive and `min_quality` in [0, 1]. Received: "
                 f"passes={passes}, max_pixels={max_pixels}, min_quality={min_quality}"
@@ -113,7 +121,8 @@ class Aligner:
         backend = load_backend(model, crop, scheme, threads)
         self.predictor = Predictor(backend, batch_size, box_padding=box_padding)
         self.passes = int(passes)
-        self.min_quality = float(min_quality)
+        own = getattr(self.detector, "min_quality", FaceDetector.min_quality)
+        self.min_quality = float(own if min_quality is None else min_quality)
         self.max_pixels = int(max_pixels)
         self.rotations = bool(rotations)
         self.calibration = calibration or backend.calibration or QualityCalibration()

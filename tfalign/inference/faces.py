@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,6 +12,7 @@ import numpy as np
 
 from tfalign.files import write_whole
 from tfalign.inference.face import Face
+from tfalign.inference.names import Names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,7 @@ class Faces(Sequence[Face]):
     ) -> list[Path]:
         """Writes one ``.pts`` file per face into a folder, named after its image (300-W style).
 
-        A single face of ``a.jpg`` becomes ``a.pts``, several ``a_1.pts``, ``a_2.pts``, …
+        A single face of ``a.jpg`` becomes ``a.pts``, several ``a.1.pts``, ``a.2.pts``, …
 
         Args:
             folder: The folder.
@@ -195,7 +195,9 @@ class Faces(Sequence[Face]):
         folder = Path(folder)
         if not folder.is_dir():
             raise NotADirectoryError(f"`folder` must exist. Received: folder={str(folder)!r}")
-        stems = output_stems(self.sources) if stems is None else stems
+        if stems is None:
+            named = Names()
+            stems = [named.give(source or f"image_{i}") for i, source in enumerate(self.sources)]
         if len(stems) != self.images:
             raise ValueError(
                 "`stems` must have one entry per image. Received: "
@@ -204,42 +206,9 @@ class Faces(Sequence[Face]):
         of_image = [face.image - self.first for face in self._faces]
         names = []
         for index, image in enumerate(of_image):
-            number = f"_{of_image[: index + 1].count(image)}" if of_image.count(image) > 1 else ""
+            number = f".{of_image[: index + 1].count(image)}" if of_image.count(image) > 1 else ""
             names.append(f"{stems[image]}{number}")
         return [
             face.write_pts(folder / f"{stem}.pts")
-            for face, stem in zip(self._faces, unique_names(names), strict=True)
+            for face, stem in zip(self._faces, names, strict=True)
         ]
-
-
-def output_stems(sources: Sequence[str | None]) -> list[str]:
-    """Returns a file name without suffix for every source, safe inside any folder and unique.
-
-    Of a path only the last part counts, without its suffix; what is no letter, digit, dot, dash or
-    underscore becomes an underscore, so that no name leads out of a folder.
-    """
-    stems = []
-    for index, source in enumerate(sources):
-        stem = f"image_{index}" if source is None else Path(source).stem
-        # No leading dots: the name would be hidden, or lead upwards. 100 characters leave room for
-        # a number and a suffix within every file system's limit.
-        safe = re.sub(r"[^\w.-]", "_", stem).lstrip(".-")[:100]
-        stems.append(safe or f"image_{index}")
-    return unique_names(stems)
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Returns the names, each that came before followed by ``-2``, ``-3``, …
-
-    Upper and lower case count as equal, as they do on some file systems.
-    """
-    taken: set[str] = set()
-    unique = []
-    for name in names:
-        candidate, number = name, 1
-        while candidate.lower() in taken:
-            number += 1
-            candidate = f"{name}-{number}"
-        taken.add(candidate.lower())
-        unique.append(candidate)
-    return unique

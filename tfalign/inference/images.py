@@ -152,30 +152,6 @@ def as_rgb(image: Any, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
-def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """Returns the picture files of a folder, by name; folders in it are not entered.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        NotADirectoryError: If it is no folder.
-        ValueError: If it holds no file with one of ``IMAGE_SUFFIXES``.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        raise FileNotFoundError(f"A folder of images must exist. Received: {str(folder)!r}")
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and path.name[0] != "."
-    )
-    if not found:
-        raise ValueError(
-            f"A folder must hold images ({', '.join(IMAGE_SUFFIXES)}). Received: {str(folder)!r}, "
-            "which has none"
-        )
-    return found
-
-
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
     """Writes an RGB picture as PNG or JPEG, under a temporary name until it is whole.
 

@@ -111,6 +111,11 @@ class Predictor:
         upright, mirrored = both[:count], both[count:]
         return 0.5 * (upright + mirrored), disagreement(upright[:, -1], mirrored[:, -1])
 
+    def crops(self, images: Sequence[np.ndarray], boxes: Any) -> np.ndarray:
+        """Returns the crops (faces, height, width, 3) uint8 that the model sees of tight boxes."""
+        backend, trained = self.backend, self._trained(boxes)
+        return cut_crops(images, trained, backend.crop, backend.image_size, None, self.border)[0]
+
     def _trained(self, boxes: Any) -> np.ndarray:
         """Turns tight boxes into boxes of the kind that the model was trained with."""
         tight = np.asarray(boxes, np.float64).reshape(-1, 4)

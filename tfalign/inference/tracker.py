@@ -37,6 +37,7 @@ class Tracker:
         detections: How often the detector was asked since ``reset``.
         left_out: How many detections were left out because of their quality, counted in every frame
             anew.
+        seconds: The last frame's time, None before the first.
 
     Raises:
         ValueError: If an argument is out of range or the aligner has no detector.
@@ -73,7 +74,7 @@ class Tracker:
         self.left_out = 0
         self._tracks: list[_Track] = []
         self._next_number = 0
-        self._seconds: float | None = None
+        self.seconds: float | None = None
 
     def update(self, frame: Any, seconds: float) -> Faces:
         """Follows the faces into the next frame.
@@ -88,9 +89,9 @@ class Tracker:
         Raises:
             ValueError: If the frame cannot be used or time does not advance.
         """
-        if self._seconds is not None and seconds <= self._seconds:
+        if self.seconds is not None and seconds <= self.seconds:
             raise ValueError(
-                f"`seconds` must be later than the last frame's {self._seconds}. Received: "
+                f"`seconds` must be later than the last frame's {self.seconds}. Received: "
                 f"seconds={seconds}"
             )
         image = self.aligner.read(frame)
@@ -100,7 +101,7 @@ class Tracker:
         if lost or not followed or self.frame % self.detect_every == 0:
             self._tracks += self._arrivals(image)
         faces = [self._face(track, seconds) for track in self._tracks]
-        self._seconds = seconds
+        self.seconds = seconds
         self.frame += 1
         return Faces(faces, [None], self.aligner.num_landmarks, first=self.frame - 1)
 

@@ -1,4 +1,4 @@
-"""Reading and writing films with OpenCV, and aligning every frame of one."""
+"""Reading and writing films with PyAV, and aligning every frame of one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,12 +23,22 @@ from tfalign.inference.overlay import draw_faces
 from tfalign.inference.tracker import Tracker
 
 Image = NDArray[np.uint8]
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-_CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # both are built into OpenCV's wheels
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg"),
+    *(".wmv", ".flv", ".ogv"),
+)
+"""How the names of clips end, in small letters."""
+
+# Codecs that browsers play, the first that PyAV was built with.
+_CODECS = {
+    ".mp4": ("libx264", "libvpx-vp9"),
+    ".mkv": ("libx264", "libvpx-vp9"),
+    ".webm": ("libvpx-vp9",),
+}
 _USUAL_FPS = 25.0
-# Some containers announce their length times their rate, or that of a longer sound track.
 _USUAL_ERROR = 0.1
 _SMALLEST_ERROR = 2
+_TICKS = 90_000  # a second in the time base of what is written, as MPEG streams have it
 
 
 class VideoReader:
@@ -38,123 +49,237 @@ class VideoReader:
         max_pixels: Larger frames are refused.
 
     Attributes:
-        fps: Frames per second; 25 where the source does not say.
-        size: (width, height) of a frame in pixels.
+        fps: Frames per second, on average; 25 where the source does not say.
+        size: (width, height) of a frame in pixels, turned upright.
         count: Number of frames that the file announces, None for a camera or where it is silent.
+        problems: What was found wrong while frames were read, one line for each gap.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no film that OpenCV can read, no camera, or its frames are too large.
+        ImportError: If PyAV is not installed (a camera needs it not).
+        ValueError: If it is no film, has no picture stream, no camera answers, or its frames are
+            too large.
     """
 
     def __init__(self, source: str | os.PathLike[str] | int, max_pixels: int = MAX_PIXELS) -> None:
-        self.camera = isinstance(source, int)
-        if not isinstance(source, int):
-            path = Path(source)
-            if not path.exists():
-                raise FileNotFoundError(f"A video file must exist. Received: {str(path)!r}")
-            if not path.is_file():
-                raise ValueError(f"A video must be a regular file. Received: {str(path)!r}")
-            # OpenCV takes names with % for series of images: an absolute path leaves the name, so
-            # the back end that reads series is not asked.
-            self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-        else:
-            self._capture = cv2.VideoCapture(source)
         self.source = source
-        if not self._capture.isOpened():
-            raise ValueError(
-                f"A video must be a film that FFmpeg reads, or a camera. Received: {source!r}"
-            )
-        self.size = (
-            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
+        self.problems: list[str] = []
+        self._container: Any = None
+        self._camera: cv2.VideoCapture | None = None
+        if isinstance(source, int):
+            self._open_camera(source)
+        else:
+            self._open_file(Path(source))
         try:
             check_pixels(*self.size, max_pixels)
         except ValueError as error:
-            self._capture.release()
+            self.close()
             raise ValueError(f"{source} cannot be used as a video: {error}") from error
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if np.isfinite(fps) and 0 < fps <= 1000 else _USUAL_FPS
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.count = count if count > 0 and not self.camera else None
+
+    def _open_camera(self, number: int) -> None:
+        self._camera = cv2.VideoCapture(number)
+        if not self._camera.isOpened():
+            raise ValueError(f"No camera of that number answers. Received: {number}")
+        width, height, fps = (
+            self._camera.get(which)
+            for which in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+        )
+        self.size, self.count = (int(width), int(height)), None
+        self.fps = float(fps) if 0 < fps <= 1000 else _USUAL_FPS
+
+    def _open_file(self, path: Path) -> None:
+        av = _av()
+        if not path.exists():
+            raise FileNotFoundError(f"A video file must exist. Received: {str(path)!r}")
+        if not path.is_file():
+            raise ValueError(f"A video must be a regular file. Received: {str(path)!r}")
+        try:
+            # As bytes, a name need not be UTF-8; opened here, it is no pattern or address either.
+            self._file = path.open("rb")
+            self._container = av.open(self._file)
+        except (av.FFmpegError, OSError) as error:
+            self._file.close()
+            raise ValueError(
+                f"A video must be a film that FFmpeg reads. Received: {str(path)!r} ({error})"
+            ) from error
+        streams = self._container.streams.video
+        if not streams:
+            self.close()
+            raise ValueError(f"A video must have a picture stream. Received: {str(path)!r}")
+        self._stream = streams[0]
+        self._stream.thread_type = "SLICE"  # a decoder of whole frames in threads hides bad ones
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate and 0 < rate <= 1000 else _USUAL_FPS
+        self.count = self._stream.frames or None
+        width, height = self._stream.width, self._stream.height
+        self.size = (int(width), int(height))
+        # Whether frames lie on their side stands in the first of them.
+        self._ahead = self._decoded()
+        self._first = next(self._ahead, None)
+        if self._first is not None and self._turns(self._first) % 2:
+            self.size = (int(height), int(width))
 
     def __iter__(self) -> Iterator[tuple[int, float, Image]]:
-        """Yields (number, seconds, frame (H, W, 3) uint8 RGB).
+        """Yields (number, seconds, frame (H, W, 3) uint8 RGB, upright).
 
-        A film's time follows from its frame rate, a camera's from the clock.
+        A film's times are the file's, from its first frame; a camera's are the clock's.
         """
-        begin = time.monotonic()
-        number = 0
         last = -1.0
+        for number, (seconds, frame) in enumerate(
+            self._camera_frames() if self._camera is not None else self._file_frames()
+        ):
+            # Damaged files repeat times, and two frames of a camera may come within the clock's
+            # resolution.
+            last = max(seconds, last + 1e-4)
+            yield number, last, frame
+
+    def _camera_frames(self) -> Iterator[tuple[float, Image]]:
+        assert self._camera is not None
+        begin = time.monotonic()
         while True:
-            good, frame = self._capture.read()
+            good, frame = self._camera.read()
             if not good:
                 return
-            clock = time.monotonic() - begin
-            # Two frames of a camera may come within the clock's resolution.
-            seconds = max(clock, last + 1e-4) if self.camera else number / self.fps
-            yield number, seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            last = seconds
-            number += 1
+            yield time.monotonic() - begin, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+    def _file_frames(self) -> Iterator[tuple[float, Image]]:
+        start: float | None = None
+        seconds = -1 / self.fps
+        while self._first is not None:
+            frame, self._first = self._first, None
+            # Where the file gives a frame no time, it follows its neighbour.
+            seconds = seconds + 1 / self.fps if frame.time is None else float(frame.time)
+            start = seconds if start is None else start
+            pixels = np.rot90(frame.to_ndarray(format="rgb24"), self._turns(frame))
+            yield seconds - start, np.ascontiguousarray(pixels)
+            self._first = next(self._ahead, None)
+
+    def _decoded(self) -> Iterator[Any]:
+        """Yields frames; what cannot be decoded is skipped and told."""
+        av = _av()
+        bad = 0
+        where = last = 0.0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+                frames = packet.decode()
+            except av.FFmpegError:
+                where = last if not bad else where
+                bad += 1
+                if bad > 10_000:  # a file that goes on failing without an end
+                    break
+                continue
+            for frame in frames:
+                if bad:
+                    self._tell_gap(bad, where)
+                    bad = 0
+                last = last if frame.time is None else float(frame.time)
+                yield frame
+        if bad:
+            self._tell_gap(bad, where)
+
+    def _tell_gap(self, bad: int, where: float) -> None:
+        plural = "s" if bad > 1 else ""
+        self.problems.append(f"{bad} frame{plural} after {where:.2f} s cannot be decoded")
+
+    @staticmethod
+    def _turns(frame: Any) -> int:
+        """Returns by how many quarter turns, counter-clockwise, a frame must be turned upright."""
+        return round(frame.rotation / 90) % 4
+
+    def close(self) -> None:
+        """Closes the file or the camera."""
+        if self._camera is not None:
+            self._camera.release()
+        if self._container is not None:
+            self._container.close()
+            self._file.close()
 
     def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._capture.release()
+        self.close()
 
 
 class VideoWriter:
     """Writes frames to a film that appears under its name when it is whole.
 
+    The film is H.264 or VP9, as browsers play it; every frame keeps its time. A side of an odd
+    number of pixels, which these codecs do not have, is made one longer by repeating its last.
+
     As a context manager: leaving it normally finishes the film, leaving it by an exception removes
     what was written.
 
     Args:
-        path: Ends in .mp4 or .avi.
-        fps: Frames per second.
+        path: Ends in .mp4, .mkv or .webm.
+        fps: Frames per second, on average.
         size: (width, height) in pixels.
 
     Raises:
-        ValueError: If the suffix is another.
+        ImportError: If PyAV is not installed.
+        ValueError: If the suffix is another, or PyAV was built without such a codec.
         OSError: If the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float, size: tuple[int, int]) -> None:
+        av = _av()
         self.path = Path(path)
-        codec = _CODECS.get(self.path.suffix.lower())
-        if codec is None:
+        suffix = self.path.suffix.lower()
+        if suffix not in _CODECS:
             raise ValueError(
                 f"A film's name must end in one of {', '.join(_CODECS)}. Received: "
                 f"{str(self.path)!r}"
             )
-        self._temporary = self.path.with_name(f".{os.getpid()}.partial.{self.path.name}")
-        # OpenCV reports nothing but "not opened": this raises the system's own error.
-        self._temporary.write_bytes(b"")
-        self._writer = cv2.VideoWriter(
-            str(self._temporary), cv2.VideoWriter.fourcc(*codec), fps, size
-        )
+        codec = next((c for c in _CODECS[suffix] if c in av.codec.codecs_available), None)
+        if codec is None:
+            raise ValueError(f"This PyAV writes none of the codecs {_CODECS[suffix]}.")
         self.size = size
-        if not self._writer.isOpened():
-            self._temporary.unlink()
-            raise OSError(f"OpenCV cannot write {codec} films of {size} pixels to {self.path}")
+        self._odd = (size[0] % 2, size[1] % 2)
+        self._temporary = self.path.with_name(f".{os.getpid()}.partial{suffix}")
+        self._file = self._temporary.open("wb")
+        container_format = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}[suffix]
+        self._container = av.open(self._file, "w", format=container_format)
+        rate = Fraction(fps).limit_denominator(1001)
+        self._stream = self._container.add_stream(codec, rate=rate)
+        self._stream.width = size[0] + self._odd[0]
+        self._stream.height = size[1] + self._odd[1]
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)
+        self._frames = 0
+        self._step = 1 / fps
 
-    def write(self, frame: Image) -> None:
+    def write(self, frame: Image, seconds: float | None = None) -> None:
         """Adds a frame (H, W, 3) uint8 RGB.
 
+        Args:
+            frame: The frame.
+            seconds: Its time, later than the last one's; None for one that follows the rate.
+
         Raises:
-            ValueError: If it has another size; OpenCV would leave it out silently.
+            ValueError: If it has another size.
         """
         if frame.shape[1::-1] != self.size:
             raise ValueError(
                 f"A frame must have {self.size} pixels. Received: {frame.shape[1::-1]}"
             )
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        if any(self._odd):
+            frame = np.pad(frame, [(0, self._odd[1]), (0, self._odd[0]), (0, 0)], mode="edge")
+        picture = _av().VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        at = self._frames * self._step if seconds is None else seconds
+        picture.pts, picture.time_base = round(at * _TICKS), Fraction(1, _TICKS)
+        self._frames += 1
+        self._container.mux(self._stream.encode(picture))
 
     def close(self, keep: bool = True) -> None:
         """Finishes the film, or (``keep=False``) removes it."""
-        self._writer.release()
+        if keep:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._file.close()
         if keep:
             self._temporary.replace(self.path)
         else:
@@ -172,6 +297,15 @@ class VideoWriter:
         self.close(keep=kind is None)
 
 
+def _av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError("Films need PyAV: pip install 'tfalign[media]'") from error
+    av.logging.set_level(av.logging.PANIC)  # what matters is told as a problem
+    return av
+
+
 @dataclass(frozen=True, eq=False)
 class VideoResult:
     """What was found in a film.
@@ -181,10 +315,8 @@ class VideoResult:
         frames: Number of frames that were read.
         announced: Number of frames that the file announces; None for a camera or where it is
             silent.
-        missing: How many of the announced frames could not be read, where these are clearly too
-            many for a container's inexact count: the file is damaged or cut off. 0 also where
-            ``max_frames`` or ``on_frame`` ended the film.
-        fps: The film's frames per second.
+        problems: Frames that could not be read, one line for each gap.
+        fps: The film's frames per second, on average.
         size: (width, height) in pixels.
         elapsed: Seconds that it took.
         detections: How often the detector was asked.
@@ -201,7 +333,7 @@ class VideoResult:
     out: Path | None
     stopped: bool
     announced: int | None = None
-    missing: int = 0
+    problems: tuple[str, ...] = ()
 
 
 def align_video(
@@ -212,6 +344,7 @@ def align_video(
     progress: bool = True,
     draw: bool = True,
     on_frame: Callable[[int, Image, Faces], Any] | None = None,
+    keep_faces: bool = True,
 ) -> VideoResult:
     """Follows the faces through a film or before a camera.
 
@@ -219,11 +352,14 @@ def align_video(
         source: Path of a film, or the number of a camera. A camera is read until ``max_frames``,
             ``on_frame`` or Ctrl-C ends it.
         aligner: A tracker, which is reset; or an aligner, which a ``Tracker`` is made of.
-        out: Film (.mp4 or .avi) to write; its folder must exist.
+        out: Film (.mp4, .mkv or .webm) to write, frame times as in the source; its folder must
+            exist.
         max_frames: Most frames to read; None for all.
         progress: Whether to show a progress bar.
         draw: Whether the film written shows the faces; False copies the frames.
         on_frame: Called with number, frame (RGB) and faces; returning False ends the film.
+        keep_faces: Whether the result holds all faces; without, memory does not grow with the
+            film, and ``on_frame`` is where they are seen.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -252,10 +388,11 @@ def align_video(
         try:
             for number, seconds, frame in reader:
                 faces = tracker.update(frame, seconds)
-                found += faces
+                if keep_faces:
+                    found += faces
                 frames = number + 1
                 if writer is not None:
-                    writer.write(draw_faces(frame, faces) if draw else frame)
+                    writer.write(draw_faces(frame, faces) if draw else frame, seconds)
                 bar.update()
                 ended = on_frame is not None and on_frame(number, frame, faces) is False
                 ended = ended or frames == max_frames
@@ -263,7 +400,7 @@ def align_video(
                     break
             whole = True
         except KeyboardInterrupt:
-            if not reader.camera:
+            if not isinstance(source, int):
                 raise
             stopped = whole = True
         finally:
@@ -274,7 +411,7 @@ def align_video(
         raise ValueError(f"A video must have a frame that can be decoded. Received: {source!r}")
     label = None if isinstance(source, int) else os.fspath(source)
     return VideoResult(
-        faces=Faces(found, [label] * frames, tracker.aligner.num_landmarks),
+        faces=Faces(found, [label] * (frames if keep_faces else 0), tracker.aligner.num_landmarks),
         frames=frames,
         fps=reader.fps,
         size=reader.size,
@@ -283,11 +420,16 @@ def align_video(
         out=path,
         stopped=stopped,
         announced=reader.count,
-        missing=0 if ended or stopped or reader.count is None else _missing(reader.count, frames),
+        problems=tuple(reader.problems + ([] if ended or stopped else _missing(reader, frames))),
     )
 
 
-def _missing(announced: int, read: int) -> int:
-    """Returns how many frames are missing, 0 where that may be an inexact announcement."""
-    short = announced - read
-    return short if short > max(_SMALLEST_ERROR, _USUAL_ERROR * announced) else 0
+def _missing(reader: VideoReader, read: int) -> list[str]:
+    """Tells of announced frames that are missing at the end, unless gaps explain them.
+
+    Some containers announce their length times their rate, or that of a longer sound track.
+    """
+    short = 0 if reader.count is None or reader.problems else reader.count - read
+    if reader.count is None or short <= max(_SMALLEST_ERROR, _USUAL_ERROR * reader.count):
+        return []
+    return [f"damaged or cut off: {read} of {reader.count} announced frames could be read"]

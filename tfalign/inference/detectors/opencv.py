@@ -81,8 +81,7 @@ class YuNetDetector(ViewSearch):
     Args:
         path: The model file, ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo (MIT).
             Neither OpenCV's wheel nor this package contains it.
-        smallest: Smallest face as a share of the image's shorter side.
-        score: Least score of a detection.
+        smallest, score: See ``ViewSearch``.
 
     Reference:
         Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research
@@ -101,7 +100,7 @@ class YuNetDetector(ViewSearch):
     seen = 12
 
     def __init__(
-        self, path: str | os.PathLike[str], smallest: float = 0.075, score: float = 0.6
+        self, path: str | os.PathLike[str], smallest: float | None = None, score: float = 0.6
     ) -> None:
         super().__init__(smallest, score)
         path = Path(path)

@@ -23,10 +23,12 @@ class FaceDetector(abc.ABC):
     Attributes:
         name: As in ``tfalign.inference.detectors.DETECTORS``.
         rule: From its boxes to the landmarks' tight boxes.
+        min_quality: Detections of less quality are taken for no face, see ``Aligner``.
     """
 
     name: str
     rule: BoxRule
+    min_quality: float = 0.2
 
     @abc.abstractmethod
     def raw(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -50,7 +52,9 @@ class ViewSearch(FaceDetector):
     tile beside it. The detections of all views are merged once.
 
     Args:
-        smallest: Smallest face to find, as a share of the image's shorter side.
+        smallest: Smallest face to find, as a share of the image's shorter side; None takes
+            ``SMALLEST``, but no less than ``SMALLEST_PIXELS``: smaller ones have no landmarks to
+            speak of, and cost time.
         score: Least score of a detection.
 
     Attributes:
@@ -64,13 +68,16 @@ class ViewSearch(FaceDetector):
     side: int
     seen: int
 
-    def __init__(self, smallest: float = 0.075, score: float = 0.5) -> None:
-        if not 0 < smallest <= 1 or not 0 < score <= 1:
+    SMALLEST = 0.03
+    SMALLEST_PIXELS = 64
+
+    def __init__(self, smallest: float | None = None, score: float = 0.5) -> None:
+        if not (smallest is None or 0 < smallest <= 1) or not 0 < score <= 1:
             raise ValueError(
                 "`smallest` and `score` must be in (0, 1]. Received: "
                 f"smallest={smallest}, score={score}"
             )
-        self.smallest = float(smallest)
+        self.smallest = smallest
         self.score = float(score)
 
     @abc.abstractmethod
@@ -87,10 +94,16 @@ class ViewSearch(FaceDetector):
     def raw(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         found: list[NDArray[np.float64]] = [np.zeros((0, 4))]
         scores: list[NDArray[np.float64]] = [np.zeros(0)]
-        for view in views(image, self.side, self.seen, self.smallest):
+        shorter = min(image.shape[:2])
+        if self.smallest is None:
+            smallest = max(self.SMALLEST * shorter, self.SMALLEST_PIXELS)
+        else:
+            smallest = self.smallest * shorter
+        for view in views(image, self.side, self.seen, smallest):
             boxes, of_boxes = self.detect_view(view.pixels)
             boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-            whole = view.holds(boxes)
+            # What is too small for this view stands in a finer one, and there at its right place.
+            whole = view.holds(boxes, 0 if view.finest else self.seen)
             found.append(view.in_image(boxes[whole]))
             scores.append(np.asarray(of_boxes, np.float64)[whole])
         return merged(np.concatenate(found), np.concatenate(scores)).astype(np.float32)
@@ -105,19 +118,22 @@ class View:
         origin: (x, y) of its corner in the resized picture.
         scale: (across, down) from picture pixels to pixels of the resized picture.
         size: (width, height) of the resized picture.
+        finest: Whether no other view enlarges the picture more.
     """
 
     pixels: NDArray[np.uint8]
     origin: NDArray[np.float64]
     scale: NDArray[np.float64]
     size: NDArray[np.float64]
+    finest: bool
 
-    def holds(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tells (k,) which boxes (k, 4) are not cut by a border inside the picture."""
+    def holds(self, boxes: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
+        """Tells (k,) which boxes (k, 4) have a side and are not cut by a border in the picture."""
         side = self.pixels.shape[0]
         inner = np.concatenate([self.origin > 0, self.origin + side < self.size])
         crosses = np.concatenate([boxes[:, :2] < 0, boxes[:, 2:] > side], axis=1)
-        return ~(crosses & inner).any(axis=1)
+        large = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= least
+        return large & ~(crosses & inner).any(axis=1)
 
     def in_image(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps boxes (k, 4) from the view's pixels to the picture's."""
@@ -129,12 +145,18 @@ _SPARE = 1.25  # by how much tiles overlap more than the largest face that only 
 
 
 def views(image: NDArray[np.uint8], side: int, seen: int, smallest: float) -> Iterator[View]:
-    """Yields the views of a picture, the whole one first; see ``ViewSearch``."""
+    """Yields the views of a picture, the whole one first; see ``ViewSearch``.
+
+    Args:
+        image: (H, W, 3) uint8.
+        side, seen: See ``ViewSearch``.
+        smallest: Smallest face in pixels of the image.
+    """
     height, width = image.shape[:2]
     longest = max(height, width)
     # A part of the picture of this side, as a view, shows the smallest face large enough. Enlarging
     # a picture beyond its own pixels would show nothing new.
-    finest = max(smallest * min(height, width) * side / seen, float(side))
+    finest = max(smallest * side / seen, float(side))
     levels = max(0, math.ceil(math.log(longest / finest) / math.log(_STEP)))
     step = (longest / finest) ** (1 / max(levels, 1))
     overlap = min(0.5, _SPARE * step * seen / side)
@@ -147,7 +169,8 @@ def views(image: NDArray[np.uint8], side: int, seen: int, smallest: float) -> It
                 pixels = np.zeros((side, side, 3), np.uint8)
                 part = small[y : y + side, x : x + side]
                 pixels[: part.shape[0], : part.shape[1]] = part
-                yield View(pixels, np.array([x, y], np.float64), size / [width, height], size)
+                origin = np.array([x, y], np.float64)
+                yield View(pixels, origin, size / [width, height], size, level == levels)
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:

@@ -1,0 +1,290 @@
+"""Large jobs: finding their inputs, and rows that survive a kill."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from tfalign.inference.faces import Faces
+from tfalign.inference.images import IMAGE_SUFFIXES
+from tfalign.inference.names import shown
+from tfalign.inference.video import VIDEO_SUFFIXES
+
+# What `tfalign align` writes, and would find in the folder that it writes to.
+_OWN_NAME = re.compile(r"(_aligned\.\w+|\.crop\d+\.png)$")
+
+
+@dataclass
+class Inputs:
+    """What a job shall look at.
+
+    Attributes:
+        paths: Pictures and clips, each once, in the order given; a folder's by name.
+        left_out: Everything else that was met, with the reason.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def find_inputs(
+    given: Iterable[str | os.PathLike[str]],
+    recursive: bool = False,
+    without: str | os.PathLike[str] | None = None,
+) -> Inputs:
+    """Finds the pictures and clips of files, folders and patterns.
+
+    A file that is named is taken, whatever its ending; of a folder's files those with a known one.
+
+    Args:
+        given: Paths, or patterns with ``*``, ``?`` or ``**`` where no file has that name.
+        recursive: Whether folders in folders are entered.
+        without: The folder of the job's own output, whose pictures and films are left out.
+
+    Raises:
+        FileNotFoundError: If a path does not exist, or nothing fits a pattern.
+        ValueError: If there is no picture and no clip at all.
+    """
+    found = Inputs()
+    seen: set[str] = set()
+    own = None if without is None else os.path.realpath(without) + os.sep
+
+    def take(path: Path) -> None:
+        real = os.path.realpath(path)
+        if own is not None and real.startswith(own) and _OWN_NAME.search(path.name):
+            found.left_out.append((path, "written by this command"))
+        elif real not in seen:
+            seen.add(real)
+            found.paths.append(path)
+
+    def enter(folder: Path) -> None:
+        for entry in sorted(folder.iterdir()):
+            suffix = entry.suffix.lower()
+            if entry.name.startswith("."):
+                found.left_out.append((entry, "hidden"))
+            elif entry.is_dir():
+                if recursive:
+                    enter(entry)
+                else:
+                    found.left_out.append((entry, "a folder in a folder (--recursive enters it)"))
+            elif suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
+                take(entry)
+            else:
+                found.left_out.append((entry, "its name ends as no picture's or clip's"))
+
+    for one in given:
+        path = Path(one)
+        matches = [path] if path.exists() else []
+        if not matches and glob.has_magic(os.fspath(one)):
+            matches = [Path(name) for name in sorted(glob.glob(os.fspath(one), recursive=True))]
+        if not matches:
+            raise FileNotFoundError(f"There is no such image, clip or folder. Received: {path}")
+        for match in matches:
+            if match.is_dir():
+                enter(match)
+            else:
+                take(match)
+    if not found.paths:
+        names = ", ".join(str(path) for path, _ in found.left_out[:3])
+        raise ValueError(
+            "The inputs must hold a picture or a clip. Received: "
+            f"{', '.join(map(str, given)) if isinstance(given, Sequence) else given}"
+            + (f", with {len(found.left_out)} other entries ({names}, …)" if names else "")
+        )
+    return found
+
+
+def listed_paths(stream: IO[bytes]) -> list[str]:
+    """Reads a list of paths: one a line, or, if the list holds a zero byte, between those.
+
+    Names need not be UTF-8.
+    """
+    content = stream.read()
+    separator = b"\0" if b"\0" in content else b"\n"
+    return [os.fsdecode(line.rstrip(b"\r")) for line in content.split(separator) if line.strip()]
+
+
+def picture_row(
+    faces: Faces, source: str | os.PathLike[str], files: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns the result of one picture as plain data, for JSON lines and Parquet.
+
+    Args:
+        faces: What was found in it, or the error.
+        source: The picture's path.
+        files: What was written for it.
+
+    Returns:
+        ``source``; ``source_bytes``, its name in hexadecimal digits where it is no UTF-8, else
+        None; ``error`` or None; ``left_out``, detections of too little quality; ``scheme``; and
+        ``faces``, each with ``quality``, ``expected_nme``, ``box`` (4,), ``landmarks`` (n, 2) in
+        pixels of the upright picture, centre of the first pixel at (0.5, 0.5); ``files``.
+    """
+    wanted = ("quality", "expected_nme", "box", "landmarks")
+    plain = [face.to_dict() for face in faces]
+    name = shown(source)
+    return {
+        "source": name,
+        "source_bytes": None if name == os.fspath(source) else os.fsencode(source).hex(),
+        "error": faces.errors[0],
+        "left_out": faces.left_out[0],
+        "scheme": plain[0]["scheme"] if plain else None,
+        "faces": [{key: face[key] for key in wanted} for face in plain],
+        "files": dict(files or {}),
+    }
+
+
+def row_key(source: str | os.PathLike[str]) -> bytes:
+    """Returns what tells one picture from another: its path's bytes."""
+    return hashlib.blake2b(os.fsencode(source), digest_size=12).digest()
+
+
+def row_source(row: Mapping[str, Any]) -> str:
+    """Returns the path of a row's picture, also one whose name is no UTF-8."""
+    raw = row.get("source_bytes")
+    return str(row["source"]) if raw is None else os.fsdecode(bytes.fromhex(raw))
+
+
+class RowFile:
+    """A file of JSON lines that grows as a job goes on, and that a killed job continues.
+
+    Each row is one write, so that a kill leaves whole rows and at most a part of the last one,
+    which is taken away when the job continues.
+
+    Args:
+        path: The file; rows that it has are kept.
+
+    Attributes:
+        done: Keys of the pictures that have a row (``row_key``).
+        names: The names that their outputs have.
+        failed: How many of the rows hold an error.
+
+    Raises:
+        ValueError: If a line is no row; the message names it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.done: set[bytes] = set()
+        self.names: list[str] = []
+        self.failed = 0
+        if self.path.exists():
+            self._mend()
+            for row in read_rows(self.path):
+                self._note(row)
+        self._file = self.path.open("ab", buffering=0)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Appends a row."""
+        # ASCII: a name that is no UTF-8 cannot break the file.
+        self._file.write((json.dumps(row, allow_nan=False) + "\n").encode("ascii"))
+        self._note(row)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _note(self, row: Mapping[str, Any]) -> None:
+        self.done.add(row_key(row_source(row)))
+        self.failed += row.get("error") is not None
+        if "name" in row.get("files", {}):
+            self.names.append(row["files"]["name"])
+
+    def _mend(self) -> None:
+        """Takes a last line without its end away."""
+        with self.path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            step, end = 1 << 16, size
+            while end:
+                start = max(0, end - step)
+                file.seek(start)
+                cut = file.read(end - start).rfind(b"\n")
+                if cut >= 0:
+                    file.truncate(start + cut + 1)
+                    return
+                end = start
+            file.truncate(0)
+
+
+def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a file of JSON lines.
+
+    Raises:
+        ValueError: If a line is no JSON object with a ``source``; the message names file and line.
+    """
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number} is no JSON: {error}") from error
+            if not isinstance(row, dict) or "source" not in row:
+                raise ValueError(f"{path}:{number} must be an object with a 'source'.")
+            yield row
+
+
+def write_parquet(rows: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Writes a file of JSON lines as Parquet, a few rows at a time.
+
+    Raises:
+        ImportError: If pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow: pip install pyarrow") from error
+    from tfalign.files import replacing
+
+    schema = row_schema(pa)
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        group: list[dict[str, Any]] = []
+        for row in read_rows(rows):
+            group.append({name: row.get(name) for name in schema.names})
+            if len(group) == 1000:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                group = []
+        writer.write_table(pa.Table.from_pylist(group, schema))
+    return Path(out)
+
+
+def row_schema(pa: Any) -> Any:
+    """Returns the Arrow schema of ``picture_row`` without ``files``; ``pa`` is pyarrow."""
+    number = pa.float64()
+    face = pa.struct(
+        [
+            ("quality", number),
+            ("expected_nme", number),
+            ("box", pa.list_(number)),
+            ("landmarks", pa.list_(pa.list_(number))),
+        ]
+    )
+    return pa.schema(
+        [
+            ("source", pa.string()),
+            ("source_bytes", pa.string()),
+            ("error", pa.string()),
+            ("left_out", pa.int64()),
+            ("scheme", pa.string()),
+            ("faces", pa.list_(face)),
+        ]
+    )
