@@ -16,7 +16,8 @@ from typing import Any
 
 from mobile_export import training_faces, tuning
 from mobile_export.exit_status import DONE, exit_status
-from mobile_export.exporter import KINDS, TUNED, ExportResult, box_of, export, licence_of
+from mobile_export.export_result import ExportResult
+from mobile_export.exporter import KINDS, TUNED, box_of, export, licence_of
 from tfalign.argument_help import HelpFormatter
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import load

@@ -29,25 +29,10 @@ ASPECT_TOLERANCE = 0.10
 
 _SUBSETS = frozenset(
     [
-        "set",
-        "data",
-        "images",
-        "crops",
-        "split",
-        "common",
-        "challenging",
-        "full",
-        "pose",
-        "largepose",
-        "expression",
-        "illumination",
-        "makeup",
-        "occlusion",
-        "blur",
+        *("set", "data", "images", "crops", "split", "common", "challenging", "full", "pose"),
+        *("largepose", "expression", "illumination", "makeup", "occlusion", "blur"),
     ]
 )
-
-
 _CONTENTS = frozenset(
     [
         *("color", "colour", "gray", "grey", "rgb"),
