@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +147,26 @@ def test_the_room_imports_without_the_optional_package(repository: Path) -> None
         [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False
     )
     assert "pip install 'tfalign[mobile]'" in done.stdout, done.stderr
+
+
+def test_metadata_of_version_1_still_opens(tmp_path: Path) -> None:
+    old = {
+        "format_version": 1,
+        "kind": "int8",
+        "model": {"class": "GRegLRef", "name": "greglref", "num_landmarks": 68, "params": 876520},
+        "scheme": {"name": "ibug68", "num_points": 68},
+        "input": {"name": "image", "dtype": "uint8", "shape": [1, 112, 96, 3]},
+        "output": {"name": "landmarks", "dtype": "float32", "shape": [1, 68, 2]},
+        "image_size": [96, 112],
+        "crop": {"padding": [0.1, 0.1, 0.1, 0.1], "square": True},
+        "recipe": [],
+        "sha256": {},
+    }
+    (tmp_path / "metadata.json").write_text(json.dumps(old), encoding="utf-8")
+    about = Metadata.read(tmp_path)
+    assert about.input_shape == (112, 96, 3)
+    assert (about.scheme.name, about.box, about.quality) == ("ibug68", None, None)
+    assert about.to_dict()["format_version"] == 2
+    old["scheme"] = {"name": None, "num_points": 68}
+    (tmp_path / "metadata.json").write_text(json.dumps(old), encoding="utf-8")
+    assert Metadata.read(tmp_path).scheme is None
