@@ -129,14 +129,19 @@ def test_points_without_names_are_the_same_if_they_are_as_many(source: GRegLRef)
     assert transfer(GRegNet(68, **SMALL), source).points == ()
 
 
-def test_a_part_in_another_order_starts_anew() -> None:
+def test_heads_of_a_part_go_over_if_it_lists_the_same_points() -> None:
     arguments = {"input_shape": (64, 64, 3), "width": 0.0625, "view_size": 40, "face_size": 48}
     one = disturbed(TwoStage(scheme="ibug68", **arguments))
-    other = TwoStage(scheme=SHUFFLED, **arguments)
+    backwards = {**SHUFFLED.parts, "mouth": SHUFFLED.parts["mouth"][::-1]}
+    other = TwoStage(
+        scheme=markup.LandmarkScheme("backwards", SHUFFLED.points, backwards), **arguments
+    )
     told = transfer(other, one)
     assert "face_landmarks/kernel" in told.by_point
-    assert "increment_mouth/kernel" in told.anew
-    assert "mouth_conv1/kernel" in told.whole
+    assert {"increment_nose/kernel", "theta_nose/bias", "mouth_conv1/kernel"} <= set(told.whole)
+    assert {name for name in told.anew if "mouth" in name} == {
+        "increment_mouth/kernel", "increment_mouth/bias", "theta_mouth/kernel", "theta_mouth/bias",
+    }  # fmt: skip
 
 
 def test_refusals(source: GRegLRef, tmp_path: Path) -> None:
