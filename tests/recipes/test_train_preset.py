@@ -55,9 +55,9 @@ def test_preset_views_keep_points_on_the_face(preset, monkeypatch) -> None:
     for x, y in points.astype(int):
         image[y - 2 : y + 2, x - 2 : x + 2] = 255
     faces = preset.Faces(image[None], points[None], "dots")
-    feed = preset.PresetFeed(faces, faces, 4, [1, 0, 2, 4, 3], 4, 0)
+    feed = preset.PresetFeed(faces, faces, 4, [1, 0, 2, 4, 3], lambda _: 0.5, 0.25, 4, 0)
     for _ in range(20):
-        view = preset.box_map(points, rng)
+        view = preset.box_map(points, 0.25, rng)
         moved = points @ view[:, :2].T + view[:, 2]
         assert np.abs(moved.mean(axis=0) - 56).max() < 45
     monkeypatch.setattr(preset, "occlude", lambda *_: None)
