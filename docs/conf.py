@@ -25,6 +25,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
+suppress_warnings = ["ref.python"]  # a type's bare name in a docstring may mean several
 exclude_patterns = ["_generated"]
 html_theme = "furo"
 html_title = f"tfalign {__version__}"
@@ -47,6 +48,8 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 # The docstrings' own headings, beside Google's.
 napoleon_custom_sections = [
+    ("Call arguments", "notes_style"),
+    ("Output", "notes_style"),
     ("Input shape", "params_style"),
     ("Output shape", "params_style"),
     ("Reading", "notes_style"),

@@ -10,9 +10,9 @@ what                     published (3.3)                 ours, `cpu_budget`
                          by d before the square
   optimizer              SGD, momentum 0.9               AdamW
   weight decay           2e-4                            1e-4
-  learning rate          0.01 polynomial (step 4: 0.001; cosine from 0.002 (step 4: a fifth)
-                         step 1: 1e-4 for the first
-                         1,000 iterations)
+  learning rate          0.01 polynomial (step 4:        cosine from 0.002 (step 4: a fifth)
+                         0.001; step 1: 1e-4 for the
+                         first 1,000 iterations)
   length                 20,000 iterations each          by default 20,000 in all
   batch                  128                             the recipe's ``--batch-size``
   regressor's start      ImageNet                        random, with batch normalisation, whose
