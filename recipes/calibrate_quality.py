@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import numpy as np
 
 from tfalign import geometry
 from tfalign.argument_help import HelpFormatter
+from tfalign.cli.program import run_recipe
 from tfalign.data import sets
 from tfalign.data.readers.reader import Reader
 from tfalign.files import write_json
@@ -173,4 +175,4 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_recipe(main))

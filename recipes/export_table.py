@@ -30,6 +30,7 @@ from mobile_export.exporter import KINDS, TUNED
 from mobile_export.timing import latencies, race
 from tfalign import macc
 from tfalign.cli import measuring
+from tfalign.cli.program import run_recipe
 from tfalign.evaluation import evaluate_model
 from tfalign.files import read_json, settle, versions, write_json, write_whole
 from tfalign.models import load
@@ -199,7 +200,4 @@ def _errors(
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_recipe(main))

@@ -13,6 +13,7 @@ sidecar then holds the figure of exactly what ships.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import keras
 
 from tfalign import macc
 from tfalign.argument_help import HelpFormatter
+from tfalign.cli.program import run_recipe
 from tfalign.files import read_json, sha256, write_json
 from tfalign.models import save_weights
 from tfalign.models.weights import WEIGHTS_DIR
@@ -59,7 +61,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
+def main() -> dict[str, Any]:
     arguments = options().parse_args()
     model: Any = keras.saving.load_model(arguments.model, compile=False)
     measured = read_json(arguments.metrics)
@@ -85,7 +87,8 @@ def main() -> None:
     write_json(path, sidecar)
     size = (WEIGHTS_DIR / sidecar["file"]).stat().st_size
     print(f"{WEIGHTS_DIR / sidecar['file']} ({size / 1e6:.2f} MB) and {path}")
+    return sidecar
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_recipe(main))

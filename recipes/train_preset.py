@@ -35,6 +35,7 @@ import numpy as np
 
 from tfalign import geometry, training
 from tfalign.argument_help import HelpFormatter
+from tfalign.cli.program import run_recipe
 from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import CropCache
 from tfalign.data.readers.reader import Reader
@@ -398,4 +399,4 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main() else 1)
+    sys.exit(run_recipe(main))

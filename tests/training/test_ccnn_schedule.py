@@ -87,7 +87,7 @@ def test_maker() -> None:
     ours = model()
     assert (ours.trunk, ours.filters, ours.units, ours.soft) == ("mobile", "separable", 1, True)
     with pytest.raises(ValueError, match="trunk='vgg'"):
-        architecture("ccnn").make(trunk="vgg")
+        architecture("ccnn").make(trunk="vgg", num_landmarks=29)
 
 
 def run(out: Path) -> tuple[CCNN, training.TrainingResult]:

@@ -25,11 +25,10 @@ units.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.schedules.budget import Budget
+from tfalign.training.schedules.budget import Budget, scaled
 
 SOURCE = (
     "Mahpod, Das, Maiorana, Keller, Campisi, 'Facial Landmark Point Localization using "
@@ -124,21 +123,7 @@ def _heatmap(**arguments: Any) -> LossTerm:
 
 def published_for(model: Any, budget: Budget) -> Schedule:
     """Returns the published schedule for a model; a budget scales rates and lengths alike."""
-    schedule = published(model.units, model.map_size, model.sigma)
-    if budget.steps is None and budget.rate is None:
-        return schedule
-    whole = sum(epochs for _, epochs in RATES)
-    wanted = whole if budget.steps is None else budget.epochs
-    factor = 1.0 if budget.rate is None else budget.rate / RATES[0][0]
-    phases = tuple(
-        dataclasses.replace(
-            phase,
-            learning_rate=LearningRateSpec(phase.learning_rate.base * factor),
-            epochs=max(1, round((phase.epochs or 0) * wanted / whole)),
-        )
-        for phase in schedule.phases
-    )
-    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+    return scaled(published(model.units, model.map_size, model.sigma), budget)
 
 
 def cpu_budget_for(model: Any, budget: Budget) -> Schedule:

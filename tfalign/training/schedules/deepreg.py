@@ -31,7 +31,7 @@ import dataclasses
 from typing import Any
 
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.schedules.budget import Budget
+from tfalign.training.schedules.budget import Budget, scaled
 
 SOURCE = "'Deep Regression for Face Alignment', arXiv 1409.5230, 2014, sections 3.1, 3.2 and 3.2.2"
 DROPOUT = 0.5
@@ -137,18 +137,7 @@ def _ours() -> str:
 
 def published_for(model: Any, budget: Budget) -> Schedule:
     """Returns the published schedule for a model; a budget divides its steps among the phases."""
-    schedule = published(model.local_layers, model.global_layer)
-    phases = schedule.phases
-    if budget.steps is not None:
-        epochs = max(1, budget.epochs // len(phases))
-        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in phases)
-    if budget.rate is not None:
-        phases = tuple(
-            dataclasses.replace(phase, learning_rate=_plateau(budget.rate)) for phase in phases
-        )
-    if phases == schedule.phases:
-        return schedule
-    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+    return scaled(published(model.local_layers, model.global_layer), budget)
 
 
 def sequential_for(model: Any, budget: Budget) -> Schedule:

@@ -28,7 +28,7 @@ import dataclasses
 from typing import Any
 
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.schedules.budget import Budget
+from tfalign.training.schedules.budget import Budget, scaled
 from tfalign.training.schedules.detector_penalties import Penalties, proximal_update
 
 SOURCE = (
@@ -244,14 +244,7 @@ def published_for(model: Any, budget: Budget) -> Schedule:
     every = max(1, round(epochs / ITERATIONS))
     delay = int(every == 1 and epochs > 1)
     penalties = Penalties(every=every, steps=50, batches=32, delay=delay)
-    schedule = published(model.num_stages, detectors_of(model), penalties)
-    if budget.steps is None and budget.rate is None:
-        return schedule
-    phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in schedule.phases)
-    if budget.rate is not None:
-        rate = LearningRateSpec(budget.rate)
-        phases = tuple(dataclasses.replace(phase, learning_rate=rate) for phase in phases)
-    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+    return scaled(published(model.num_stages, detectors_of(model), penalties), budget)
 
 
 def cpu_budget_for(model: Any, budget: Budget) -> Schedule:

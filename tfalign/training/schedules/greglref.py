@@ -23,7 +23,7 @@ import dataclasses
 from typing import Any
 
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.schedules.budget import Budget
+from tfalign.training.schedules.budget import Budget, scaled
 
 SOURCE = (
     "Su, Wang, Liao, Ling, 'Efficient and Accurate Face Alignment by Global Regression and "
@@ -167,22 +167,8 @@ def published_for(model: Any, budget: Budget) -> Schedule:
     """
     on_300w = model.scheme is not None and model.scheme.name == "ibug68"
     usual = _dropout(model) if on_300w else 0.0
-    schedule = published(model.refinements, usual if budget.dropout is None else budget.dropout)
-    if budget.steps is None and budget.rate is None:
-        return schedule
-    whole = sum(phase.epochs or 0 for phase in schedule.phases)
-    wanted = whole if budget.steps is None else budget.epochs
-    phases = []
-    for phase in schedule.phases:
-        old = phase.learning_rate
-        rate = dataclasses.replace(
-            old,
-            base=old.base * (1.0 if budget.rate is None else budget.rate / 0.01),
-            patience=max(1, round(old.patience * wanted / whole)),
-        )
-        epochs = max(1, round((phase.epochs or 0) * wanted / whole))
-        phases.append(dataclasses.replace(phase, learning_rate=rate, epochs=epochs))
-    return Schedule(f"{schedule.name}_scaled", tuple(phases), f"{schedule.source}; scaled")
+    dropout = usual if budget.dropout is None else budget.dropout
+    return scaled(published(model.refinements, dropout), budget)
 
 
 def cpu_budget_for(model: Any, budget: Budget) -> Schedule:

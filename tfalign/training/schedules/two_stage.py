@@ -35,7 +35,7 @@ import numpy as np
 from tfalign.models import DirectRegression
 from tfalign.models.canonical_shape import in_patch
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
-from tfalign.training.schedules.budget import Budget
+from tfalign.training.schedules.budget import Budget, scaled
 
 SOURCE = (
     "Lv, Shao, Xing, Cheng, Zhou, 'A Deep Regression Architecture with Two-Stage Re-initialization "
@@ -286,23 +286,7 @@ def _canonical(model: Any) -> list[list[float]]:
 
 def published_for(model: Any, budget: Budget, supervised: bool = True) -> Schedule:
     """Returns the published schedule, its lengths and rates scaled to a budget."""
-    schedule = published(model, supervised)
-    if budget.steps is None and budget.rate is None:
-        return schedule
-    whole = sum(phase.steps or 0 for phase in schedule.phases)
-    longer = 1.0 if budget.steps is None else budget.steps / whole
-    faster = 1.0 if budget.rate is None else budget.rate / 0.01
-    phases = tuple(
-        dataclasses.replace(
-            phase,
-            steps=max(1, round((phase.steps or 0) * longer)),
-            learning_rate=dataclasses.replace(
-                phase.learning_rate, base=phase.learning_rate.base * faster
-            ),
-        )
-        for phase in schedule.phases
-    )
-    return Schedule(f"{schedule.name}_scaled", phases, f"{schedule.source}; scaled")
+    return scaled(published(model, supervised), budget, rate=0.01)
 
 
 def unsupervised_for(model: Any, budget: Budget) -> Schedule:
