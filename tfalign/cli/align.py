@@ -28,7 +28,9 @@ import csv
 import itertools
 import json
 import multiprocessing
+import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -377,8 +379,17 @@ _worker: tuple[_Job, Aligner] | None = None
 
 def _start_worker(job: _Job) -> None:
     global _worker
+    # A parent that is killed cannot end its workers, which would wait for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)  # the processes share the cores already
     _worker = (job, job.aligner())
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _align_chunk(named: Sequence[tuple[Path, str]]) -> list[dict[str, Any]]:
