@@ -405,7 +405,7 @@ def untrained(bench: Bench, label: str) -> Any:
 
 def box_sources(bench: Bench) -> dict[str, Any]:
     """Compares the models on boxes of several sources (TSR, Table 1)."""
-    from tfalign.inference.dlib_detector import DlibDetector
+    from tfalign.inference.detectors import DlibDetector
 
     sources: dict[str, Any] = {"detector": "detector", "file": "file", "landmarks": "landmarks"}
     try:
