@@ -481,10 +481,8 @@ register(
 )
 
 # What annotation tools write. The files bring their points' names, or `scheme` does.
-_OWN = {
-    "coordinates": "the centre of the first pixel at 0; 0.5 is added (see `first_pixel`)",
-    "licence": "yours",
-}
+_CORNERS = "the centre of the first pixel at 0; 0.5 is added (see `first_pixel`)"
+
 register(
     DataSet(
         name="coco",
@@ -494,7 +492,8 @@ register(
         "beside it or in images/",
         where="https://cocodataset.org/#format-data",
         citation="T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
-        **_OWN,
+        coordinates=_CORNERS,
+        licence="yours",
     )
 )
 register(
@@ -504,7 +503,8 @@ register(
         reader=imglab.read,
         layout="S.xml for a split S; images relative to it",
         where="https://github.com/davisking/dlib/tree/master/tools/imglab",
-        **_OWN,
+        coordinates=_CORNERS,
+        licence="yours",
     )
 )
 register(
@@ -524,6 +524,7 @@ register(
         summary="A CSV table, one row a face: image,NAME_x,NAME_y,… or image,x0,y0,…",
         reader=csv_table.read,
         layout="S.csv for a split S, or a column `split`; images beside it or in images/",
-        **_OWN,
+        coordinates=_CORNERS,
+        licence="yours",
     )
 )

@@ -73,7 +73,7 @@ _29_FROM_68 = _both_sides(
         "right_eye_inner": "right_eye_inner",
         "right_eye_top": "right_eye_top_0 + right_eye_top_1",
         "right_eye_bottom": "right_eye_bottom_0 + right_eye_bottom_1",
-        "right_pupil": " + ".join(IBUG68.points[i] for i in IBUG68.pupils[0]),
+        "right_pupil": " + ".join(IBUG68.points[i] for i in IBUG68.parts["right_eye"]),
         "right_nose_wing": "right_nose_base_0",
         "nose_tip": "nose_bridge_3",
         "nose_base": "nose_base",

@@ -83,7 +83,9 @@ class LandmarkScheme:
         _check_anchors(self.name, self.eye_corners, self.pupils, count, flip_map)
         _check_normalizer(self.name, self.normalizer, count)
         _check_edges(self.name, self.edges, count)
-        pairs = flip_map and tuple((i, j) for i, j in enumerate(flip_map) if i < j)
+        pairs = None
+        if flip_map is not None:
+            pairs = tuple((i, j) for i, j in enumerate(flip_map) if i < j)
         object.__setattr__(self, "parts", dict(self.parts))
         object.__setattr__(self, "flip_map", flip_map)
         object.__setattr__(self, "flip_pairs", pairs)
@@ -315,7 +317,9 @@ def _check_parts(
     _check_range(name, "parts", covered, count)
     if len(set(covered)) < len(covered):
         raise ValueError(f"In scheme {name!r} a point may be in one part only. Received: {covered}")
-    for part, indices in parts.items() if flip_map else ():
+    if flip_map is None:
+        return
+    for part, indices in parts.items():
         mirrored = {flip_map[index] for index in indices}
         other = twin(part)
         # A part whose name takes no side may still be paired by `flip_pairs`.

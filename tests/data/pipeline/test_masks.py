@@ -149,6 +149,16 @@ def test_union_needs_a_whole_face_and_common_points():
         union(reader(WHOLE, [SQUARE]), reader(other, [SQUARE[:2]]), scheme=WHOLE)
 
 
+def test_a_set_with_crossed_names_is_refused():
+    # left_a, which is right_b's opposite, under the other's name.
+    crossed = markup.LandmarkScheme(
+        "crossed", ("middle", "right_a", "left_b", "right_b"), flip_pairs=None
+    )
+    square = reader(crossed, [SQUARE[[4, 3, 0, 1]]])
+    with pytest.raises(ValueError, match="are names, left and right, or the order wrong"):
+        union(reader(WHOLE, [SQUARE]), square, scheme=WHOLE)
+
+
 def test_faces_that_keep_too_few_points_are_noted():
     one = markup.LandmarkScheme("one", ("middle", "x"))
     joined = union(reader(WHOLE, [SQUARE]), reader(one, [[[5, 5], [6, 6]]]), scheme=WHOLE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -148,7 +148,7 @@ class CropCache:
                 f"Received: source_size={source_size}, image_size={size}"
             )
         faces: list[Cropped] = []
-        total = len(source) if hasattr(source, "__len__") else None
+        total = len(source) if isinstance(source, Sized) else None
         bar = keras.utils.Progbar(total, unit_name="face", verbose=1) if progress else None
         # The crops go straight to their place: stacking a list would hold them all twice.
         images = np.empty((total or 0, side, side, 3), np.uint8)
@@ -330,7 +330,8 @@ class CropCache:
         landmarks, visible, annotated = convert_annotation(
             self.landmarks, self.visible, self.annotated, self.scheme, target, undefined
         )
-        changed = {"landmarks": landmarks, "visible": visible, "annotated": annotated}
+        changed: dict[str, Any] = {"landmarks": landmarks, "visible": visible}
+        changed["annotated"] = annotated
         return replace(self, scheme=target, **changed)
 
 

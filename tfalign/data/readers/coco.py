@@ -140,7 +140,8 @@ def _category(
             f"Received: category={name!r}, of {names}"
         )
         raise Problem("unreadable-file", str(path), message).error()
-    return candidates[0]
+    found: Mapping[str, Any] = candidates[0]
+    return found
 
 
 def _scheme(category: Mapping[str, Any], path: Path, part: str | None) -> markup.LandmarkScheme:
@@ -188,7 +189,7 @@ def _faces(
             raise Problem("unreadable-file", where, message).error()
         else:
             images[key] = image
-    faces = []
+    faces: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
     seen: dict[str, str] = {}
     for number, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{number}]"

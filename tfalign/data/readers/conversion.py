@@ -16,6 +16,10 @@ from tfalign.data.readers.report import Problem, Report
 
 Undefined = Literal["raise", "mask"]
 
+MISFIT = 0.2
+"""Sets whose points lie further than this share of their extent from the mean shape are refused: a
+turned head is off by less, a mirrored or shuffled one by more."""
+
 
 def convert_annotation(
     landmarks: np.ndarray,
@@ -46,7 +50,7 @@ def convert_annotation(
         raise ValueError(
             f"`undefined` must be 'raise' or 'mask'. Received: undefined={undefined!r}"
         )
-    how = "nan" if undefined == "mask" else "raise"
+    how: Literal["raise", "nan"] = "nan" if undefined == "mask" else "raise"
     points = np.asarray(markup.convert(landmarks, source, target, how))
 
     def all_of(mask: np.ndarray) -> np.ndarray:
@@ -95,8 +99,8 @@ def converted(
             reader.report.note(Problem("not-annotated", record.where, message, record.name))
             continue
         box = np.asarray(geometry.box_from_landmarks(known), np.float32)
-        changed = {"landmarks": landmarks, "visible": visible, "annotated": annotated, "box": box}
-        records.append(replace(record, **changed, box_source="landmarks", anywhere=None))
+        changed = replace(record, landmarks=landmarks, visible=visible, annotated=annotated)
+        records.append(replace(changed, box=box, box_source="landmarks", anywhere=None))
     return Reader(reader.dataset, target, records, reader.report)
 
 
@@ -118,7 +122,8 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
         one of them does.
 
     Raises:
-        ValueError: If there is no set, a set cannot be converted, or no face has all points.
+        ValueError: If there is no set, a set cannot be converted, no face has all points, or a
+            set's points do not lie where their names say.
     """
     target = markup.get(scheme)
     parts = [
@@ -142,9 +147,19 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
         name = part.dataset if number == 1 else f"{part.dataset}-{number}"
         for problem in (*part.report.skipped, *part.report.noted):
             report.note(problem)
+        misfits = []
         for record in part.records:
-            box = record.box if record.annotated.all() else _whole_box(record, mean)
+            box = record.box
+            if not record.annotated.all():
+                box, misfit = _whole_box(record, mean)
+                misfits.append(misfit)
             records.append(replace(record, name=f"{name}/{record.name}", box=box))
+        if misfits and np.median(misfits) > MISFIT:
+            raise ValueError(
+                f"The points of a set must lie about where those of {target.name!r} with the same "
+                "names do; are names, left and right, or the order wrong? Received: points of "
+                f"{name} that are off by {np.median(misfits):.0%} of their extent in the median"
+            )
     return Reader("union", target, records, report)
 
 
@@ -155,9 +170,14 @@ def mean_of_shapes(shapes: np.ndarray) -> np.ndarray:
     return np.asarray((centred / sizes).mean(axis=0), np.float64)
 
 
-def _whole_box(record: Record, mean: np.ndarray) -> np.ndarray:
-    """Returns the box of a face's known points and, for the missing ones, of the mean shape's."""
+def _whole_box(record: Record, mean: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns the box of a face's known points and, for the missing ones, of the mean shape's; and
+    how far the known ones lie from the mean's, as a share of their extent."""
     known = record.annotated
-    fit = geometry.similarity_from_points(mean[known], record.landmarks[known].astype(np.float64))
-    shape = np.where(known[:, None], record.landmarks, geometry.transform_points(fit, mean))
-    return np.asarray(geometry.box_from_landmarks(shape), np.float32)
+    points = record.landmarks[known].astype(np.float64)
+    fitted = geometry.transform_points(geometry.similarity_from_points(mean[known], points), mean)
+    shape = np.where(known[:, None], record.landmarks, fitted)
+    distances = np.linalg.norm(fitted[known] - points, axis=-1)
+    extent = float(np.ptp(points, axis=0).max())
+    box = np.asarray(geometry.box_from_landmarks(shape), np.float32)
+    return box, float(distances.mean()) / extent

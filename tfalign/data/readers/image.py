@@ -83,8 +83,9 @@ class ImageFile:
         return image
 
     def identity(self) -> str:
-        """Returns the file's size in bytes."""
-        return str(self.path.stat().st_size) if self.path.is_file() else "missing"
+        """Returns the file's size in bytes, and whether it is turned upright."""
+        size = str(self.path.stat().st_size) if self.path.is_file() else "missing"
+        return f"{size} upright" if self.upright else size
 
     def _unreadable(self, reason: str) -> Problem:
         return Problem("unreadable-image", self.where, f"image {self.path}: {reason}")
@@ -197,7 +198,7 @@ def opened_picture(data: bytes, max_pixels: int, formats: Sequence[str]) -> Iter
         # Pillow warns of its own, higher limit; ours has decided by then.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            picture = Image.open(io.BytesIO(data), formats=formats)
+            picture = Image.open(io.BytesIO(data), formats=tuple(formats))
         except UnidentifiedImageError as error:
             raise ValueError(
                 f"images must be {' or '.join(formats)}. Received: first bytes {data[:8]!r}"

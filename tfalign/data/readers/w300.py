@@ -87,8 +87,9 @@ def read(
             record = attempt(report, _record, folder, pts, image, boxes)
             if record is not None:
                 # The official "ground truth" is the landmarks' tight box, in a file.
-                tight = {"box_source": "landmarks"} if box == "ground_truth" else {}
-                records.append(replace(record, **tight))
+                if box == "ground_truth":
+                    record = replace(record, box_source="landmarks")
+                records.append(record)
     return Reader("300w", "ibug68", records, report)
 
 
