@@ -130,17 +130,17 @@ def train(
     whole = parts
     parts, watched = _held_out(parts, validation, settings)
     protocol = protocol or _protocol(parts[0])
-    model = _made(model, settings, distribution, parts[0], options or {})
-    model.box = trained_box(whole)
+    trained: Any = _made(model, settings, distribution, parts[0], options or {})
+    trained.box = trained_box(whole)
 
-    caches = [_cropped(part, model, settings.cache) for part in parts]
+    caches = [_cropped(part, trained, settings.cache) for part in parts]
     cache = concatenate(caches)
     if settings.mirror:
         cache = concatenate([cache, mirrored(cache)])
     for part in whole:
         if isinstance(part, Reader) and (part.report.skipped or part.report.noted):
             print(part.report.table(), flush=True)
-    held_out = None if watched is None else _cropped(watched, model, settings.cache)
+    held_out = None if watched is None else _cropped(watched, trained, settings.cache)
     measured = watched if test is None else test
     print(
         f"{len(cache)} faces to train on, {0 if held_out is None else len(held_out)} held out"
@@ -148,11 +148,11 @@ def train(
         flush=True,
     )
     # First, so that a warm start that leaves the first stage as it is leaves it at the mean shape.
-    model.set_mean_shape(cache.mean_shape)
+    trained.set_mean_shape(cache.mean_shape)
     digest = None
     if settings.init_weights is not None:
         source = settings.init_weights
-        print(models.transfer(model, source).table(), flush=True)
+        print(models.transfer(trained, source).table(), flush=True)
         # A preset is a file, too, but its name says which.
         digest = sha256(source) if Path(source).is_file() else str(source)
     if settings.balance and cache.masked:
@@ -168,8 +168,8 @@ def train(
     with ExitStack() as stack:
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         result = fit(
-            model,
-            make_schedule(settings, model, feed.steps_per_epoch, watching is not None),
+            trained,
+            make_schedule(settings, trained, feed.steps_per_epoch, watching is not None),
             feed,
             watching,
             out=folder,
@@ -179,7 +179,7 @@ def train(
             identity={"seed": settings.seed, "init_weights": digest},
         )
         if not distribution.writes:
-            return TrainResult(model, result.rows, {}, Path(out) if out else None)
+            return TrainResult(trained, result.rows, {}, Path(out) if out else None)
         # Training faces for the calibration of a quantized export: never test faces.
         spread = np.linspace(0, len(cache) - 1, min(CALIBRATION_FACES, len(cache))).astype(int)
         cache.take(spread).save(folder / "calibration")
@@ -193,8 +193,8 @@ def train(
         }
         name = "held-out training faces" if test is None else test_name or "test faces"
         about = {"seed": settings.seed, "data": data}
-        summary = write_results(model, result, watching, measured, protocol, folder, name, about)
-    return TrainResult(model, result.rows, summary, Path(out) if out else None)
+        summary = write_results(trained, result, watching, measured, protocol, folder, name, about)
+    return TrainResult(trained, result.rows, summary, Path(out) if out else None)
 
 
 def _architecture(model: Any) -> models.Architecture | None:
