@@ -176,13 +176,13 @@ def _check_config(
             f"{origin} holds weights of {class_name}; the model is a {type(model).__name__}."
         )
     mine, scheme = model.get_config(), config.get("scheme")
+    keys = [k for k in config if k not in FREE_ARGUMENTS and mine.get(k) != config[k]]
+    if keys:
+        differences = ", ".join(f"{k}={mine.get(k)!r} (weights: {config[k]!r})" for k in keys)
+        raise ValueError(f"{origin} holds weights of another configuration: {differences}.")
     if None not in (model.scheme, scheme) and model.scheme != markup.get(scheme):
         raise ValueError(
             f"{origin} holds weights of the scheme {markup.get(scheme).name!r}, the model's is "
             f"{model.scheme.name!r}: `tfalign.models.transfer` takes such weights over point by "
             "point."
         )
-    keys = [k for k in config if k not in FREE_ARGUMENTS and mine.get(k) != config[k]]
-    if keys:
-        differences = ", ".join(f"{k}={mine.get(k)!r} (weights: {config[k]!r})" for k in keys)
-        raise ValueError(f"{origin} holds weights of another configuration: {differences}.")
