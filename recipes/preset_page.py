@@ -4,7 +4,7 @@
 
 The table comes from the sidecars tfalign/weights/NAME.json, the picture from
 docs/results/presets/NAME.csv (presentations, learning_rate, validation_nme, training_nme and
-rough_nme, errors as fractions), where there is one. docs/results/presets/NAME.md, where there is
+rough_nme, errors as fractions), where there is one. docs/results/presets/NAME.notes, where there is
 one, follows the table as it is: what was compared on the way.
 """
 
@@ -84,7 +84,7 @@ def main() -> None:
                 rows = list(csv.DictReader(file))
             picture(rows, curve.with_suffix(".png"))
             lines += ["", f"![Error while it trained](presets/{name}.png)"]
-        notes = curve.with_suffix(".md")
+        notes = curve.with_suffix(".notes")
         if notes.is_file():
             lines += ["", notes.read_text(encoding="utf-8").strip()]
     write_whole(PAGE, "\n".join(lines) + "\n")
