@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -236,7 +236,8 @@ def from_config(config: Mapping[str, Any]) -> Protocol:
     if isinstance(by, str) and by == "none":
         normalizer = NoNormalizer(scheme)
     elif isinstance(by, str) and by in get_args(BoxMeasure):
-        normalizer = BoxExtent(scheme, by, f"{by} of the annotated face box".replace("_", " "))
+        measure = cast(BoxMeasure, by)
+        normalizer = BoxExtent(scheme, measure, f"{by} of the annotated face box".replace("_", " "))
     elif not isinstance(by, str) and len(by) == 2 and all(len(group) > 0 for group in by):
         groups = [tuple(scheme.index(p) if isinstance(p, str) else int(p) for p in g) for g in by]
         outside = [i for group in groups for i in group if not 0 <= i < scheme.num_points]
@@ -245,7 +246,7 @@ def from_config(config: Mapping[str, Any]) -> Protocol:
                 f"Points of `normalizer` must be from 0 to {scheme.num_points - 1} for the scheme "
                 f"{scheme.name!r}. Received: {outside}"
             )
-        normalizer = AnchorDistance(scheme, *groups)
+        normalizer = AnchorDistance(scheme, groups[0], groups[1])
     else:
         raise ValueError(
             "`normalizer` must be two groups of points, 'side', 'diagonal', 'sqrt_area' or 'none'. "

@@ -67,10 +67,13 @@ def scaled(schedule: Schedule, budget: Budget, rate: float | None = None) -> Sch
             final=first * (old.final / usual),
             patience=max(1, round(old.patience * longer)),
         )
-        unit = "epochs" if in_epochs else "steps"
+        scaled = max(1, round(length * longer))
         phases.append(
             dataclasses.replace(
-                phase, learning_rate=changed, **{unit: max(1, round(length * longer))}
+                phase,
+                learning_rate=changed,
+                epochs=scaled if in_epochs else phase.epochs,
+                steps=phase.steps if in_epochs else scaled,
             )
         )
     return Schedule(f"{schedule.name}_scaled", tuple(phases), f"{schedule.source}; scaled")
