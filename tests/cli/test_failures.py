@@ -170,7 +170,7 @@ def test_calibration_pictures_of_every_kind(tfalign: Callable[..., Any], here: P
     assert outcome.code == 0
     assert outcome.json["passed"] is True
     assert {p.name for p in Path("out").iterdir()} == {
-        "model.tflite", "metadata.json", "golden.npz",
+        "model.tflite", "metadata.json", "golden.npz", "report.json", "scheme.json",
     }  # fmt: skip
     timed = tfalign("benchmark", "out/model.tflite", "--runs", 2, "--no-operators", "--json")
     assert timed.json["files"][0]["latency"][0]["median"] > 0
@@ -199,4 +199,4 @@ def test_render(tfalign: Callable[..., Any], here: Path) -> None:
     other = tfalign(*words, "--seed", 1)
     assert other.code == 2
     assert is_one_line(other.err)
-    assert "other synthetic faces" in other.err
+    assert "differs in seed" in other.err

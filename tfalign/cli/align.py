@@ -230,7 +230,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         with Path(arguments.list).open("rb") as file:
             given += listed_paths(file)
     if not given and arguments.camera is None:
-        raise ValueError("Give an image, a clip, a folder, --list or --camera.")
+        raise ValueError(
+            "Give an image, a clip, a folder, --list or --camera (tfalign align --help tells more)."
+        )
     out: Path = arguments.out
     inputs = find_inputs(given, arguments.recursive, without=out) if given else None
     job = _Job(

@@ -1,7 +1,9 @@
 """Lists the data sets that every command takes by name, or tells about one of them.
 
-tfalign data
-tfalign data 300w
+    tfalign data
+    tfalign data 300w
+
+Of one set it tells the layout, splits, boxes, protocols, licence, and where to get it.
 """
 
 from __future__ import annotations

@@ -344,7 +344,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         data, name = arguments.data, arguments.dataset
         if data is None:
             if name != "wflw":
-                raise ValueError(f"{name} needs --data DIR; faces are rendered for wflw alone.")
+                raise ValueError(
+                    f"{name} needs --data DIR; faces are rendered for wflw alone "
+                    "(tfalign train --help tells more)."
+                )
             if "steps" not in settings and "epochs" not in settings:
                 settings["steps"] = RENDERED_STEPS
             data = render(arguments, distribution.writes)
