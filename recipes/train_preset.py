@@ -282,6 +282,25 @@ def schedule(name: str, steps: int, rate: float, factors: dict[str, float]) -> S
     return Schedule(f"preset_300w_{name}", (phase,), "ours")
 
 
+def fold_gdconv(model: Any) -> None:
+    """Moves the scales of the batch normalisation behind gdconv into gdconv's kernel.
+
+    The function stays the same. But a converter moves what is left there into the dense layer that
+    follows, and channels whose scales differ by a factor of 300 then share the one scale that an
+    int8 file gives to the layer's input: it lost 0.4 points of error.
+
+    Args:
+        model: A ``GRegLRef``, trained.
+    """
+    gdconv, norm = model.get_layer("gdconv_dwconv"), model.get_layer("gdconv_bn")
+    gamma, beta, mean, variance = norm.get_weights()
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    gdconv.set_weights([gdconv.get_weights()[0] * scale[:, None]])
+    norm.set_weights(
+        [np.ones_like(gamma), beta, mean * scale, np.full_like(variance, 1 - norm.epsilon)]
+    )
+
+
 def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[Reader, Reader]:
     """Returns the faces to train on and those to validate on, no photograph among both.
 
@@ -351,6 +370,8 @@ def train_300w(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         model.save(out / f"{name}.keras")
         measured[name] = result.rows[-1]["val_nme"]
+    fold_gdconv(model)
+    model.save(out / "model.keras")
     save_weights(model, out / "weights.npz")
     return {
         "preset": arguments.preset,

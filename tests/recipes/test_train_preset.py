@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 
+from tfalign.models import GRegNet
+
 
 @pytest.fixture(scope="module")
 def preset(repository: Path) -> ModuleType:
@@ -75,3 +77,16 @@ def test_preset_views_keep_points_on_the_face(preset, monkeypatch) -> None:
 def test_preset_begins_with_rendered_faces_and_ends_with_photographs(preset) -> None:
     share = preset.rendered_share
     assert [share(p) for p in (0.0, 0.1, 0.5, 0.9, 1.0)] == [0.75, 0.75, 0.12, 0.03, 0.03]
+
+
+def test_folding_gdconv_changes_no_output(preset: ModuleType, rng: np.random.Generator) -> None:
+    model = GRegNet(5, (32, 32, 3), width=0.25, trunk="compact")
+    norm = model.get_layer("gdconv_bn")
+    norm.set_weights([rng.uniform(0.1, 3.0, value.shape) for value in norm.get_weights()])
+    images = rng.integers(0, 256, (3, 32, 32, 3)).astype("float32")
+    before = keras.ops.convert_to_numpy(model(images))
+    preset.fold_gdconv(model)
+    after = keras.ops.convert_to_numpy(model(images))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    gamma, _, _, variance = norm.get_weights()
+    np.testing.assert_allclose(gamma / np.sqrt(variance + norm.epsilon), 1.0, rtol=1e-6)
