@@ -11,9 +11,11 @@ one, follows the table as it is: what was compared on the way.
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
+from tfalign.cli.program import run_recipe
 from tfalign.files import write_whole
 from tfalign.models.weights import WEIGHTS_DIR, shipped_presets
 
@@ -64,7 +66,7 @@ def picture(rows: list[dict[str, str]], file: Path) -> None:
     write_whole(file, png_bytes(figure))
 
 
-def main() -> None:
+def main() -> dict[str, Any]:
     lines = [
         "# Shipped weights",
         "",
@@ -89,7 +91,8 @@ def main() -> None:
             lines += ["", notes.read_text(encoding="utf-8").strip()]
     write_whole(PAGE, "\n".join(lines) + "\n")
     print(PAGE)
+    return {"page": str(PAGE)}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_recipe(main))

@@ -28,7 +28,8 @@ MODEL_COMMANDS = {
     "macc": ["macc", "{}"],
     "export": ["export", "{}", "--out", "out"],
     "train": ["train", "300w", "--data", "data", "--holdout", "1", "--init-weights", "{}", "--out",
-              "out", "--width", "0.25", "--image-size", "32", "--batch-size", "1", "--steps", "1"],
+              "out", "--validation", "0", "--width", "0.25", "--image-size", "32", "--batch-size",
+              "1", "--steps", "1"],
 }  # fmt: skip
 
 

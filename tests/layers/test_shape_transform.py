@@ -39,7 +39,7 @@ def test_landmarks_move_with_the_image() -> None:
     image[0, 40, 50] = 1
     landmark = np.array([[[50.5 / 81, 40.5 / 61]]], "f4")
     theta = np.array([[0.6, -0.2, 0.1, 0.15, 0.7, 0.2]], "f4")
-    warped = ops.convert_to_numpy(SpatialTransformer((300, 200))([image, theta]))[0, :, :, 0]
+    warped = ops.convert_to_numpy(SpatialTransformer((200, 300))([image, theta]))[0, :, :, 0]
     ys, xs = np.mgrid[:200, :300] + 0.5
     seen = np.array([(warped * xs).sum(), (warped * ys).sum()]) / warped.sum()
     moved = ops.convert_to_numpy(ShapeTransform()([landmark, theta]))[0, 0] * (300, 200)

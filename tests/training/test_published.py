@@ -149,9 +149,11 @@ def test_loss_replaces_the_cost_of_landmarks() -> None:
     schedule = make_schedule(Settings(loss="wing", steps=40), made, 10)
     usual = make_schedule(Settings(steps=40), made, 10)
     for phase, before in zip(schedule.phases, usual.phases, strict=True):
-        term, old = phase.losses["stages"], before.losses["stages"]
-        assert (term.loss, term.weight) == ("wing", old.weight)
-        assert term.arguments.get("stage_weights") == old.arguments.get("stage_weights")
+        assert phase.losses.keys() == before.losses.keys()
+        for output, old in before.losses.items():
+            term = phase.losses[output]
+            assert (term.loss, term.weight) == ("wing", old.weight)
+            assert term.arguments.get("stage_weights") == old.arguments.get("stage_weights")
         json.dumps(dataclasses.asdict(phase))
     heatmaps = training.make_model("ccnn", markup.IBUG68, image_size=(32, 32), width=0.0625)
     changed = make_schedule(Settings(loss="smooth_l1", steps=40), heatmaps, 10).phases[0].losses

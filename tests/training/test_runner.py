@@ -224,7 +224,7 @@ def test_other_configuration_is_refused(whole: tuple) -> None:
     joint, fine = tiny.schedule().phases
     other = Schedule("tiny", (dataclasses.replace(joint, epochs=5), fine))
     with pytest.raises(
-        ValueError, match=r"(?s)belongs to one run.*phases\[0\].epochs: there 3, wanted 5"
+        ValueError, match=r"(?s)belongs to one configuration.*phases\[0\].epochs: there 3, wanted 5"
     ):
         run(out, other)
     with pytest.raises(ValueError, match=r"train\.seed: there 1, wanted 2"):
