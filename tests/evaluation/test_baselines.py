@@ -20,7 +20,9 @@ def test_mean_shape_has_the_error_of_the_mean(oracle_faces):
     shapes = shapes_in_crops([s.landmarks for s in faces.samples], "300w", (32, 32))
     model = mean_shape_predictor(shapes, "300w", "ibug68", (32, 32))
     assert model.name == "mean shape"
-    evaluation = evaluate_model(model, faces.samples, "300w_inter_ocular", progress=False)
+    evaluation = evaluate_model(
+        model, faces.samples, "300w_inter_ocular", box="landmarks", progress=False
+    )
     expected = []
     for sample in faces.samples:
         box = geometry.box_from_landmarks(sample.landmarks)
