@@ -154,6 +154,7 @@ with claimed(sys.argv[1]) as free:
 """
 
 
+@pytest.mark.slow
 def test_a_claim_lasts_until_the_process_is_killed(tmp_path: Path, repository: Path) -> None:
     folder = tmp_path / "run"
     other = subprocess.Popen(

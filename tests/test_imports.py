@@ -219,6 +219,7 @@ def test_layers_eager_rooms_import_nothing_heavy(room, repository):
     assert not wrong
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_imports_on_jax_without_tensorflow():
     rooms = ", ".join(f"tfalign.{room}" for room in WITHOUT_TENSORFLOW)
@@ -232,6 +233,7 @@ def test_imports_on_jax_without_tensorflow():
     assert run(code) == "(1, 5, 2) False"
 
 
+@pytest.mark.slow
 def test_lazy_rooms_are_listed_and_not_loaded():
     code = (
         "import sys, tfalign\n"
@@ -250,6 +252,7 @@ def test_unknown_attribute():
         tfalign.geometri  # noqa: B018
 
 
+@pytest.mark.slow
 def test_import_costs_little_over_keras():
     # Processor time: unlike the wall clock it does not count what else the machine does. On an
     # idle machine the two are equal, as an import waits for nothing but the disk.

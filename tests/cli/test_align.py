@@ -115,6 +115,7 @@ def test_pts_are_named_as_the_library_names_them(align, face, tmp_path):
         np.testing.assert_allclose(points, found["landmarks"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_low_quality_is_told_and_the_option_reaches_clips(
     tfalign, small_model, face, clip, tmp_path
 ):
@@ -428,6 +429,7 @@ def test_folders_clips_and_all_that_is_left_out(align, face, clip, tmp_path):
     assert "IMG_0003.jpg: 1 face" in deep.out
 
 
+@pytest.mark.slow
 def test_patterns_and_lists(align, face, tmp_path, monkeypatch):
     for name in ("a.png", "b.png", "c d.png"):
         write_rgb(tmp_path / name, face)
@@ -442,6 +444,7 @@ def test_patterns_and_lists(align, face, tmp_path, monkeypatch):
     assert align("*.gif", "--out", "o3").code == 2
 
 
+@pytest.mark.slow
 def test_results_of_another_run_are_not_replaced_nor_read(align, face, tmp_path):
     photo = write_rgb(tmp_path / "in.png", face)
     out = tmp_path / "out"

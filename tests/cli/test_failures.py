@@ -159,6 +159,7 @@ def test_data_sets_with_bombs_and_other_files(
     assert "1_1.png" in outcome.err
 
 
+@pytest.mark.slow
 def test_calibration_pictures_of_every_kind(tfalign: Callable[..., Any], here: Path) -> None:
     pytest.importorskip("ai_edge_quantizer")
     Path("crops").mkdir()
@@ -183,6 +184,7 @@ def test_calibration_pictures_of_every_kind(tfalign: Callable[..., Any], here: P
     assert "10000×10000" in refused.err
 
 
+@pytest.mark.slow
 def test_macc_counts_twice_and_agrees(tfalign: Callable[..., Any], here: Path) -> None:
     outcome = tfalign("macc", "model.keras", "--totals", "--json")
     assert outcome.code == 0

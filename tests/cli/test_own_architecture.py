@@ -60,6 +60,7 @@ def test_by_commands(repository: Path, folder: Path) -> None:
     assert run("export", "run/model.keras", "--out", "exported")["passed"] is True
 
 
+@pytest.mark.slow
 def test_without_the_import_the_name_is_unknown(repository: Path, folder: Path) -> None:
     words = ["train", "300w", "--data", "data", "--holdout", "3", "--model", "plain", "--out", "no"]
     code, _, err = tfalign(repository, folder, *words)
@@ -72,11 +73,12 @@ def test_without_the_import_the_name_is_unknown(repository: Path, folder: Path) 
     assert "--import must name a module" in err
 
 
+@pytest.mark.slow
 def test_unreadable_pictures_leave_no_folder(repository: Path, folder: Path) -> None:
     assert cv2.imread(str(folder / "data/helen/trainset/0_1.png")) is not None
     code, _, err = tfalign(
         repository, folder, "train", "300w", "--data", "data", "--schedule", "none.json",
-        "--holdout", "3", "--image-size", "32", "--out", "below/out",
+        "--holdout", "3", "--image-size", "32", "--batch-size", "2", "--out", "below/out",
     )  # fmt: skip
     assert code == 2
     assert "none.json" in err

@@ -241,6 +241,7 @@ def test_module_is_the_command(repository):
 KNOWN = "keras.saving.get_registered_object('tfalign>GRegLRef') is not None"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start", ["import sys", "import sys; sys.argv = []", "import sys; sys.argv = ['tfalign']"]
 )
@@ -249,6 +250,7 @@ def test_every_program_knows_the_classes_of_saved_models(repository, start):
     assert python(repository, "-c", code) == "True\n"
 
 
+@pytest.mark.slow
 def test_an_application_run_as_a_module_knows_them(repository, tmp_path):
     """While Python looks for the module of ``-m``, the package above it is imported already."""
     (tmp_path / "app").mkdir()
@@ -261,6 +263,7 @@ def test_an_application_run_as_a_module_knows_them(repository, tmp_path):
     assert done.stdout == "True\n"
 
 
+@pytest.mark.slow
 def test_tensorflows_notes_do_not_precede_a_commands_error(repository):
     done = subprocess.run(
         [sys.executable, "-m", "tfalign_command", "macc", "nothing.keras"],

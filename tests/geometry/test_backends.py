@@ -59,6 +59,7 @@ def given(rng, tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_numpy_tensorflow_and_jax_agree(given, repository):
     pytest.importorskip("tensorflow")

@@ -104,6 +104,7 @@ def test_gradient_is_the_finite_difference(name: str, arguments: dict, shapes: t
         assert gradient[place] == pytest.approx(slope, rel=2e-3, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_jax_agrees(shapes: tuple, tmp_path: Path) -> None:
     np.savez(tmp_path / "arrays.npz", true=shapes[0], predicted=shapes[1])

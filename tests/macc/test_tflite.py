@@ -236,6 +236,7 @@ def test_every_truncation_is_refused(save) -> None:
             macc.count_tflite(save(data[:length]))
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_a_file_is_counted_without_tensorflow(save) -> None:
     path = save(converted(_image_layers(), "float32"))

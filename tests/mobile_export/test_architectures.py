@@ -25,8 +25,13 @@ CASES = [(name, kind) for name, line in ARCHITECTURES.items() for kind in line.k
 
 
 def test_every_public_architecture_is_listed() -> None:
-    classes = {getattr(models, name) for name in models.__all__}
-    public = {x for x in classes if isinstance(x, type) and x is not models.LandmarkModel}
+    public = {
+        found
+        for name in models.__all__
+        if isinstance(found := getattr(models, name), type)
+        and issubclass(found, models.LandmarkModel)
+        and found is not models.LandmarkModel
+    }
     # GRegNet is a function that makes a GRegLRef.
     made = {line.make for line in ARCHITECTURES.values() if isinstance(line.make, type)}
     assert made == public

@@ -25,6 +25,7 @@ def files(float_file: bytes, pictures: np.ndarray, tmp_path_factory: Any) -> lis
     return paths
 
 
+@pytest.mark.slow
 def test_report(files: list[Path]) -> None:
     report: Any = benchmark.measure(files, threads=(1, 2), runs=3)
     first, second = report["files"]

@@ -156,6 +156,7 @@ def test_golden_outputs_tell_another_model_apart(exports: Any) -> None:
     assert not replay.passed
 
 
+@pytest.mark.slow
 def test_float_pixels_give_the_same_points(
     model: Any, pictures: Any, exports: Any, tmp_path: Any
 ) -> None:

@@ -196,6 +196,7 @@ def test_features_sampled_at_coordinates_are_features() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_product_of_each_landmark_runs_in_int8(float_file: bytes) -> None:
     decisions = precision.mixed(Graph.read(float_file))
     products = {d.precision for d in decisions if d.operator == "BATCH_MATMUL"}
@@ -204,6 +205,7 @@ def test_product_of_each_landmark_runs_in_int8(float_file: bytes) -> None:
     assert increments == ["dynamic"] * 3
 
 
+@pytest.mark.slow
 def test_int8_full_of_a_global_network(
     tmp_path: Any, pictures: np.ndarray, like_trained: Any
 ) -> None:
@@ -229,6 +231,7 @@ def test_int8_full_of_a_global_network(
     assert graph.tensors[graph.outputs[0]].dtype == "INT16"
 
 
+@pytest.mark.slow
 def test_int8_full_names_what_has_no_integer_form(model: Any, tmp_path: Any, pictures: Any) -> None:
     with pytest.raises(ValueError, match=r"(?s)integer form.*FLOOR in crop_1"):
         mobile_export.export(model, "int8_full", pictures, tmp_path)

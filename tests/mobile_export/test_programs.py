@@ -43,6 +43,7 @@ def exported(saved: Path, crops: Path, tmp_path_factory: Any) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_program_writes_an_export_that_passes_its_check(exported: Path, capsys: Any) -> None:
     assert sorted(path.name for path in exported.iterdir()) == [
         "golden.npz",
@@ -96,6 +97,7 @@ def test_program_prints_one_line_for_what_users_do_wrong(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_assets_replay_with_the_check_that_apps_copy(
     model: Any, repository: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -147,6 +149,7 @@ def test_assets_need_a_model(tmp_path: Path) -> None:
         assets.write({}, None, tmp_path)
 
 
+@pytest.mark.slow
 def test_assets_that_fail_leave_the_old_ones(
     model: Any, pictures: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:

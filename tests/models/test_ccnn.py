@@ -313,6 +313,7 @@ def test_loss_on_the_refined_points_is_that_of_the_increment_against_equation_1(
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_heads_that_only_losses_use_are_saved_as_well(rng, tmp_path) -> None:
     model = small(units=3)
     spare = {layer.name for layer in model.supervised_only if layer.weights}

@@ -229,6 +229,7 @@ def test_start_detectors(rng, shared: bool) -> None:
         assert not np.allclose(ops.convert_to_numpy(layer.codes), codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ["R-DSSD", "R-DSSD*"])
 def test_stages_help_from_the_start(rng, stages: str) -> None:
     """Before any training, Q's regression lowers the error on the faces that it saw."""

@@ -96,6 +96,7 @@ def test_files_of_0_1_name_their_scheme_only() -> None:
     assert opened.scheme is None
 
 
+@pytest.mark.slow
 def test_landmark_metrics_see_the_weights_wherever_they_are_given() -> None:
     """Beside Keras's own metrics, which keep their place."""
     model = GRegNet(scheme=HAND, **SMALL)
@@ -144,6 +145,7 @@ def test_a_subclass_may_hand_its_scheme_on_in_any_form(tmp_path: Path) -> None:
         Mine(5, HAND)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     """Its loss, metrics and optimizer come back with the file, as of any Keras model."""
     rng = np.random.default_rng(0)

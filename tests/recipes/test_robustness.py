@@ -53,6 +53,7 @@ def arguments(data, out, *models):
             "--sources", "landmarks", "detector", "--out", str(out), "--quiet"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_models_side_by_side_and_continued(recipe, data, models, tmp_path, monkeypatch):
     out = tmp_path / "out"
     first = f"one={models / 'a.keras'}"
@@ -106,6 +107,7 @@ def test_what_a_table_needs_is_looked_for_before_the_sweep(
     assert not (out / "settings.json").exists()
 
 
+@pytest.mark.slow
 def test_a_late_error_keeps_the_sweep(recipe, data, models, tmp_path, monkeypatch):
     out, model = tmp_path / "out", f"one={models / 'a.keras'}"
     compare = program.box_comparison

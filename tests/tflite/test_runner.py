@@ -135,6 +135,7 @@ def test_damaged_metadata_names_the_file(tmp_path: Path, text: str, message: str
         Metadata.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_room_imports_without_the_optional_package(repository: Path) -> None:
     code = (
         "import sys; sys.modules['ai_edge_litert'] = None\n"

@@ -86,6 +86,7 @@ def test_interrupted_run_ends_like_the_whole_one(stop: tuple, whole: tuple, tmp_
     )
 
 
+@pytest.mark.slow
 def test_counted_steps_go_on_after_an_interruption(tmp_path: Path) -> None:
     """Every 4 of the 15 steps; the interruption comes in the epoch after steps 4 and before 8."""
     schedule = tiny.sparse_schedule(cadence="step", every=4)

@@ -260,6 +260,7 @@ def test_a_loss_that_explodes_is_an_error_not_a_checkpoint(tmp_path: Path) -> No
     assert not (tmp_path / "checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_epochs_never_share_a_call(tmp_path: Path) -> None:
     """Three steps an epoch: groups of two would take a batch of the next epoch."""
     keras.utils.set_random_seed(7)

@@ -2,6 +2,7 @@
 
     tfalign data
     tfalign data 300w
+    tfalign data coco
 
 Of one set it tells the layout, splits, boxes, protocols, licence, and where to get it.
 """

@@ -191,6 +191,7 @@ def test_dot_and_landmark_move_together_in_tf_data(name):
     check(name, images, landmarks, keys, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 @needs_tensorflow
 def test_dot_and_landmark_move_together_on_jax():

@@ -209,6 +209,7 @@ np.savez(sys.argv[2], *map(np.asarray, result))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_tensorflow_and_jax_make_the_same_pictures(tmp_path):
     results = []

@@ -41,6 +41,7 @@ def test_without_augmentation_the_inputs_are_those_of_evaluation(cache):
     assert_same(received, evaluation_arrays(cache))
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_a_resumed_run_sees_the_same_faces(cache):
     whole = list(training_dataset(cache, 3, seed=4, epochs=3).as_numpy_iterator())
@@ -56,6 +57,7 @@ def test_a_resumed_run_sees_the_same_faces(cache):
         np.testing.assert_array_equal(first[0], second[0])
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_batch_size_and_workers_do_not_change_a_face(cache):
     whole = arrays(training_dataset(cache, 10, seed=1))
@@ -84,6 +86,7 @@ def test_repeated_indices_are_augmented_differently(cache):
     assert len({row.tobytes() for row in landmarks}) == 3
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_streamed_shards_visit_every_face_and_repeat(cache, tmp_path):
     shards = write_shards(cache, tmp_path / "shards", 3)
@@ -116,6 +119,7 @@ def test_damaged_shards_stop_the_stream(cache, tmp_path):
         list(training_dataset(shards, 2))
 
 
+@pytest.mark.slow
 def test_device_batches_repeat_and_resume(cache):
     whole = list(device_batches(cache, 5, seed=3, epochs=2))
     assert len(whole) == 4
@@ -157,6 +161,7 @@ np.savez(sys.argv[2], inputs=inputs, **result)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 @needs_tensorflow
 def test_jax_without_tensorflow_trains_on_the_same_faces(cache, tmp_path):

@@ -40,6 +40,7 @@ def disk(faces: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crop
     return cache_on_disk(faces, tmp_path, "wflw", (32, 48))
 
 
+@pytest.mark.slow
 def test_the_same_faces(memory: CropCache, disk: CropCache, tmp_path: Path) -> None:
     assert isinstance(disk.images, ImagesOnDisk)
     np.testing.assert_array_equal(disk.images[:], memory.images)
@@ -59,6 +60,7 @@ def test_the_same_faces(memory: CropCache, disk: CropCache, tmp_path: Path) -> N
     np.testing.assert_array_equal(CropCache.load(file).images, memory.images)
 
 
+@pytest.mark.slow
 def test_the_same_batches(memory: CropCache, disk: CropCache) -> None:
     on_tensorflow = keras.backend.backend() == "tensorflow"
     make = training_dataset if on_tensorflow else device_batches
