@@ -7,7 +7,15 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ("weights/*.npz", "weights/*.weights.h5", "weights/*.keras", "weights/*.json", "py.typed")
+DATA = (
+    "weights/*.npz",
+    "weights/*.weights.h5",
+    "weights/*.keras",
+    "weights/*.json",
+    "py.typed",
+    "evaluation/*.json",
+    "tflite/*.json",
+)
 
 
 def expected() -> set[str]:

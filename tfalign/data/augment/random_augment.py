@@ -53,6 +53,7 @@ class RandomAugment(keras.layers.Layer):
             * ``key``: optional, (batch, 2) uint32, one random key for each face (see
               ``random_bits.sample_keys``). With it the result is a pure function of the inputs;
               without it keys are drawn from the layer's seed generator.
+
         training: False gives the nominal crop. Defaults to True.
 
     Output:

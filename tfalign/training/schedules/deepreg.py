@@ -6,7 +6,7 @@ what                   published (3.2)               ours, `closed_form`
 sequential learning    SGD with dropout,             the solution that this SGD approaches
                        stage after stage             (``DeepReg.solve_sequential``)
 joint learning         SGD with dropout, all stages  the same
-  loss                 ½ ‖s^T − s*‖²                the same
+  loss                 ½ ‖s^T − s*‖²                 the same
   optimizer            SGD, momentum 0.9             the same
   learning rate        0.01, lowered by hand when    0.003, halved when the error of the
                        validation stops improving    validation faces stops improving

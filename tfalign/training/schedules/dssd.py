@@ -6,7 +6,7 @@ what                   published (IV-B, Algorithms 1, 2)  ours, `cpu_budget`
 initial shape          k-means, then a predictor          the same
 start of P and C       SVR and SVD                        the same, once the predictor is trained
 H and Q                back-propagation                   the same
-  loss                 ½ ‖S^t − S*‖², all   stages       mean distance of a point, all stages
+  loss                 ½ ‖S^t − S*‖², all stages          mean distance of a point, all stages
   optimizer            SGD, momentum 0.9                  AdamW
   learning rate        0.01                               cosine from 0.002
   weight decay         1e-4                               1e-4

@@ -3,9 +3,9 @@
 =======================  ==============================  ========================================
 what                     published (3.3)                 ours, `cpu_budget`
 =======================  ==============================  ========================================
-1 re-initialization      |θ − θ*|²                       the same
-2 global regression      |G − G*|² / d                   mean distance of G to G*
-3 local stage            |ΔL − ΔL*|², θl supervised      mean distance of L to L*, θl not
+1 re-initialization      ‖θ − θ*‖²                       the same
+2 global regression      ‖G − G*‖² / d                   mean distance of G to G*
+3 local stage            ‖ΔL − ΔL*‖², θl supervised      mean distance of L to L*, θl not
 4 end to end             the losses of 2 and 3, divided  mean distance of both shapes to S*
                          by d before the square
   optimizer              SGD, momentum 0.9               AdamW
