@@ -138,6 +138,7 @@ def test_low_quality_is_told_and_the_option_reaches_clips(
     assert tfalign(*words, photo, "--min-quality", 1.5, "--out", tmp_path / "o4").code == 2
 
 
+@pytest.mark.slow
 def test_above_the_usual_limit(align, tmp_path):
     large = flat_png(tmp_path / "large.png", 8200, 8200)
     small = write_rgb(tmp_path / "small.png", np.full((30, 30, 3), 90, np.uint8))

@@ -91,6 +91,7 @@ def test_input(tfalign: Callable[..., Any], here: Path, command: str, name: str)
     assert name in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", ["text", "text/below"])
 @pytest.mark.parametrize("command", OUTPUTS)
 def test_output(tfalign: Callable[..., Any], here: Path, command: str, bad: str) -> None:
@@ -120,6 +121,7 @@ def evaluate(data: str, out: str) -> list[str]:
             "helen/trainset", "--quiet", "--out", out]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_data_sets_of_pixels_of_every_kind(tfalign: Callable[..., Any], here: Path) -> None:
     pictures = odd_pictures()
     folder = faces_of_300w(Path("odd"), list(pictures.values()))
@@ -142,6 +144,7 @@ def test_data_sets_of_pixels_of_every_kind(tfalign: Callable[..., Any], here: Pa
     assert again.json["nme"] == pytest.approx(nme, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "robustness", "train 300w"])
 def test_data_sets_with_bombs_and_other_files(
     tfalign: Callable[..., Any], here: Path, command: str

@@ -46,6 +46,7 @@ def deepreg() -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8"])
 def test_descriptors_stand_in_the_same_column(kind: str, deepreg, tmp_path: Path) -> None:
     report = macc.count(deepreg)

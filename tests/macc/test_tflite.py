@@ -77,6 +77,7 @@ def architectures() -> dict[str, keras.Model]:
     return built
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "batch"), [*((kind, 1) for kind in KINDS), ("float32", None), ("int8", None)]
 )

@@ -58,6 +58,7 @@ def test_ratios_are_medians_of_pairs() -> None:
     np.testing.assert_allclose(times.ratios(cpu=True), [[1.0, 1 / 3], [3.0, 1.0]])
 
 
+@pytest.mark.slow
 def test_files_are_measured_in_turns(files: list[Path], monkeypatch: Any) -> None:
     order: list[int] = []
     made: list[Any] = []
@@ -95,7 +96,7 @@ def test_program_prints_what_it_measured_before_it_fails_to_write(
     assert status == 2
     printed = capsys.readouterr()
     assert "median" in printed.out
-    assert str(out) in printed.err
+    assert str(out.parent) in printed.err
 
 
 def test_operators_that_cannot_run_alone_are_told(files: list[Path], monkeypatch: Any) -> None:

@@ -105,6 +105,7 @@ def test_rounded_weights_keep_the_peaks_of_a_fitted_model(fitted, tmp_path, kind
     assert macc.count_tflite(result.path).macc == macc.count(model).macc
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("soft", [False, True])
 def test_maxima_on_the_border_are_found_by_the_runtime_too(tmp_path, soft: bool) -> None:
     import tensorflow as tf

@@ -55,6 +55,7 @@ def test_program_writes_an_export_that_passes_its_check(exported: Path, capsys: 
     assert "passed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_check_finds_an_exchanged_file(exported: Path, tmp_path: Path, capsys: Any) -> None:
     other = tmp_path / "other"
     shutil.copytree(exported, other)

@@ -166,6 +166,7 @@ def test_faults_of_calibration_pictures_in_words() -> None:
     assert calibration.faults(same) == ["all 20 calibration pictures are the same"]
 
 
+@pytest.mark.slow
 def test_calibration_from_a_generator_and_from_rendered_faces() -> None:
     faces = pictures_of("good")
     found = calibration.load((face for face in faces), SIZE)

@@ -23,6 +23,7 @@ def shaken(model: Any) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_twin_equals_the_original(name: str) -> None:
     keras.utils.set_random_seed(2)

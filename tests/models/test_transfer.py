@@ -54,6 +54,7 @@ def test_the_same_points_in_another_order_are_the_same_model(source: GRegLRef) -
     assert set(told.points) == set(IBUG.points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [

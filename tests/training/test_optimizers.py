@@ -47,6 +47,7 @@ def test_excluded_variables_do_not_decay() -> None:
     assert not np.allclose(plain, start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
 def test_rate_factors(kind: str) -> None:
     """A factor on the rate is that rate for the variables it names, in every step of training."""

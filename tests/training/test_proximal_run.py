@@ -75,6 +75,7 @@ def test_checkpoint_holds_no_moments_of_the_variables(tmp_path: Path) -> None:
 
 
 # Before the first alternation; between two; after the last one; in the next phase.
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [(1, 1), (2, 2), (4, 1), (5, 1)])
 def test_interrupted_run_ends_like_the_whole_one(stop: tuple, whole: tuple, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="Interrupted"):

@@ -179,6 +179,7 @@ def test_dot_and_landmark_move_together(name, how):
     assert not np.array_equal(images, plain), "the augmentation did nothing"
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize("name", EFFECTS)
 def test_dot_and_landmark_move_together_in_tf_data(name):

@@ -129,6 +129,7 @@ def test_device_batches_repeat_and_resume(cache):
     assert len(ragged[0]) == 10
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_device_batches_are_those_of_tf_data(cache):
     assert_same(

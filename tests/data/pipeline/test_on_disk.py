@@ -71,6 +71,7 @@ def test_the_same_batches(memory: CropCache, disk: CropCache) -> None:
                 np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
+@pytest.mark.slow
 def test_made_once(faces: Reader, disk: CropCache, tmp_path: Path, monkeypatch) -> None:
     def build(*_: object) -> None:
         raise AssertionError("the faces were cropped again")

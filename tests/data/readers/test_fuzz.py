@@ -164,6 +164,7 @@ def test_damaged_annotations_give_the_right_sample_or_a_clean_error(native, pris
     assert all(unchanged(sample, faces) for sample in native.read(root))  # and is undone
 
 
+@pytest.mark.slow
 def test_damaged_images_never_change_an_annotation(native, pristine, rng):
     root, faces = pristine
     images = [path for path in sorted(root.rglob("*")) if path.suffix in (".png", ".jpg")]
