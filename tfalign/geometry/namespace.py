@@ -15,10 +15,15 @@ import numpy as np
 Array = Any
 """A NumPy array, a tensor of the Keras back end, or a symbolic ``KerasTensor``."""
 
+# Asking Keras about each of these would take longer than the arithmetic.
+_NO_TENSOR = (np.ndarray, np.generic, float, int, list, tuple)
+
 
 def namespace(*arrays: Any) -> Any:
     """Returns ``numpy`` if no argument is a tensor, else ``keras.ops``."""
     for array in arrays:
+        if isinstance(array, _NO_TENSOR):
+            continue
         if isinstance(array, keras.KerasTensor) or keras.ops.is_tensor(array):
             return keras.ops
     return np
