@@ -164,13 +164,35 @@ def test_a_stage_is_the_equations(rng) -> None:
     np.testing.assert_allclose(shapes[:, 1], expected, atol=1e-5)
 
 
+def test_only_the_anchor_knows_the_size_of_p_and_c(rng) -> None:
+    """P and C a tenth, Q's first layer a hundredfold: the same model, at a penalty of a tenth."""
+    model = shaken(DSSD(**SMALL), rng)
+    images = faces(rng)[0]
+    detectors, first = model.get_layer("detectors"), model.get_layer("structure_1")
+    whole = model.training_model(images)
+    responses = keras.Model(model.input, detectors.output)(images)
+    unit = 0.1 * 10 / np.array([26, 24])
+    expected = ops.convert_to_numpy(whole["stages"])[:, 0] + ops.convert_to_numpy(responses) * unit
+    np.testing.assert_allclose(ops.convert_to_numpy(whole["detected"])[:, 0], expected, atol=1e-6)
+    for variable, factor in ((detectors.basis, 0.1), (detectors.codes, 0.1), (first.kernel, 100)):
+        variable.assign(variable * factor)
+    shrunk = model.training_model(images)
+    stages = [ops.convert_to_numpy(found["stages"]) for found in (whole, shrunk)]
+    np.testing.assert_allclose(*stages, atol=1e-5)
+    start = stages[0][:, 0]
+    moves = [ops.convert_to_numpy(x["detected"])[:, 0] - start for x in (whole, shrunk)]
+    np.testing.assert_allclose(moves[1], 0.01 * moves[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("stop", [True, False])
 def test_later_stages_train_earlier_ones_through_positions(rng, stop: bool) -> None:
     """With the increment's path cancelled, a gradient is left only where positions pass one."""
     model = shaken(RDSSD(**SMALL, stages="R-DSSD*", stop_position_gradient=stop), rng)
     cotangent = np.zeros((3, 4, 7, 2), "float32")
     cotangent[:, 3], cotangent[:, 1] = 1.0, -1.0
-    of_weights, _ = gradients(model, faces(rng)[0], [cotangent])
+    # Outputs in the order of their names: what is detected, and the stages.
+    nothing = np.zeros((3, 2, 7, 2), "float32")
+    of_weights, _ = gradients(model, faces(rng)[0], [nothing, cotangent])
     paths = [variable.path for variable in model.trainable_variables]
     found = np.abs(of_weights[paths.index("coarse_1/kernel")]).max()
     assert (found > 1e-3) == (not stop)

@@ -16,6 +16,7 @@ from tfalign.cli import paper as command
 from tfalign.data import sets
 from tfalign.data.readers import aflw19
 from tfalign.evaluation import published
+from tfalign.models.saved import load_model
 from tfalign.paper import measures
 from tfalign.paper.trainings import Workshop
 
@@ -60,12 +61,44 @@ def test_a_table_is_trained_measured_and_set_beside_the_paper(tree, out):
         detail["values"][0]
     )
     assert (folder / "ced_300w_inter_ocular_full_nme.png").is_file()
-    assert found["claim"]["better"] == "GRegLRef"
+    # The claim is the difference of the two rows over all faces.
+    claim = found["claim"]
+    column = "300w_inter_pupil full nme"
+    assert (claim["better"], claim["column"], claim["faces"]) == ("GRegLRef", column, 9)
+    expected = table.loc["GRegLRef", column] - table.loc["GRegNet", column]
+    assert claim["difference"] == pytest.approx(float(expected))
     # Again: nothing is trained, the numbers are the same.
     before = {p: p.stat().st_mtime_ns for p in (out / "trainings").rglob("model.keras")}
     again = make(tree, out, "greglref", "table3")["table3"]
     assert again["rows"] == found["rows"]
     assert before == {p: p.stat().st_mtime_ns for p in (out / "trainings").rglob("model.keras")}
+    # The same claim in the table of all papers' claims, and a part of the rows beside the whole.
+    claims = make(tree, out, "claims", "refinement")["rows"]
+    (row,) = claims.values()
+    assert row["difference"] == claim["difference"]
+    assert "tiny scale, 1 seed(s)" in row["conditions"]
+    assert pd.read_csv(out / "claims-tiny" / "table.csv")["verdict"][0] == row["verdict"]
+    make(tree, out, "greglref", "table3", "--rows", "GRegNet")
+    assert len(json.loads((folder / "results.json").read_text())["trainings"]) == 2
+    assert (folder.parent / "table3-tiny-part" / "table.csv").is_file()
+
+
+@pytest.mark.slow
+def test_rows_are_compared_with_one_of_them(tree, out):
+    found = make(tree, out, "greglref", "crops", "--seeds", "0", "1")["crops"]
+    table = pd.read_csv(out / "greglref" / "crops-tiny" / "table.csv", index_col="row")
+    column = "300w_inter_ocular full nme"
+    difference = table.loc["stretched", column] - table.loc["squared", column]
+    assert table.loc["stretched", "difference"] == pytest.approx(difference)
+    assert np.isnan(table.loc["squared", "difference"])
+    watched = table["validation nme"]
+    expected = watched["stretched"] - watched["squared"]
+    assert table.loc["stretched", "validation difference"] == pytest.approx(expected)
+    assert (table.loc["stretched", ["± difference", "± validation difference"]] > 0).all()
+    assert len(found["rows"]["squared"][column]["values"]) == 2
+    configs = [load_model(next((out / "trainings").glob(f"greglref-{name}-tiny-seed1/model.keras")))
+               for name in ("w300", "w300_stretched")]  # fmt: skip
+    assert [model.crop.square for model in configs] == [True, False]
 
 
 @pytest.mark.exhaustive
@@ -95,7 +128,7 @@ def test_declarations_are_whole(paper, name):
     item = known.item(name)
     assert set(item.rows.values()) <= set(known.trainings)
     assert set(known.needed(item)) <= set(known.trainings)
-    for label in item.claim or ():
+    for label in (*(item.claim or ()), *([item.against] if item.against else ())):
         assert label in item.rows
     for training in known.trainings.values():
         assert training.data in sets.SETS
@@ -166,6 +199,7 @@ def test_paired_differences(rng):
         (["greglreff"], "A paper must be one of greglref"),
         (["tsr", "table9", "--data", ".", "--out", "x"], "must be one of table1"),
         (["tsr", "table3"], "needs --data and --out"),
+        (["claims", "truth", "--data", ".", "--out", "x"], "A claim must be one of refinement"),
         (["tsr", "table3", "--data", "a=.", ".", "--out", "x"], "SET=DIR each"),
     ],
 )
@@ -179,6 +213,14 @@ def test_papers_and_items_are_listed(capsys):
     assert set(listed) == set(room.PAPERS)
     assert "table3" in capsys.readouterr().out
     assert list(command.run(command.options().parse_args(["tsr"]))) == ["tsr"]
+    assert set(command.run(command.options().parse_args(["claims"]))) == set(room.CLAIMS)
+
+
+@pytest.mark.parametrize("name", list(room.CLAIMS))
+def test_every_claim_stands_in_a_table(name):
+    paper, item, _ = room.CLAIMS[name]
+    assert set(room.get(paper).item(item).claim) <= set(room.get(paper).item(item).rows)
+    assert {room.CLAIMS[n][0] for n in room.CLAIMS} == set(room.PAPERS) - {"alike"}
 
 
 def test_a_column_speaks_of_its_faces_alone(tree, tmp_path):
@@ -228,6 +270,10 @@ def test_rows_of_dssd_differ_in_what_they_are_named_after(published):
         options = options_of(training, room.SCALES["tiny"])
         made[model] = make_model(model, sets.get("300w").scheme, **options)
     schedule, ((basis, codes),) = weights("dssd")
+    assert "detected" not in schedule.phases[-1].losses
+    anchored, values = weights("anchored_1of3")
+    assert "detected" in anchored.phases[-1].losses
+    assert values == [pytest.approx((basis / 3, codes / 3))]
     assert schedule.phases[0].name != weights("initial")[0].phases[0].name
     assert min(basis, codes) > 0
     assert weights("no_p")[1] == [(0.0, codes)]

@@ -1,5 +1,6 @@
 """DeepReg's schedules: the paper's numbers, and a run of each kind."""
 
+import inspect
 import json
 
 import keras
@@ -9,33 +10,30 @@ from training import tiny
 
 from tfalign import training
 from tfalign.models import ARCHITECTURES, DeepReg, architecture
+from tfalign.models.dropout_regression import dropout_descent
 from tfalign.training.schedules import Budget, deepreg, schedules_of
 
 
 def test_published_numbers() -> None:
-    schedule = deepreg.published()
-    names = [phase.name for phase in schedule.phases]
-    assert names == ["sequential_global", *(f"sequential_local_{t}" for t in range(1, 6)), "joint"]
-    for stage, phase in enumerate(schedule.phases):
-        assert (phase.optimizer.kind, phase.optimizer.momentum) == ("sgd", 0.9)
-        assert (phase.learning_rate.base, phase.learning_rate.kind) == (0.01, "plateau")
-        stage_name = phase.name.removeprefix("sequential_")
-        live = 0.5 if phase.name == "joint" else {stage_name: 0.5}
-        assert phase.switches == {"dropout": live}
-        assert phase.optimizer.rate_factors == {"kernel": 0.25}
-        term = phase.losses["stages"]
-        assert (term.loss, term.weight) == ("l2", 0.5)
-        # Each phase is measured on the stage that it trains, joint learning on the last.
-        assert term.arguments["stage_weights"].index(1.0) == min(stage, 5)
-        assert sum(term.arguments["stage_weights"]) == 1.0
-    trained = [phase.train for phase in schedule.phases]
-    assert trained == [("global",), *((f"local_{t}",) for t in range(1, 6)), ("all",)]
+    sequential, joint = deepreg.published().phases
+    # Sequential learning is its start; its numbers are `dropout_descent`'s.
+    assert (sequential.epochs, sequential.start) == (0, "descend_sequential")
+    assert (joint.optimizer.kind, joint.optimizer.momentum) == ("sgd", 0.9)
+    assert (joint.learning_rate.base, joint.learning_rate.kind) == (0.01, "plateau")
+    assert joint.switches == {"dropout": 0.5}
+    assert joint.optimizer.rate_factors == {"kernel": 0.25}
+    term = joint.losses["stages"]
+    assert (term.loss, term.weight) == ("l2", 0.5)
+    assert term.arguments["stage_weights"] == [0.0] * 5 + [1.0]
+    descent = inspect.signature(dropout_descent).parameters
+    published = {"learning_rate": 0.01, "momentum": 0.9, "batch_size": 100}
+    assert {name: descent[name].default for name in published} == published
 
 
-def test_without_a_global_layer_the_first_regression_is_local() -> None:
-    schedule = deepreg.published(2, global_layer=False)
-    assert [phase.train[0] for phase in schedule.phases] == ["local_1", "local_2", "all"]
-    assert schedule.phases[0].losses["stages"].arguments["stage_weights"] == [0.0, 1.0, 0.0]
+def test_the_start_takes_no_epochs_of_a_budget() -> None:
+    model = DeepReg(num_landmarks=68, input_shape=(64, 64, 3), local_layers=1)
+    phases = deepreg.published_for(model, Budget(40, 4)).phases
+    assert [phase.epochs for phase in phases] == [0, 10]
 
 
 @pytest.mark.parametrize("name", ["published", "sequential", "cpu"])

@@ -16,6 +16,10 @@ from tfalign.training.schedules import Budget, dssd, schedules_of
 SMALL = {"input_shape": (48, 48, 3), "width": 0.05, "patch": 10, "kernel": 3, "centers": 6}
 
 
+def dssd_penalties(anchor: float) -> dssd.Penalties:
+    return dssd.Penalties(anchor=anchor)
+
+
 def test_published_numbers() -> None:
     schedule = dssd.published(2)
     initial, alternation = schedule.phases
@@ -50,6 +54,24 @@ def test_penalties_reach_the_callback() -> None:
         "batches": 7,
         "delay": 2,
     }
+
+
+def test_the_anchor_is_a_loss_of_the_responses() -> None:
+    free, held = (
+        [
+            dssd.cpu_budget(2, ("detectors",), 100, penalties=dssd_penalties(anchor)),
+            dssd.published(2, penalties=dssd_penalties(anchor)),
+        ]
+        for anchor in (0.0, 0.5)
+    )
+    for without, with_anchor in zip(free, held, strict=True):
+        assert all("detected" not in phase.losses for phase in without.phases)
+        *before, last = with_anchor.phases
+        assert all("detected" not in phase.losses for phase in before)
+        assert last.losses["detected"].weight == 0.5 * last.losses["stages"].weight
+    # Without sharable detectors there is nothing to hold.
+    bare = dssd.cpu_budget(2, (), 100, penalties=dssd_penalties(0.5))
+    assert "detected" not in bare.phases[-1].losses
 
 
 def test_penalties_count_as_often_as_stages_share_detectors() -> None:

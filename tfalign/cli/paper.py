@@ -4,6 +4,7 @@
     tfalign paper greglref table3 --data DATA --out runs/papers
     tfalign paper tsr table2 --data 300w=300W --out runs/papers --scale published --jobs 4
     tfalign paper dssd penalties --data DATA --out runs/papers --seeds 0 1 2
+    tfalign paper claims all --data DATA --out runs/papers --seeds 0 1 2
 
 DATA has a folder for each data set by its name (tfalign data), in the set's official layout; only
 the sets that the item needs must be there. Where a set has no official test faces, the usual number
@@ -12,7 +13,9 @@ of training faces is held out for the test; training watches others in any case.
 --scale published is the paper to the letter, with our readings; small is what two cores can do.
 OUT/PAPER/ITEM-SCALE receives results.json, table.csv and the pictures; our rows stand beside the
 authors', each with the conditions that it was made under. Trainings are in OUT/trainings: they are
-shared by the items of a paper, continue where they were killed, and are not repeated.
+shared by the items of a paper, continue where they were killed, and are not repeated. With --rows
+the results are in OUT/PAPER/ITEM-SCALE-part. 'claims' compares the two rows of each paper's central
+claim, face by face, and says of each whether it is reproduced.
 """
 
 from __future__ import annotations
@@ -69,31 +72,43 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from tfalign import paper as room
     from tfalign.paper.trainings import Workshop
 
-    papers = room.PAPERS.values() if arguments.paper is None else [room.get(arguments.paper)]
+    of_all = arguments.paper in (None, "claims")
+    papers = list(room.PAPERS.values()) if of_all else [room.get(arguments.paper)]
     if not arguments.items:
+        if arguments.paper == "claims":
+            print(*(f"{n:<19}{paper}: {says}" for n, (paper, _, says) in room.CLAIMS.items()),
+                  sep="\n")  # fmt: skip
+            return {name: list(claim) for name, claim in room.CLAIMS.items()}
         listed = {p.name: {name: item.title for name, item in p.items.items()} for p in papers}
         for paper in papers:
             print(f"{paper.name}: {paper.citation}")
             print(*(f"  {name:<17}{item.title}" for name, item in paper.items.items()), sep="\n")
+        if of_all:
+            print("claims: the central claim of each")
         return listed
     if arguments.data is None or arguments.out is None:
         raise ValueError(
             "An item needs --data and --out. Received: "
             f"--data {arguments.data}, --out {arguments.out}"
         )
-    (paper,) = papers
-    names = list(paper.items) if arguments.items == ["all"] else arguments.items
-    for name in names:
-        paper.item(name)  # a wrong name is told before anything is trained
+    wanted = [] if arguments.items == ["all"] else arguments.items
+    if not of_all:
+        (paper,) = papers
+        for name in wanted:
+            paper.item(name)  # a wrong name is told before anything is trained
     shop = Workshop(
         folders(arguments.data),
         arguments.out,
         arguments.scale,
         None if arguments.steps is None else {"steps": arguments.steps},
     )
+    if of_all:
+        return room.run_claims(
+            room.PAPERS, shop, only=wanted, seeds=arguments.seeds, jobs=arguments.jobs
+        )
     results: dict[str, Any] = {}
     errors: list[str] = []
-    for name in names:
+    for name in wanted or paper.items:
         results[name] = room.run_item(
             paper, name, shop, seeds=arguments.seeds, only=arguments.rows, jobs=arguments.jobs
         )

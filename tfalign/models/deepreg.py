@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from tfalign.layers import HOG, BoxHistogram, ConstantShape, OrientationIntegral
 from tfalign.models.detector_start import collect
-from tfalign.models.dropout_ridge import dropout_ridge
+from tfalign.models.dropout_regression import Fit, dropout_descent, dropout_ridge
 from tfalign.models.landmark_model import (
     CropLike,
     LandmarkModel,
@@ -33,10 +33,10 @@ class DeepReg(LandmarkModel):
     all descriptors: s^t = s^{t−1} + W^t φ^t + b^t (Equation 2). Gradients pass through descriptors
     by central differences, so that all regressions can be learned jointly.
 
-    ``solve_sequential`` learns stage after stage in closed form. Which of the paper's variants a
-    model is depends on its arguments and its training (see
-    ``tfalign.training.schedules.deepreg``): SequentialReg is this model without joint learning,
-    DeepRegLocal has ``global_layer=False``: s⁰ is then the mean shape.
+    ``solve_sequential`` learns stage after stage in closed form, ``descend_sequential`` by the
+    paper's gradient descent. Which of the paper's variants a model is depends on its arguments and
+    its training (see ``tfalign.training.schedules.deepreg``): SequentialReg is this model without
+    joint learning, DeepRegLocal has ``global_layer=False``: s⁰ is then the mean shape.
 
     Args:
         num_landmarks: n; None takes the number of the scheme's points.
@@ -173,10 +173,10 @@ class DeepReg(LandmarkModel):
         """Learns stage after stage in closed form (section 3.1).
 
         Stage t is fitted to what stages before it leave, on the shapes that they give for the
-        training faces (Equations 3 and 4). Each regression is the one that gradient descent with
-        the present dropout rate approaches, see ``dropout_ridge``. Without a global layer, s⁰ is
-        set to the mean of the landmarks. Integral images of all faces are kept in memory: half a
-        megabyte for each face of 128×128 pixels.
+        training faces without dropout (Equations 3 and 4). Each regression is the one that gradient
+        descent with the present dropout rate approaches, see ``dropout_ridge``. Without a global
+        layer, s⁰ is set to the mean of the landmarks. Integral images of all faces are kept in
+        memory: half a megabyte for each face of 128×128 pixels.
 
         Args:
             feed: Source of batches, see ``tfalign.training.Feed``.
@@ -186,13 +186,37 @@ class DeepReg(LandmarkModel):
         Raises:
             ValueError: If the present dropout rate is 0: the problem then has no unique solution.
         """
+        self._learn_sequential(feed, passes, dropout_ridge)
+
+    def descend_sequential(self, feed: Any, passes: int = 1) -> None:
+        """Learns stage after stage by gradient descent with dropout (section 3.2.1).
+
+        As ``solve_sequential``, but each regression comes from ``dropout_descent``. The features of
+        a stage do not change while it is learned, so they are computed once.
+
+        Args:
+            feed: Source of batches, see ``tfalign.training.Feed``.
+            passes: Epochs taken from the feed: 1 is right where it brings each face both ways.
+
+        Raises:
+            ValueError: If the present dropout rate is 0.
+        """
+        self._learn_sequential(feed, passes, dropout_descent)
+
+    def _learn_sequential(self, feed: Any, passes: int, fit: Fit) -> None:
         images, landmarks = collect(feed, passes)
         rate = self.groups["dropout"][0].rate if self.groups["dropout"] else 0.5
         targets = landmarks.reshape(len(landmarks), -1)
+
+        def learn(stage: str, features: np.ndarray, rest: np.ndarray) -> np.ndarray:
+            """Sets a stage's weights and returns what it predicts for its own features."""
+            kernel, bias = fit(features, rest, rate)
+            self.get_layer(stage).set_weights([kernel, bias])
+            return features @ kernel + bias
+
         if self.global_layer:
             hog = keras.Model(self.input, self.get_layer("hog").output)
-            features = hog.predict(images, batch_size=64, verbose=0)
-            shapes = self._fit("global", features, targets, rate)
+            shapes = learn("global", hog.predict(images, batch_size=64, verbose=0), targets)
         else:
             mean = landmarks.mean(axis=0)
             self.set_mean_shape(mean)
@@ -207,15 +231,7 @@ class DeepReg(LandmarkModel):
             symbols = [keras.Input(x.shape[1:]) for x in (integrals, positions)]
             describe = keras.Model(symbols, layers.Flatten()(sift(symbols)))
             features = describe.predict([integrals, positions], batch_size=64, verbose=0)
-            shapes = shapes + self._fit(f"local_{t}", features, targets - shapes, rate)
-
-    def _fit(
-        self, stage: str, features: np.ndarray, targets: np.ndarray, rate: float
-    ) -> np.ndarray:
-        """Solves one stage, sets its weights and returns what it predicts for its own features."""
-        kernel, bias = dropout_ridge(features, targets, rate)
-        self.get_layer(stage).set_weights([kernel, bias])
-        return features @ kernel + bias
+            shapes = shapes + learn(f"local_{t}", features, targets - shapes)
 
     def get_config(self) -> dict[str, Any]:
         return {

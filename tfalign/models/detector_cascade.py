@@ -25,6 +25,8 @@ from tfalign.models.trunks.blocks import conv_bn, scaled
 from tfalign.models.weights import load_weights
 
 _LUMA = np.array([0.299, 0.587, 0.114], "float32")
+# A response of 1 is this far, in sides of a patch: what is left of an initial shape spreads so.
+_RESPONSE = 0.1
 # Share of the input's side → how often the input is halved.
 HALVINGS = {200: 0, 100: 1, 50: 2}
 _PREDICTOR = (32, 64, 128, 256)
@@ -133,6 +135,7 @@ class DetectorCascade(LandmarkModel):
 
         # -- Sections III-A and III-B: refinement stages on patches
         taps: list[Tap] = []
+        detected: list[Any] = []
         for t, scale in enumerate(refinements, start=1):
             if t == 1 or not shared:
                 suffix = "" if shared else f"_{t}"
@@ -148,7 +151,9 @@ class DetectorCascade(LandmarkModel):
             # Increments are in units of the patch's side, the same for images of every scale.
             unit = patch / np.array([level.shape[2], level.shape[1]], "float32")
             taps.append(Tap(stage, described, stages[-1], unit))
-            advance(stage.increment(described) * unit)
+            responses = stage.respond(described)
+            detected.append(ops.stop_gradient(stages[-1]) + responses * (_RESPONSE * unit))
+            advance(stage.increment(responses) * unit)
             groups[f"refinement_{t}"] = [cut, *stage.layers]
             groups["refinement"] += groups[f"refinement_{t}"]
         kinds = ("description", "detectors", "structure")
@@ -159,7 +164,7 @@ class DetectorCascade(LandmarkModel):
         super().__init__(
             images,
             stages,
-            {"stages": ops.stack(stages, axis=1)},
+            {"stages": ops.stack(stages, axis=1), "detected": ops.stack(detected, axis=1)},
             groups=groups,
             crop=crop,
             scheme=scheme,
@@ -237,7 +242,7 @@ class DetectorCascade(LandmarkModel):
             stages together. The paper starts Q at random (Equation 23). Its regression is ours: as
             long as Q is near zero the loss does not depend on P and C, and R-DSSD's were zero in
             every entry after a few updates under β and γ, for good. For the same reason errors are
-            in units of their standard deviation: Q sees responses of order one.
+            in tenths of a patch: Q sees responses of order one.
         """
         images, landmarks = collect(feed, passes)
         by_stage: dict[int, list[Tap]] = {}
@@ -253,7 +258,7 @@ class DetectorCascade(LandmarkModel):
                 increments.append((landmarks - shapes) / tap.unit)
             stage, features = taps[0].stage, np.concatenate(views)
             if self.sharable:
-                errors = np.concatenate([part / part.std() for part in increments])
+                errors = np.concatenate(increments) / _RESPONSE
                 detectors = stage.detectors[0]
                 values = (ops.convert_to_numpy(v) for v in (detectors.basis, detectors.codes))
                 basis, codes = svr_detectors(features, errors, *values)

@@ -113,9 +113,13 @@ class RefinementStage:
         ridge.fit(np.concatenate(hidden), increments.reshape(len(increments), -1))
         last.set_weights([ridge.coef_.T, ridge.intercept_])
 
-    def increment(self, features: Any) -> Any:
+    def respond(self, features: Any) -> Any:
+        """Returns the detectors' responses (batch, n, 2) to φ."""
+        return _run(self.detectors, features)
+
+    def increment(self, responses: Any) -> Any:
         """Returns the increment (batch, n, 2), in units of the patch's side."""
-        return _run(self.structure, _run(self.detectors, features))
+        return _run(self.structure, responses)
 
 
 def _run(steps: list[Any], x: Any) -> Any:

@@ -9,6 +9,7 @@ they are run, ``trainings`` trains what is missing, ``measures`` and ``pictures`
 from __future__ import annotations
 
 from tfalign.paper import alike, ccnn, deepreg, dssd, greglref, tsr
+from tfalign.paper.claims import CLAIMS, run_claims
 from tfalign.paper.experiment import Column, Item, Paper, Training
 from tfalign.paper.measures import run_item
 from tfalign.paper.scales import SCALES, Scale
@@ -38,4 +39,16 @@ def get(name: str) -> Paper:
     return PAPERS[name]
 
 
-__all__ = ["PAPERS", "SCALES", "Column", "Item", "Paper", "Scale", "Training", "get", "run_item"]
+__all__ = [
+    "CLAIMS",
+    "PAPERS",
+    "SCALES",
+    "Column",
+    "Item",
+    "Paper",
+    "Scale",
+    "Training",
+    "get",
+    "run_claims",
+    "run_item",
+]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfalign.paper.experiment import Column, Item, Paper, Training, columns
 from tfalign.paper.measures import exported
 
-_HERE = {"settings": {"augment": "light"}, "options": {"crop": "300w"}}
+_HERE: dict[str, Any] = {"settings": {"augment": "light"}, "options": {"crop": "300w"}}
 _ROWS = {
     "GRegNet": "gregnet",
     "GRegLRef": "greglref",

@@ -94,6 +94,9 @@ class Item:
         source: The table in ``tfalign.evaluation.published`` whose rows stand beside ours.
         claim: (better, worse) labels: what the paper says of its own rows. Their difference over
             faces is printed with its standard error.
+        against: Label of the row that all others are compared with, face by face: the table then
+            has the differences and their standard errors, and those of the faces that training
+            watched, by which a choice between rows is made.
         note: What is read into the paper or missing from it.
     """
 
@@ -103,6 +106,7 @@ class Item:
     measure: Callable[[Any], dict[str, Any]] | None = None
     source: str = ""
     claim: tuple[str, str] | None = None
+    against: str = ""
     note: str = ""
 
 

@@ -113,7 +113,8 @@ class Bench:
             for label, training in self.item.rows.items()
             if only is None or label in only
         }
-        self.out = shop.out / paper.name / f"{name}-{shop.scale}"
+        part = "" if self.rows == dict(self.item.rows) else "-part"
+        self.out = shop.out / paper.name / f"{name}-{shop.scale}{part}"
         self._known: dict[Any, Any] = {}
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -171,7 +172,8 @@ class Bench:
     @cached_property
     def conditions(self) -> str:
         """What our rows were made under, in words."""
-        return f"{self.shop.scale} scale, {len(self.seeds)} seed(s)"
+        changed = "".join(f", {name} {value}" for name, value in (self.shop.settings or {}).items())
+        return f"{self.shop.scale} scale{changed}, {len(self.seeds)} seed(s)"
 
     def save_figure(self, name: str, figure: Any) -> str:
         """Writes a Matplotlib figure into the item's folder and returns the file's name."""
@@ -225,6 +227,7 @@ def run_item(
         "seeds": list(bench.seeds),
         "note": bench.item.note,
         "trainings": dict(bench.rows),
+        "conditions": bench.conditions,
         **(bench.item.measure or scores)(bench),
         "versions": versions(),
         **({"errors": failed} if failed else {}),
@@ -253,16 +256,17 @@ def scores(bench: Bench) -> dict[str, Any]:
                 faces[f"{detail['faces']} {detail['what']} faces, {detail['box']} boxes"] = None
             if score is not None and column.metric == "nme":
                 curves.setdefault(column, {})[label] = score
-        watched = [result_of(bench.folder(label, s)).get("nme") for s in bench.seeds]
-        if None not in watched:
+        watched = _watched(bench, label)
+        if watched is not None:
             # Of the faces that training watched: what a choice between rows may look at.
-            rows[label]["validation nme"] = 100 * float(np.mean(watched))
+            rows[label]["validation nme"] = float(watched.mean())
+        rows[label] |= _against(bench, label)
         rows[label]["conditions"] = "; ".join([bench.conditions, *faces])
     theirs = published_rows(bench.item, bench.rows)
     for label, values in theirs.items():
         rows[label if label not in rows else f"{label} (published)"] = values
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    last = [title for title in ("validation nme", "conditions") if title in frame]
+    last = [title for title in ("validation nme", *_DIFFERENCES, "conditions") if title in frame]
     heads = [column.title for column in bench.item.columns if column.title in frame]
     frame = frame[[head for head in heads if frame[head].notna().any()] + last]
     write_whole(bench.out / "table.csv", frame.to_csv(index_label="row"))
@@ -283,18 +287,19 @@ def _cell(
         value = _size(bench.model(label), column.metric)
         return value, {"value": value}, None
     found = []
+    about: dict[str, str] = {}
     for seed in bench.seeds:
         predictions = bench.predictions(label, column, seed)
         mask = None if predictions is None else predictions.mask(column)
         if predictions is None or mask is None:
             return None, None, None
+        about = {"what": predictions.what, "box": predictions.box}
         found.append(predictions.score(column, mask))
     values = [column.factor * _value(score, column) for score in found]
     detail = {
         "values": values,
         "faces": len(found[0]),
-        "what": predictions.what,
-        "box": predictions.box,
+        **about,
         "standard_error_over_faces": 100 * found[0].standard_error if len(found[0]) > 1 else None,
     }
     return float(np.mean(values)), detail, found[0]
@@ -333,15 +338,53 @@ def _claim(bench: Bench) -> dict[str, Any] | None:
     if bench.item.claim is None or not set(bench.item.claim) <= set(bench.rows):
         return None
     better, worse = bench.item.claim
+    found = _difference(bench, better, worse)
+    return None if found is None else {"better": better, "worse": worse, **found}
+
+
+def _difference(bench: Bench, label: str, other: str) -> dict[str, Any] | None:
+    """Returns `paired` of two rows on all test faces; None where these are not there."""
     column = next(c for c in bench.item.columns if c.metric == "nme" and c.subset in _WHOLE)
     differences = []
     for seed in bench.seeds:
-        pair = [bench.predictions(label, column, seed) for label in (better, worse)]
-        if pair[0] is None or pair[1] is None:
+        pair = [bench.predictions(row, column, seed) for row in (label, other)]
+        scores = [found.score(column).errors for found in pair if found is not None]
+        if len(scores) < 2:
             return None
-        first, second = (found.score(column) for found in pair if found is not None)
-        differences.append(100 * (first.errors - second.errors))
-    return {"better": better, "worse": worse, "column": column.title, **paired(differences)}
+        differences.append(100 * (scores[0] - scores[1]))
+    (first, about, _), (second, _, _) = (_cell(bench, row, column) for row in (label, other))
+    faces = {name: (about or {}).get(name) for name in ("faces", "what")}
+    return {"column": column.title, "errors": [first, second], **faces, **paired(differences)}
+
+
+def _watched(bench: Bench, label: str) -> np.ndarray | None:
+    """Returns each seed's NME in per cent on the faces that training watched."""
+    found = [result_of(bench.folder(label, seed)).get("nme") for seed in bench.seeds]
+    return None if None in found else 100 * np.array(found, np.float64)
+
+
+_DIFFERENCES = ("difference", "± difference", "validation difference", "± validation difference")
+
+
+def _against(bench: Bench, label: str) -> dict[str, float]:
+    """Returns a row's differences to the row that all are compared with, and their errors.
+
+    That of the watched faces is over the seeds, which share these faces: of one seed it has none.
+    """
+    other = bench.item.against
+    if label == other or other not in bench.rows:
+        return {}
+    row: dict[str, float] = {}
+    found = _difference(bench, label, other)
+    if found is not None:
+        row |= {"difference": found["difference"], "± difference": found["standard_error"]}
+    ours, theirs = _watched(bench, label), _watched(bench, other)
+    if ours is not None and theirs is not None:
+        row["validation difference"] = float((ours - theirs).mean())
+        if len(ours) > 1:
+            spread = (ours - theirs).std(ddof=1)
+            row["± validation difference"] = float(spread / np.sqrt(len(ours)))
+    return row
 
 
 def paired(differences: Sequence[np.ndarray]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ SCALES: dict[str, Scale] = {
             "ccnn": _square(64, width=0.0625),
             **{name: _square(64, width=0.0625) for name in (*_TSR, "tsr_baseline1")},
         },
-        forced={"steps": 2, "batch_size": 2, "validation": 2},
+        # XLA's compilation takes longer than these trainings.
+        forced={"steps": 2, "batch_size": 2, "validation": 2, "jit": "off"},
     ),
 }
 """Every scale by its name."""

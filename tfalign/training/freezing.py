@@ -79,7 +79,7 @@ def apply_switches(model: Any, switches: Mapping[str, Any]) -> None:
 
     A model with a method ``set_switch(name, value)`` receives all of them. For any other,
     ``"dropout"`` sets the rate of the Dropout layers in ``model.groups["dropout"]``, or of all
-    where there is no such group; a mapping of groups to rates sets those, and all others to 0.
+    where there is no such group.
 
     Args:
         model: The landmark model.
@@ -91,15 +91,6 @@ def apply_switches(model: Any, switches: Mapping[str, Any]) -> None:
     for name, value in switches.items():
         if hasattr(model, "set_switch"):
             model.set_switch(name, value)
-        elif name == "dropout" and isinstance(value, Mapping):
-            _set_dropout(model, _dropouts(model), 0.0)
-            for group, rate in value.items():
-                if group not in model.groups:
-                    raise ValueError(
-                        f"Dropout is of the model's groups {sorted(model.groups)}. "
-                        f"Received: dropout={dict(value)}"
-                    )
-                _set_dropout(model, model.groups[group], float(rate))
         elif name == "dropout":
             _set_dropout(model, _dropouts(model), float(value))
         else:

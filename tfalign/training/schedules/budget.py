@@ -67,7 +67,8 @@ def scaled(schedule: Schedule, budget: Budget, rate: float | None = None) -> Sch
             final=first * (old.final / usual),
             patience=max(1, round(old.patience * longer)),
         )
-        scaled = max(1, round(length * longer))
+        # A phase of no length is its start, whatever the budget.
+        scaled = max(1, round(length * longer)) if length else 0
         phases.append(
             dataclasses.replace(
                 phase,

@@ -3,8 +3,9 @@
 =====================  ============================  ==========================================
 what                   published (3.2)               ours, `closed_form`
 =====================  ============================  ==========================================
-sequential learning    SGD with dropout,             the solution that this SGD approaches
-                       stage after stage             (``DeepReg.solve_sequential``)
+sequential learning    SGD with dropout, stage       the solution that this SGD approaches
+                       after stage                   (``DeepReg.solve_sequential``)
+                       (``descend_sequential``)
 joint learning         SGD with dropout, all stages  the same
   loss                 ½ ‖s^T − s*‖²                 the same
   optimizer            SGD, momentum 0.9             the same
@@ -44,35 +45,21 @@ RATE = 0.003
 PATIENCE = 4
 
 
-def published(local_layers: int = 5, global_layer: bool = True) -> Schedule:
+def published(local_layers: int = 5) -> Schedule:
     """Returns the paper's schedule: sequential pre-training by SGD with dropout, then joint.
+
+    The first phase is its start alone: as what it learns from stays as it is, it needs no images
+    once their features are computed (``DeepReg.descend_sequential``, which has its numbers).
 
     Args:
         local_layers: T.
-        global_layer: Whether there is a global regression to learn.
     """
-    stages = (["global"] if global_layer else []) + [f"local_{t + 1}" for t in range(local_layers)]
-    first = 0 if global_layer else 1
     optimizer = OptimizerSpec(
         kind="sgd", momentum=0.9, rate_factors={"kernel": (1.0 - DROPOUT) ** 2}
     )
-    phases = [
-        Phase(
-            name=f"sequential_{stage}",
-            optimizer=optimizer,
-            losses={"stages": _half_square(local_layers, first + index)},
-            # The error that is watched must be the stage's own: later stages add nothing yet.
-            learning_rate=_plateau(0.01),
-            epochs=LONGEST,
-            train=(stage,),
-            # Equation 4: what earlier stages hand on is fixed, so they have no dropout.
-            switches={"dropout": {stage: DROPOUT}},
-            patience=20,
-        )
-        for index, stage in enumerate(stages)
-    ]
     last = dataclasses.replace(joint(local_layers, LONGEST, rate=0.01), optimizer=optimizer)
-    return Schedule("deepreg_published", (*phases, last), SOURCE)
+    phases = (_start(local_layers, "descend_sequential"), last)
+    return Schedule("deepreg_published", phases, SOURCE)
 
 
 def sequential(local_layers: int = 5) -> Schedule:
@@ -81,7 +68,7 @@ def sequential(local_layers: int = 5) -> Schedule:
     Args:
         local_layers: T.
     """
-    return Schedule("deepreg_sequential", (_closed_form(local_layers),), _ours())
+    return Schedule("deepreg_sequential", (_start(local_layers, "solve_sequential"),), _ours())
 
 
 def closed_form(
@@ -98,7 +85,7 @@ def closed_form(
         rate: First learning rate of joint learning.
         patience: Epochs without progress before the rate is halved.
     """
-    phases = (_closed_form(local_layers), joint(local_layers, epochs, rate, patience))
+    phases = (_start(local_layers, "solve_sequential"), joint(local_layers, epochs, rate, patience))
     return Schedule("deepreg_closed_form", phases, _ours())
 
 
@@ -115,10 +102,10 @@ def joint(local_layers: int, epochs: int, rate: float = 0.01, patience: int = PA
     )
 
 
-def _closed_form(local_layers: int) -> Phase:
+def _start(local_layers: int, method: str) -> Phase:
     # 0 epochs: the phase is its start.
     return dataclasses.replace(
-        joint(local_layers, epochs=0), name="sequential", start="solve_sequential", patience=None
+        joint(local_layers, epochs=0), name="sequential", start=method, patience=None
     )
 
 
@@ -136,8 +123,8 @@ def _ours() -> str:
 
 
 def published_for(model: Any, budget: Budget) -> Schedule:
-    """Returns the published schedule for a model; a budget divides its steps among the phases."""
-    return scaled(published(model.local_layers, model.global_layer), budget)
+    """Returns the published schedule for a model; a budget is the length of joint learning."""
+    return scaled(published(model.local_layers), budget)
 
 
 def sequential_for(model: Any, budget: Budget) -> Schedule:

@@ -20,11 +20,15 @@ class Penalties:
         batches: Training batches that make the smooth part of the objective.
         delay: Epochs in which H and Q learn alone: β and γ shall not act on what the loss does not
             hold yet.
+        anchor: Weight of a loss of the detectors' own responses, as Equations 8, 9 and 11 have it,
+            where Q is left out; 0 for none, as in Equation 6.
 
     Reading:
         The paper found β, γ and μ by cross-validation and prints none. These were chosen among five
         settings for DSSD at a width of 0.125, by 100 training faces that were split out: smaller
-        ones gave a lower error there, but hardly a zero.
+        ones gave a lower error there, but hardly a zero. As long as Q is free, the penalties have
+        no size of their own: smaller P and C with a larger Q are the same model at a lower penalty.
+        The anchor takes that freedom.
     """
 
     basis: float = 1e-4
@@ -34,6 +38,7 @@ class Penalties:
     steps: int = 10
     batches: int = 4
     delay: int = 3
+    anchor: float = 0.0
 
     def times(self, factor: float) -> Penalties:
         """Returns these with β, γ and μ multiplied."""

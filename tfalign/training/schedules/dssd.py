@@ -12,6 +12,7 @@ H and Q                back-propagation                   the same
   weight decay         1e-4                               1e-4
 P, then C              accelerated proximal gradient      the same
   penalties            cross-validated, not printed       see `Penalties`
+  their loss           Q in Equation 6, not in 8, 9, 11   with Q; `Penalties.anchor` adds the other
   alternation          15 iterations                      every second epoch, from the fifth on
 coarse stages          with the refinement                by themselves first, then with it
 =====================  =================================  ====================================
@@ -65,9 +66,10 @@ def published(
     """
     penalties = penalties or Penalties(every=EPOCHS_PER_ITERATION, steps=50, batches=32, delay=0)
     optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=1e-4)
+    loss = LossTerm("l2", weight=0.5)
     whole = Phase(
         name="alternation",
-        losses={"stages": LossTerm("l2", weight=0.5)},
+        losses={"stages": loss, **_anchor(detectors, penalties, loss)},
         learning_rate=LearningRateSpec(0.01),
         optimizer=optimizer,
         epochs=ITERATIONS * EPOCHS_PER_ITERATION,
@@ -202,9 +204,11 @@ def _phase(
     penalties: Penalties,
     start: str | None = None,
 ) -> Phase:
+    distance = LossTerm("l2", arguments=_DISTANCE)
+    stages = LossTerm("l2", arguments={**_DISTANCE, "stage_weights": weights})
     return Phase(
         name=name,
-        losses={"stages": LossTerm("l2", arguments={**_DISTANCE, "stage_weights": weights})},
+        losses={"stages": stages, **_anchor(detectors, penalties, distance)},
         learning_rate=LearningRateSpec(rate, kind="cosine", warmup=0.02, final=rate / 100),
         optimizer=OptimizerSpec(
             kind="adamw",
@@ -218,6 +222,13 @@ def _phase(
         start=start,
         callbacks=proximal_update(detectors, penalties),
     )
+
+
+def _anchor(detectors: tuple[str, ...], penalties: Penalties, loss: LossTerm) -> dict[str, Any]:
+    """Returns the loss of the shapes that the detectors' responses alone would give."""
+    if not (detectors and penalties.anchor):
+        return {}
+    return {"detected": dataclasses.replace(loss, weight=loss.weight * penalties.anchor)}
 
 
 def _only(stage: int, stages: int) -> list[float]:

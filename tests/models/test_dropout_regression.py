@@ -1,10 +1,11 @@
-"""The closed form against scikit-learn and against dropout itself."""
+"""The closed form against scikit-learn and dropout itself, the descent against the closed form."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from tfalign.models.dropout_ridge import dropout_ridge
+from tfalign.models.dropout_regression import dropout_descent, dropout_ridge
 
 
 def problem(rng, count: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,13 +49,43 @@ def test_a_feature_that_is_always_zero_is_ignored(rng) -> None:
     np.testing.assert_allclose(bias, expected[1], atol=1e-4)
 
 
+def test_descent_approaches_the_closed_form(rng) -> None:
+    keras.utils.set_random_seed(0)
+    features, targets = problem(rng, 60, 8)
+    features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    kernel, bias = dropout_descent(
+        features, targets, 0.5, epochs=400, learning_rate=0.3, batch_size=60
+    )
+    expected = dropout_ridge(features, targets, 0.5)
+    found, wanted = features @ kernel + bias, features @ expected[0] + expected[1]
+    spread = np.std(wanted, axis=0)
+    assert np.abs(found - wanted).mean() < 0.25 * spread.mean()
+
+
+def test_one_step_of_descent_is_the_papers(rng) -> None:
+    """One face that is kept whole or left out, by hand: W ← W + rate · error φᵀ, then halved."""
+    features, targets = np.ones((4, 1), "float32"), np.float32([[0], [0], [4], [4]])
+    moved = set()
+    for seed in range(6):
+        keras.utils.set_random_seed(seed)
+        kernel, bias = dropout_descent(features, targets, 0.5, epochs=1, learning_rate=0.1)
+        # Errors are ∓2 round the mean: a sum over those that are kept, a quarter of it as the mean.
+        moved.add(round(float(kernel[0, 0]), 4))
+        np.testing.assert_allclose(bias, 2.0, atol=1e-6)
+    possible = {0.5 * 0.1 * 2 * kept / 4 for kept in (-2, -1, 0, 1, 2)}
+    assert moved <= {round(value, 4) for value in possible}
+    assert len(moved) > 1
+
+
+@pytest.mark.parametrize("fit", [dropout_ridge, dropout_descent])
 @pytest.mark.parametrize("rate", [0.0, 1.0])
-def test_refuses_rates(rng, rate) -> None:
+def test_refuses_rates(rng, fit, rate) -> None:
     with pytest.raises(ValueError, match="rate="):
-        dropout_ridge(*problem(rng, 5, 2), rate)
+        fit(*problem(rng, 5, 2), rate)
 
 
-def test_refuses_arrays_that_disagree(rng) -> None:
+@pytest.mark.parametrize("fit", [dropout_ridge, dropout_descent])
+def test_refuses_arrays_that_disagree(rng, fit) -> None:
     features, targets = problem(rng, 5, 2)
     with pytest.raises(ValueError, match=r"targets.shape=\(4, 3\)"):
-        dropout_ridge(features, targets[:4], 0.5)
+        fit(features, targets[:4], 0.5)
