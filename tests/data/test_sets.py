@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -87,6 +88,40 @@ def test_reads_the_boxes_and_the_scheme_that_are_asked_for(formats, tmp_path, rn
         found.read(tmp_path, "afwx")
     with pytest.raises(FileNotFoundError, match="absent"):
         found.read(tmp_path / "absent", "afw")
+
+
+def test_a_tight_box_is_that_of_the_annotated_points():
+    reader = faces("test", ["a"])
+    (record,) = reader.records
+    points = np.array([[4, 6], [0, 0], [9, 8]], np.float32)
+    masked = replace(
+        record, landmarks=points, annotated=np.array([True, False, True]), box_source="file"
+    )
+    (tight,) = sets.tight_boxes(reader.subset([masked])).records
+    np.testing.assert_array_equal(tight.box, [4, 6, 9, 8])
+
+
+def test_options_of_a_reader(formats, tmp_path, rng):
+    formats["coco"].build(tmp_path, rng)
+    coco, afw = sets.get("coco"), sets.get("300w")
+    assert list(coco.options) == ["category", "part", "images", "first_pixel", "upright"]
+    assert "first_pixel=0.0" in coco.table()
+    given = coco.parse_options(["first_pixel=0.5", "category=7", "upright=false"])
+    assert given == {"first_pixel": 0.5, "category": "7", "upright": False}
+    assert sets.get("aflw19").parse_options(["train_faces=3"]) == {"train_faces": 3}
+    moved = coco.read(tmp_path, "train", first_pixel=0.5)
+    plain = coco.read(tmp_path, "train")
+    np.testing.assert_array_equal(moved[0].landmarks, plain[0].landmarks - 0.5)
+    for words in (["first_pixel"], ["first=1"], ["upright=true", "upright=true"]):
+        with pytest.raises(ValueError, match=r"NAME=VALUE, each once: category, part, .*Received"):
+            coco.parse_options(words)
+    for words in (["first_pixel=a"], ["upright=1"]):
+        with pytest.raises(ValueError, match=r"must be of type (float|bool)\. Received"):
+            coco.parse_options(words)
+    with pytest.raises(ValueError, match="it has none"):
+        afw.parse_options(["first_pixel=1"])
+    with pytest.raises(ValueError, match=r"Options of 300w's reader are none\. Received: part"):
+        afw.read(tmp_path, "afw", part="face")
 
 
 def faces(dataset, names, **attributes):

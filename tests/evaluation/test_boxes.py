@@ -34,6 +34,22 @@ def test_landmarks_and_file(sample):
         choose_boxes([sample], "official")
 
 
+def test_points_that_are_not_annotated_widen_no_box(sample):
+    annotated = np.arange(len(sample.landmarks)) % 3 > 0
+    known = sample.landmarks[annotated]
+    assert known.min() > 1  # (0, 0), where the others are stored, is outside the face
+    masked = replace(
+        sample,
+        landmarks=np.where(annotated[:, None], sample.landmarks, 0).astype(np.float32),
+        annotated=annotated,
+    )
+    expected = [*known.min(axis=0), *known.max(axis=0)]
+    np.testing.assert_array_equal(choose_boxes([masked], "landmarks").boxes[0], expected)
+    # A set that was joined brings the box of the whole shape, which training crops by.
+    joined = replace(masked, box=tight(sample).astype(np.float32), box_source="landmarks")
+    np.testing.assert_array_equal(choose_boxes([joined], "landmarks").boxes[0], joined.box)
+
+
 def test_detector_takes_the_detection_of_this_face(sample):
     box = tight(sample)
     other = box + 45.0
@@ -48,7 +64,7 @@ def test_missed_faces_fall_back_and_are_counted(sample, detections):
     found = choose_boxes([sample], "detector", lambda image: detections.astype(np.float32))
     assert found.missed.tolist() == [True]
     np.testing.assert_array_equal(found.boxes[0], sample.box)
-    without = replace(sample, box_source="landmarks")
+    without = replace(sample, box=tight(sample).astype(np.float32), box_source="landmarks")
     found = choose_boxes([without], "detector", lambda image: detections.astype(np.float32))
     np.testing.assert_array_equal(found.boxes[0], tight(sample))
 

@@ -121,13 +121,17 @@ def test_from_98_to_68_and_back() -> None:
 def test_points_without_names_are_the_same_if_they_are_as_many(source: GRegLRef) -> None:
     one, same, fewer = (GRegNet(n, **SMALL) for n in (7, 7, 6))
     disturbed(one)
-    assert transfer(same, one).anew == ()
+    told = transfer(same, one)
+    assert told.anew == ()
+    assert "those of equal place were taken to be the same" in told.table()
     np.testing.assert_array_equal(stages(same), stages(one))
     told = transfer(fewer, one)
     assert told.points == ()
     assert {"fc/kernel", "fc/bias"} <= set(told.anew)
     # Nor does a number of points make names.
-    assert transfer(GRegNet(68, **SMALL), source).points == ()
+    told = transfer(GRegNet(68, **SMALL), source)
+    assert told.points == ()
+    assert "equal place" not in told.table()
 
 
 def test_heads_of_a_part_go_over_if_it_lists_the_same_points() -> None:

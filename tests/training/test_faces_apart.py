@@ -10,7 +10,7 @@ import paper_trees
 import pytest
 
 from tfalign import training
-from tfalign.cli.train import read_faces
+from tfalign.cli.train import further_faces, read_faces
 from tfalign.data import sets
 from tfalign.data.readers import aflw19
 from tfalign.training import Settings
@@ -67,3 +67,39 @@ def test_crops_cannot_be_split(tree: Path) -> None:
     cache = CropCache.build(read_faces("wflw", tree / "wflw").train[:3], "wflw", (32, 32))
     with pytest.raises(ValueError, match="validation=0"):
         training.train("gregnet", cache, steps=1)
+
+
+def test_further_sets_bring_training_faces_only(tree: Path) -> None:
+    main = read_faces("300w", tree / "300w").train
+    assert further_faces(main, []) == []
+    (more,) = further_faces(
+        main, [[f"wflw={tree / 'wflw'}"], [f"300w={tree / '300w'}", "split=afw"]]
+    )
+    assert more.scheme == main.scheme
+    names = [record.name for record in more.records]
+    assert names[:8] == [
+        f"wflw/{record.name}" for record in read_faces("wflw", tree / "wflw").train.records
+    ]
+    assert [name for name in names if not name.startswith("wflw/")] == [
+        f"300w-2/afw/face{i}_1.png" for i in range(3)
+    ]
+    test = photographs("wflw", sets.get("wflw").read(tree / "wflw", "test"))
+    assert not test & photographs("wflw", more)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["wflw"], "--also begins with SET=DIR"),
+        (["celeba=."], "must be one of wflw"),
+        (["wflw={}", "split=test"], r"of wflw these are train\. Received: split=test"),
+        (["cofw68={}"], "of cofw68 these are none"),
+        (["wflw={}", "first_pixel=1"], "it has none"),
+        (["cofw={}"], "are names, left and right, or the order wrong"),
+    ],
+)
+def test_further_sets_that_cannot_be_joined(tree: Path, words: list[str], message: str) -> None:
+    main = read_faces("300w", tree / "300w").train
+    place = tree / words[0].partition("=")[0]
+    with pytest.raises(ValueError, match=message):
+        further_faces(main, [[word.format(place) for word in words]])

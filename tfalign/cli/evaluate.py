@@ -31,7 +31,6 @@ from typing import Any
 import pandas as pd
 
 from tfalign.cli import measuring
-from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.evaluation import (
     Evaluation,
@@ -41,7 +40,7 @@ from tfalign.evaluation import (
     report,
     shapes_in_crops,
 )
-from tfalign.evaluation.boxes import usual_box
+from tfalign.evaluation.boxes import landmarks_box, usual_box
 from tfalign.evaluation.protocols import Protocol
 from tfalign.evaluation.tables import format_table
 from tfalign.files import settled, write_json, write_whole
@@ -162,9 +161,21 @@ def _measure(
     }
     baseline = None
     if arguments.mean_shape is not None:
-        faces = sets.get(arguments.dataset).read(arguments.data, arguments.mean_shape)
+        whole = argparse.Namespace(**{**vars(arguments), "last": None})
+        whole.split = [arguments.mean_shape]
+        faces = measuring.read_data(whole, predictor.backend.scheme)
+        if not all(record.annotated.all() for record in faces.records):
+            raise ValueError(
+                "--mean-shape must name a split whose faces have all points. Received: "
+                f"{arguments.mean_shape}"
+            )
+        measuring.check_boxes(faces, [settings["box"]])
+        boxes = [
+            record.box if settings["box"] == "file" else landmarks_box(record)
+            for record in faces.records
+        ]
         crop, size = predictor.backend.crop, predictor.backend.image_size
-        shapes = shapes_in_crops([record.landmarks for record in faces.records], crop, size)
+        shapes = shapes_in_crops([r.landmarks for r in faces.records], crop, size, boxes)
         mean = mean_shape_predictor(shapes, crop, faces.scheme, size)
         mean.name = f"mean shape of {arguments.mean_shape}"
         baseline = evaluate_model(mean, reader, protocol, worst=0, **common)

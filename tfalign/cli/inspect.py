@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from tfalign.argument_help import HelpFormatter
+from tfalign.cli.measuring import add_reader_option
 from tfalign.data import inspection, sets
 from tfalign.files import write_json, write_whole
 
@@ -48,6 +49,7 @@ def options(prog: str = "tfalign inspect") -> argparse.ArgumentParser:
         metavar="NAME|FILE.json",
         help="Landmark scheme of files that do not name their points, or to convert to.",
     )
+    add_reader_option(parser)
     parser.add_argument(
         "--faces", type=int, default=12, metavar="N", help="Faces shown on the sheet."
     )
@@ -61,8 +63,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Inspects, writes and prints; returns the inspection as plain data."""
     if arguments.faces < 1:
         raise ValueError(f"--faces must be positive. Received: {arguments.faces}")
-    reader = sets.get(arguments.dataset).read(
-        arguments.data, arguments.split, on_error="skip", scheme=arguments.scheme
+    dataset = sets.get(arguments.dataset)
+    reader = dataset.read(
+        arguments.data,
+        arguments.split,
+        on_error="skip",
+        scheme=arguments.scheme,
+        **dataset.parse_options(arguments.reader),
     )
     found = inspection.inspect(reader, arguments.faces)
     out: Path = arguments.out

@@ -48,6 +48,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         metavar="SPLIT",
         help=f"Which splits to read; only their folders need exist ({splits}).",
     )
+    add_reader_option(data)
     data.add_argument(
         "--last",
         type=int,
@@ -87,6 +88,18 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def add_reader_option(made: Any) -> None:
+    """Adds ``--reader``, whose words `DataSet.parse_options` reads."""
+    made.add_argument(
+        "--reader",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="Options of the set's reader, which 'tfalign data SET' lists, for instance "
+        "first_pixel=0.5 where a tool measures points from the image's corner (default: none).",
+    )
+
+
 def add_box_option(made: argparse.ArgumentParser) -> None:
     """Adds ``--box``."""
     made.add_argument(
@@ -119,7 +132,14 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
     # them are the landmarks' own.
     box = "file" if "file" in dataset.boxes else None
     named = scheme if dataset.scheme is None else None
-    reader = dataset.read(arguments.data, arguments.split, on_error=policy, box=box, scheme=named)
+    reader = dataset.read(
+        arguments.data,
+        arguments.split,
+        on_error=policy,
+        box=box,
+        scheme=named,
+        **dataset.parse_options(arguments.reader),
+    )
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
             raise ValueError(

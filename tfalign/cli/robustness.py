@@ -38,10 +38,10 @@ from tfalign.evaluation import (
 )
 from tfalign.evaluation.boxes import EXTENSIONS, ROTATIONS, TRANSLATIONS, BoxSource
 from tfalign.evaluation.report import robustness_report
-from tfalign.evaluation.robustness import common_box, predictor_of
+from tfalign.evaluation.robustness import common_box
 from tfalign.files import read_json, settled, versions, write_json, write_whole
 from tfalign.inference.detectors import DlibDetector
-from tfalign.inference.predictor import load_predictor
+from tfalign.inference.predictor import Predictor, load_predictor
 
 AMOUNTS = {
     "extension": "The share of the box by which each side is extended in place of the usual 0.1",
@@ -92,6 +92,15 @@ def options(prog: str = "tfalign robustness") -> argparse.ArgumentParser:
     return parser
 
 
+def common_scheme(predictors: Mapping[str, Predictor]) -> Any:
+    """Returns the scheme of all models, for faces whose files do not name their points.
+
+    None where they have several: then the files' own must be one that they convert to.
+    """
+    found = [predictor.backend.scheme for predictor in predictors.values()]
+    return found[0] if all(scheme == found[0] for scheme in found) else None
+
+
 def _part(out: Path, name: str, identity: Mapping[str, Any]) -> Path:
     """Returns the file that a model's rows are kept in."""
     digest = hashlib.sha256(json.dumps([name, identity]).encode()).hexdigest()
@@ -107,7 +116,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures and reports; returns the content of ``metrics.json``."""
     models = measuring.named_models(arguments.model)
     identities = {name: measuring.model_identity(model) for name, model in models.items()}
-    reader = measuring.read_data(arguments)
+    predictors = {
+        name: load_predictor(model, batch_size=arguments.batch_size)
+        for name, model in models.items()
+    }
+    reader = measuring.read_data(arguments, common_scheme(predictors))
     protocol = measuring.chosen_protocol(arguments, reader)
     perturbations = [
         Perturbation("none"),
@@ -118,17 +131,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         ),
     ]
     if arguments.box is None:
-        loaded = {name: predictor_of(model) for name, model in models.items()}
-        arguments.box = common_box(loaded, reader)
+        arguments.box = common_box(predictors, reader)
     # What can be wrong with a command is found out before it claims its folder and measures.
     measuring.check_boxes(reader, [arguments.box, *arguments.sources])
     sources = {s: DlibDetector() if s == "dlib" else s for s in arguments.sources}
     parts = {name: _part(arguments.out, name, identities[name]) for name in models}
-    predictors = {
-        name: load_predictor(model, batch_size=arguments.batch_size)
-        for name, model in models.items()
-        if not parts[name].is_file()
-    }
+    missing = {name: one for name, one in predictors.items() if not parts[name].is_file()}
     settings = {
         "format": 2,  # rows for each subset
         "dataset": arguments.dataset,
@@ -149,7 +157,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     with settled(arguments.out, settings):
         (arguments.out / "models").mkdir(exist_ok=True)
-        for name, predictor in predictors.items():
+        for name, predictor in missing.items():
             model = {name: predictor}
             # Kept by itself: the boxes of the other table may still fail, at any face.
             half = parts[name].with_suffix(".sweep.json")

@@ -6,6 +6,7 @@
     tfalign train wflw --data WFLW --model gregnet --schedule published --out runs/published
     tfalign train 300w --data 300W --steps 20000 --init-weights runs/rendered/model.keras \\
         --out runs/300w
+    tfalign train 300w --data 300W --also wflw=WFLW --also pts=SCUT scheme=scut.json --out runs/all
 
 Faces to watch after each epoch are held out of the training faces, see --validation. The official
 test faces, where DIR has them, are looked at once, at the end; where it has none, --holdout faces
@@ -25,15 +26,17 @@ import argparse
 import ast
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfalign import training
 from tfalign.argument_help import HelpFormatter
-from tfalign.data import readers, sets, synthetic
-from tfalign.data.readers import Reader
+from tfalign.cli.measuring import add_reader_option
+from tfalign.data import sets, synthetic
+from tfalign.data.readers import Reader, Report, union
+from tfalign.data.readers.report import OnError
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import ARCHITECTURES, shipped_presets
 from tfalign.training import Settings
@@ -99,6 +102,54 @@ def read_faces(
     return Faces(rest, held_out, f"{len(held_out)} held-out faces of {dataset}")
 
 
+def further_faces(main: Reader, also: Sequence[Sequence[str]]) -> list[Reader]:
+    """Returns the faces of ``--also`` in the markup of the main set, those points that they have.
+
+    Args:
+        main: The main set's training faces.
+        also: For each set the words of its option, the first of them SET=DIR.
+
+    Returns:
+        No reader where there is no option, or one of all further faces, see
+        `tfalign.data.readers.union`.
+
+    Raises:
+        FileNotFoundError: If a set's folder or file is missing.
+        ValueError: If a word is none, or a set cannot be joined.
+    """
+    if not also:
+        return []
+    # What was settled in the main set's files is told with that set.
+    plain = Reader(main.dataset, main.scheme, main.records, Report(main.report.on_error))
+    parts = [_further_set(first, words, main.report.on_error) for first, *words in also]
+    return [union(plain, *parts, scheme=main.scheme)[len(main) :]]
+
+
+def _further_set(first: str, words: Sequence[str], on_error: OnError) -> Reader:
+    name, equals, folder = first.partition("=")
+    if not equals:
+        raise ValueError(f"--also begins with SET=DIR. Received: {first!r}")
+    known = sets.get(name)
+    common = {"scheme", "split", "box"}
+    given = {w.partition("=")[0]: w.partition("=")[2] for w in words}
+    split: Any = given.get("split")
+    if known.files:
+        if not known.training or (split and not known.is_for_training(split)):
+            raise ValueError(
+                f"--also must name faces to train on; of {name} these are "
+                f"{', '.join(known.training) or 'none'}. Received: split={split}"
+            )
+        split = split or known.available(folder, "train") or "train"
+    return known.read(
+        folder,
+        split,
+        on_error=on_error,
+        box=given.get("box"),
+        scheme=given.get("scheme"),
+        **known.parse_options([w for w in words if w.partition("=")[0] not in common]),
+    )
+
+
 def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse.ArgumentParser:
     """Returns the program's options.
 
@@ -156,6 +207,18 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
         help="Landmark scheme that the points are converted to, or, of files that do not name "
         "their points, that they have.",
     )
+    add_reader_option(group)
+    group.add_argument(
+        "--also",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("SET=DIR", "NAME=VALUE"),
+        help="A further set to train on, of any markup: of its faces those points are learned "
+        "whose names are among SET's. May be repeated. After it follow its scheme=, split=, box= "
+        "and options of its reader. It must not hold photographs of faces to be measured on "
+        "(default: none).",
+    )
     group.add_argument(
         "--protocol",
         metavar="NAME|FILE.json",
@@ -166,12 +229,6 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
         "--skip-bad",
         action="store_true",
         help="Leave unreadable faces out and list them, instead of stopping.",
-    )
-    group.add_argument(
-        "--extra-ytf",
-        type=Path,
-        metavar="DIR",
-        help="Folder of YouTube Faces frames to train on as well (68 points, machine-made).",
     )
     group.add_argument(
         "--synthetic-faces",
@@ -313,7 +370,7 @@ def check_paths(arguments: argparse.Namespace) -> None:
     Raises:
         FileNotFoundError: If one does not; the message names the option.
     """
-    for name in ("data", "init_weights", "extra_ytf"):
+    for name in ("data", "init_weights"):
         path = getattr(arguments, name, None)
         if name == "init_weights" and path in shipped_presets():
             continue
@@ -360,8 +417,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             scheme=arguments.scheme,
             box=arguments.box or published_box(arguments.model, name, settings),
             on_error="skip" if arguments.skip_bad else "raise",
+            **sets.get(name).parse_options(arguments.reader),
         )
-        extra = [readers.ytf.read(arguments.extra_ytf)] if arguments.extra_ytf else []
+        extra = further_faces(faces.train, arguments.also)
         result = training.train(
             arguments.model,
             [faces.train, *extra],
@@ -399,6 +457,8 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
         faces = f"{f'--split {split} ' if split else ''}--last {result['faces']}"
     else:
         faces = f"--split {arguments.test_split or 'test'}"
+    if arguments.reader:
+        faces += f" --reader {' '.join(arguments.reader)}"
     return [
         f"tfalign evaluate --model {model} --dataset {arguments.dataset} --data {data} {faces} "
         f"--out {out / 'evaluated'}",

@@ -8,6 +8,7 @@ Every command takes any registered set by its name.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,6 +106,38 @@ class DataSet:
     where: str = ""
     citation: str = ""
 
+    @property
+    def options(self) -> dict[str, inspect.Parameter]:
+        """The arguments that the set's reader takes beside those of every reader."""
+        common = ("root", "splits", "on_error", "scheme", "box")
+        parameters = inspect.signature(self.reader).parameters
+        return {name: value for name, value in parameters.items() if name not in common}
+
+    def parse_options(self, words: Sequence[str]) -> dict[str, Any]:
+        """Returns options of the reader that are told as words, ``first_pixel=0.5`` for instance.
+
+        Raises:
+            ValueError: If a word is not NAME=VALUE, the reader has no such option, or the value is
+                not of its type.
+        """
+        found: dict[str, Any] = {}
+        for word in words:
+            name, equals, text = word.partition("=")
+            if not equals or name not in self.options or name in found:
+                raise ValueError(
+                    f"Options of {self.name}'s reader are NAME=VALUE, each once: "
+                    f"{', '.join(self.options) or 'it has none'}. Received: {word!r}"
+                )
+            kind = inspect.formatannotation(self.options[name].annotation).strip("'")
+            try:
+                found[name] = {"float": float, "int": int, "bool": _truth}.get(kind, str)(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"The option {name} of {self.name}'s reader must be of type {kind}. "
+                    f"Received: {word!r}"
+                ) from error
+        return found
+
     def expand(self, split: str | Sequence[str]) -> list[str]:
         """Returns the reader's splits that names stand for.
 
@@ -144,7 +177,7 @@ class DataSet:
             box: One of ``boxes``; None takes the first.
             scheme: Another scheme that the landmarks are converted to; of a set whose files do not
                 name their points, the scheme that they have.
-            options: Further arguments of the reader.
+            options: Further arguments of the reader, see ``options``.
 
         Raises:
             FileNotFoundError: If the folder, a list or (``"raise"``) an image is missing.
@@ -158,6 +191,11 @@ class DataSet:
         if box not in self.boxes:
             raise ValueError(
                 f"`box` must be among {list(self.boxes)} for {self.name}. Received: box={box!r}"
+            )
+        if unknown := sorted(set(options) - set(self.options)):
+            raise ValueError(
+                f"Options of {self.name}'s reader are {', '.join(self.options) or 'none'}. "
+                f"Received: {', '.join(unknown)}"
             )
         names = None if split is None else self.expand(split)
         wanted = None if scheme is None else markup.get(scheme)
@@ -239,12 +277,19 @@ class DataSet:
             ("protocols", ", ".join(self.protocols) or "the scheme's normaliser"),
             ("layout", self.layout),
             ("coordinates", self.coordinates),
+            ("options", ", ".join(f"{o.name}={o.default}" for o in self.options.values())),
             ("licence", self.licence),
             ("where", self.where),
             ("citation", self.citation),
         ]
         lines = [f"  {label + ':':<16}{text}" for label, text in rows if text]
         return "\n".join([f"{self.name}: {self.summary}", *lines])
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
 
 
 def _group(record: Record, by: str) -> str:
@@ -262,7 +307,8 @@ def tight_boxes(reader: Reader) -> Reader:
     """Returns the same faces with the tight boxes of their landmarks."""
 
     def one(record: Record) -> Record:
-        box = np.asarray(geometry.box_from_landmarks(record.landmarks), np.float32)
+        known = record.landmarks[record.annotated]
+        box = np.asarray(geometry.box_from_landmarks(known), np.float32)
         return replace(record, box=box, box_source="landmarks")
 
     return reader.subset([one(record) for record in reader.records])

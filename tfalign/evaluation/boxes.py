@@ -77,6 +77,21 @@ def usual_box(model: Any, faces: Any) -> BoxSource:
     return cast(BoxSource, stored)
 
 
+def landmarks_box(face: Any) -> NDArray[np.float32]:
+    """Returns the box around a face's landmarks that models are trained with, (4,) image pixels.
+
+    It is the tight box of the points that are annotated, unless the face's box is already one of
+    its landmarks; where points are missing, that may hold their likely places, too (see
+    `tfalign.data.readers.union`).
+
+    Args:
+        face: A sample or a record.
+    """
+    if face.box_source == "landmarks":
+        return np.asarray(face.box, np.float32)
+    return np.asarray(geometry.box_from_landmarks(face.landmarks[face.annotated]), np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class ChosenBoxes:
     """Boxes for a list of faces.
@@ -98,7 +113,7 @@ def choose_boxes(
 
     Args:
         samples: The faces.
-        source: ``"landmarks"``: tight box of the true landmarks. ``"file"``: the data set's own.
+        source: ``"landmarks"``: `landmarks_box`. ``"file"``: the data set's own.
             ``"detector"``: of the detections the one that overlaps the landmarks' box most, if by
             ``MINIMUM_OVERLAP``; a face that the detector misses gets the data set's box, or the
             landmarks' where there is none (as TSR's Table 1 does), and is counted.
@@ -113,7 +128,7 @@ def choose_boxes(
     if source == "detector" and detector is None:
         detector = HaarDetector()
     for index, sample in enumerate(samples):
-        tight = np.asarray(geometry.box_from_landmarks(sample.landmarks), np.float32)
+        tight = landmarks_box(sample)
         boxes[index] = tight
         if source == "file":
             if sample.box_source != "file":

@@ -27,6 +27,8 @@ class Transfer:
         anew: Variables that kept their own values.
         points: The target's points that the source has, or makes as means of its own.
         new_points: The target's other points, whose parts keep their own values.
+        in_order: Whether neither model names its points, so that those of equal place were taken
+            to be the same.
     """
 
     source: str
@@ -35,6 +37,7 @@ class Transfer:
     anew: tuple[str, ...]
     points: tuple[str, ...]
     new_points: tuple[str, ...]
+    in_order: bool = False
 
     def table(self) -> str:
         """Returns what was copied and what not, a line each."""
@@ -43,6 +46,8 @@ class Transfer:
         if self.by_point:
             taken = f"{len(self.points)} of {len(self.points) + len(self.new_points)} points"
             lines.append(f"  point by point, {taken}: {_listed(self.by_point)}")
+        if self.in_order:
+            lines.append("  no point has a name: those of equal place were taken to be the same")
         if self.new_points:
             lines.append(f"  points that start anew: {_listed(self.new_points)}")
         if self.anew:
@@ -128,6 +133,7 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
         tuple(anew),
         tuple(name for name, known in zip(names, points, strict=True) if known),
         tuple(name for name, known in zip(names, points, strict=True) if not known),
+        in_order=bool(points.all()) and all(name.isdigit() for name in names),
     )
 
 
