@@ -24,7 +24,7 @@ AFLW_TRAIN = 6
 
 
 def make_tree(root: Path, train: int = 8, test: int = 4) -> Path:
-    """Writes ``wflw``, ``300w``, ``cofw``, ``cofw68``, ``aflw19``, ``lfpw29`` and ``helen194``."""
+    """Writes a folder for every published data set, by its name."""
     synthetic.write_wflw(root / "wflw", train, test, seed=5, size=SIZE, workers=1)
     faces = list(wflw.read(root / "wflw", ["train"])) + list(wflw.read(root / "wflw", ["test"]))
     write_300w(root / "300w", faces)
@@ -32,6 +32,7 @@ def make_tree(root: Path, train: int = 8, test: int = 4) -> Path:
         write_cofw(root / folder, faces[:6])
     write_aflw19(root / "aflw19", faces[: AFLW_TRAIN + 3])
     write_lfpw29(root / "lfpw29", faces)
+    write_menpo(root / "menpo", faces[:3])
     write_helen194(root / "helen194", faces)
     return root
 
@@ -69,14 +70,28 @@ def write_300w(root: Path, faces: Sequence[Sample]) -> None:
             path = root / folder / f"face{index}_1.png"
             save(path, face)
             points = points_of(face, markup.IBUG68) + 0.5
-            rows = "".join(f"{x:.4f} {y:.4f}\n" for x, y in points)
-            path.with_suffix(".pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}}}\n")
+            write_pts(path, points)
             tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
             boxes = {"bb_detector": box_of(points)[None], "bb_ground_truth": tight[None]}
             cells[0, index] = {"imgName": path.name, **boxes}
         file = root / "Bounding Boxes" / f"bounding_boxes_{folder.replace('/', '_')}.mat"
         file.parent.mkdir(exist_ok=True)
         scipy.io.savemat(file, {"bounding_boxes": cells})
+
+
+def write_pts(image: Path, points: np.ndarray) -> None:
+    rows = "".join(f"{x:.4f} {y:.4f}\n" for x, y in points)
+    text = f"version: 1\nn_points: {len(points)}\n{{\n{rows}}}\n"
+    image.with_suffix(".pts").write_text(text)
+
+
+def write_menpo(root: Path, faces: Sequence[Sample]) -> None:
+    """The last face counts as a profile, with 39 points."""
+    for index, face in enumerate(faces):
+        path = root / f"aflw__face_{index}.jpg"
+        save(path, face)
+        points = points_of(face, markup.IBUG68) + 0.5
+        write_pts(path, points if face is not faces[-1] else points[:39])
 
 
 def write_cofw(root: Path, faces: Sequence[Sample]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tfalign import geometry, markup
@@ -37,6 +38,32 @@ def test_published_sets_tell_all_that_programs_need(name):
     for fact in (found.licence, found.where, found.citation, found.scheme.name):
         assert fact in found.table()
     assert sets.get(found) is found
+
+
+def test_menpo_has_its_semi_frontal_faces(tmp_path):
+    faces = []
+    for index, count in enumerate((68, 39, 68)):
+        points = np.random.default_rng(index).uniform(10, 50, (count, 2)).round(3)
+        name = tmp_path / "release" / f"face_{index}.jpg"
+        name.parent.mkdir(exist_ok=True)
+        PIL.Image.new("RGB", (64, 64)).save(name)
+        rows = "".join(f"{x} {y}\n" for x, y in points)
+        text = f"version: 1\nn_points: {count}\n{{\n{rows}}}\n"
+        name.with_suffix(".pts").write_text(text)
+        faces.append(points)
+    reader = sets.get("menpo").read(tmp_path, "train")
+    assert [record.name for record in reader.records] == [f"release/face_{i}.jpg" for i in (0, 2)]
+    for record, points in zip(reader.records, faces[::2], strict=True):
+        np.testing.assert_allclose(record.landmarks, points - 0.5, atol=1e-4)
+    (profile,) = reader.report.noted
+    assert "face_1" in str(profile)
+    with pytest.raises(ValueError, match="'train' alone"):
+        sets.get("menpo").read(tmp_path, "test")
+    for name in ("face_0.pts", "face_2.pts"):
+        (tmp_path / "release" / name).unlink()
+        (tmp_path / "release" / name).with_suffix(".jpg").unlink()
+    with pytest.raises(FileNotFoundError, match="68 points"):
+        sets.get("menpo").read(tmp_path)
 
 
 def test_wflw_subsets_are_those_of_the_release():

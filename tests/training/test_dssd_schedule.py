@@ -16,8 +16,8 @@ from tfalign.training.schedules import Budget, dssd, schedules_of
 SMALL = {"input_shape": (48, 48, 3), "width": 0.05, "patch": 10, "kernel": 3, "centers": 6}
 
 
-def dssd_penalties(anchor: float) -> dssd.Penalties:
-    return dssd.Penalties(anchor=anchor)
+def penalties_with(anchor: float) -> dssd.DetectorPenalties:
+    return dssd.DetectorPenalties(anchor=anchor)
 
 
 def test_published_numbers() -> None:
@@ -38,7 +38,7 @@ def test_published_numbers() -> None:
 
 
 def test_penalties_reach_the_callback() -> None:
-    penalties = dssd.Penalties(0.1, 0.2, 0.3, every=4, steps=6, batches=7, delay=2)
+    penalties = dssd.DetectorPenalties(0.1, 0.2, 0.3, every=4, steps=6, batches=7, delay=2)
     schedule = dssd.cpu_budget(4, ("detectors_1", "detectors_2"), 100, 1e-3, penalties, coarse=1)
     (update,) = schedule.phases[-1].callbacks
     assert update.arguments == {
@@ -59,8 +59,8 @@ def test_penalties_reach_the_callback() -> None:
 def test_the_anchor_is_a_loss_of_the_responses() -> None:
     free, held = (
         [
-            dssd.cpu_budget(2, ("detectors",), 100, penalties=dssd_penalties(anchor)),
-            dssd.published(2, penalties=dssd_penalties(anchor)),
+            dssd.cpu_budget(2, ("detectors",), 100, penalties=penalties_with(anchor)),
+            dssd.published(2, penalties=penalties_with(anchor)),
         ]
         for anchor in (0.0, 0.5)
     )
@@ -70,12 +70,12 @@ def test_the_anchor_is_a_loss_of_the_responses() -> None:
         assert all("detected" not in phase.losses for phase in before)
         assert last.losses["detected"].weight == 0.5 * last.losses["stages"].weight
     # Without sharable detectors there is nothing to hold.
-    bare = dssd.cpu_budget(2, (), 100, penalties=dssd_penalties(0.5))
+    bare = dssd.cpu_budget(2, (), 100, penalties=penalties_with(0.5))
     assert "detected" not in bare.phases[-1].losses
 
 
 def test_penalties_count_as_often_as_stages_share_detectors() -> None:
-    penalties = dssd.Penalties(0.1, 0.2, 0.3)
+    penalties = dssd.DetectorPenalties(0.1, 0.2, 0.3)
     schedule = dssd.cpu_budget(6, ("detectors",), 100, 1e-3, penalties, coarse=2)
     arguments = schedule.phases[-1].callbacks[0].arguments
     assert arguments["weights"] == pytest.approx({"detectors/basis": 0.3, "detectors/codes": 0.6})
@@ -182,7 +182,7 @@ def run(model_class, schedule, feed, out, **arguments):
 @pytest.mark.slow
 def test_interrupted_alternation_ends_like_the_whole_one(feed, tmp_path) -> None:
     """P and C are updated every second epoch; the run breaks off between two updates."""
-    penalties = dssd.Penalties(1e-3, 1e-4, every=2, steps=3, batches=2, delay=0)
+    penalties = dssd.DetectorPenalties(1e-3, 1e-4, every=2, steps=3, batches=2, delay=0)
     schedule = dssd.cpu_budget(2, steps=14, penalties=penalties, initial_share=0.3)
     whole, result = run(DSSD, schedule, feed, tmp_path / "whole")
     # Two epochs of the initial shape, then five; this is the second of them.
@@ -204,7 +204,9 @@ def test_interrupted_alternation_ends_like_the_whole_one(feed, tmp_path) -> None
 @pytest.mark.exhaustive
 def test_sequential_run_leaves_earlier_stages_alone(feed, tmp_path) -> None:
     detectors = ("detectors_1", "detectors_2")
-    schedule = dssd.sequential(1, 2, detectors, steps=8, penalties=dssd.Penalties(steps=2, delay=0))
+    schedule = dssd.sequential(
+        1, 2, detectors, steps=8, penalties=dssd.DetectorPenalties(steps=2, delay=0)
+    )
     arguments = {"stages": "R-DSSD*", "shared": False}
     model, _ = run(RDSSD, schedule, feed, tmp_path / "all", **arguments)
     first = training.Schedule("first", schedule.phases[:3])

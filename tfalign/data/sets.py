@@ -25,6 +25,7 @@ from tfalign.data.readers import (
     helen194,
     imglab,
     lfpw29,
+    menpo,
     pts,
     w300,
     wflw,
@@ -482,6 +483,24 @@ register(
         where="https://neerajkumar.org/databases/lfpw/",
         citation="P. N. Belhumeur et al., Localizing Parts of Faces Using a Consensus of "
         "Exemplars, CVPR 2011",
+    )
+)
+register(
+    DataSet(
+        name="menpo",
+        summary="Menpo 2D, the semi-frontal training faces, 68 points",
+        reader=menpo.read,
+        scheme=markup.IBUG68,
+        boxes=("landmarks",),
+        protocols=("300w_inter_ocular", "300w_inter_pupil"),
+        protocol="300w_inter_ocular",
+        layout="NAME.{jpg,png} with NAME.pts, at any depth; profile faces, of 39 points, are left "
+        "out",
+        coordinates=_ONE_BASED,
+        licence="for research",
+        where="https://ibug.doc.ic.ac.uk/resources/2nd-facial-landmark-tracking-competition-menpo-ben/",
+        citation="S. Zafeiriou et al., The Menpo Facial Landmark Localisation Challenge: A Step "
+        "Towards the Solution, CVPR-W 2017",
     )
 )
 register(

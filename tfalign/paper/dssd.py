@@ -9,7 +9,7 @@ from typing import Any
 from tfalign.paper import pictures
 from tfalign.paper.experiment import Column, Item, Paper, Training, columns
 from tfalign.training.schedules import dssd as schedules
-from tfalign.training.schedules.detector_penalties import Penalties
+from tfalign.training.schedules.detector_penalties import DetectorPenalties
 
 _PUPIL = "300w_inter_pupil"
 _SETS = ("lfpw", "helen", "challenging")
@@ -32,7 +32,7 @@ def _penalties(published: bool, factor: float = 1.0, **changes: float) -> Any:
         "batches": 32,
         "delay": 0,
     }
-    usual = Penalties(**(often if published else {}))
+    usual = DetectorPenalties(**(often if published else {}))
     sizes = {"basis": factor * usual.basis, "codes": factor * usual.codes}
     return dataclasses.replace(usual, **{**sizes, **changes})
 
@@ -53,7 +53,7 @@ def _after(factor: float = 1.0, sequential: bool = False, **changes: float) -> C
         factor: Of β and γ.
         sequential: Whether stages are learned one after another, which the paper only names: the
             schedule is ours at every scale.
-        changes: Fields of ``Penalties``.
+        changes: Fields of ``DetectorPenalties``.
     """
 
     def schedule(model: Any, budget: Any, published: bool) -> Any:

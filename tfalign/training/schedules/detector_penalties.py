@@ -8,7 +8,7 @@ from tfalign.training.phase import CallbackSpec
 
 
 @dataclass(frozen=True)
-class Penalties:
+class DetectorPenalties:
     """Weights of Equation 6's penalties, relative to the mean loss of a face in one stage.
 
     Attributes:
@@ -40,13 +40,15 @@ class Penalties:
     delay: int = 3
     anchor: float = 0.0
 
-    def times(self, factor: float) -> Penalties:
+    def times(self, factor: float) -> DetectorPenalties:
         """Returns these with β, γ and μ multiplied."""
         basis, codes, ridge = (factor * x for x in (self.basis, self.codes, self.ridge))
         return replace(self, basis=basis, codes=codes, ridge=ridge)
 
 
-def proximal_update(detectors: tuple[str, ...], penalties: Penalties) -> tuple[CallbackSpec, ...]:
+def proximal_update(
+    detectors: tuple[str, ...], penalties: DetectorPenalties
+) -> tuple[CallbackSpec, ...]:
     """Returns the callback of Algorithm 1: P with C fixed, then C with P fixed.
 
     Args:

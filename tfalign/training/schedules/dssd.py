@@ -11,8 +11,8 @@ H and Q                back-propagation                   the same
   learning rate        0.01                               cosine from 0.002
   weight decay         1e-4                               1e-4
 P, then C              accelerated proximal gradient      the same
-  penalties            cross-validated, not printed       see `Penalties`
-  their loss           Q in Equation 6, not in 8, 9, 11   with Q; `Penalties.anchor` adds the other
+  penalties            cross-validated, not printed       see `DetectorPenalties`
+  their loss           Q in Equation 6, not in 8, 9, 11   with Q; `anchor` adds the other
   alternation          15 iterations                      every second epoch, from the fifth on
 coarse stages          with the refinement                by themselves first, then with it
 =====================  =================================  ====================================
@@ -30,7 +30,7 @@ from typing import Any
 
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules.budget import Budget, scaled
-from tfalign.training.schedules.detector_penalties import Penalties, proximal_update
+from tfalign.training.schedules.detector_penalties import DetectorPenalties, proximal_update
 
 SOURCE = (
     "Liu, Lu, Feng, Zhou, 'Learning Deep Sharable and Structural Detectors for Face Alignment', "
@@ -50,7 +50,9 @@ _DISTANCE = {"squared": False, "point_reduction": "mean"}
 
 
 def published(
-    stages: int, detectors: tuple[str, ...] = ("detectors",), penalties: Penalties | None = None
+    stages: int,
+    detectors: tuple[str, ...] = ("detectors",),
+    penalties: DetectorPenalties | None = None,
 ) -> Schedule:
     """Returns the paper's schedule: Algorithm 1 for two shapes, Algorithm 2 for a cascade.
 
@@ -64,7 +66,9 @@ def published(
         training is a phase of its own here. One of the 15 iterations is `EPOCHS_PER_ITERATION`
         epochs of back-propagation and one update of P and C.
     """
-    penalties = penalties or Penalties(every=EPOCHS_PER_ITERATION, steps=50, batches=32, delay=0)
+    penalties = penalties or DetectorPenalties(
+        every=EPOCHS_PER_ITERATION, steps=50, batches=32, delay=0
+    )
     optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=1e-4)
     loss = LossTerm("l2", weight=0.5)
     whole = Phase(
@@ -94,7 +98,7 @@ def cpu_budget(
     detectors: tuple[str, ...] = ("detectors",),
     steps: int = STEPS,
     rate: float = RATE,
-    penalties: Penalties | None = None,
+    penalties: DetectorPenalties | None = None,
     initial_share: float = INITIAL_SHARE,
     coarse: int = 0,
 ) -> Schedule:
@@ -116,7 +120,9 @@ def cpu_budget(
     Raises:
         ValueError: If ``initial_share`` is not in [0, 1).
     """
-    penalties = (penalties or Penalties()).times((stages - 1 - coarse) / max(1, len(detectors)))
+    penalties = (penalties or DetectorPenalties()).times(
+        (stages - 1 - coarse) / max(1, len(detectors))
+    )
     first = round(steps * _share(initial_share))
     second = round((steps - first) * COARSE_SHARE) if coarse else 0
     phases = _initial(stages, first, rate)
@@ -151,7 +157,7 @@ def sequential(
     detectors: tuple[str, ...],
     steps: int = STEPS,
     rate: float = RATE,
-    penalties: Penalties | None = None,
+    penalties: DetectorPenalties | None = None,
     initial_share: float = INITIAL_SHARE,
 ) -> Schedule:
     """Returns sequential learning: each stage by itself, the earlier ones frozen.
@@ -164,6 +170,7 @@ def sequential(
         steps, rate, penalties, initial_share: See `cpu_budget`; the steps after the initial shape
             are divided evenly.
     """
+    penalties = penalties or DetectorPenalties()
     stages = 1 + coarse + refinements
     first = round(steps * _share(initial_share))
     each = max(1, (steps - first) // (stages - 1))
@@ -174,7 +181,7 @@ def sequential(
         own = detectors[t - 1 : t] if t >= 1 else ()
         phases += (
             _phase(
-                group, (group,), _only(stage, stages), each, rate, own, penalties or Penalties(),
+                group, (group,), _only(stage, stages), each, rate, own, penalties,
                 "start_detectors" if t >= 1 else None,
             ),
         )  # fmt: skip
@@ -190,7 +197,7 @@ def _share(share: float) -> float:
 def _initial(stages: int, steps: int, rate: float) -> tuple[Phase, ...]:
     if not steps:
         return ()
-    weights, penalties = _only(0, stages), Penalties()
+    weights, penalties = _only(0, stages), DetectorPenalties()
     return (_phase("initial", ("initial",), weights, steps, rate, (), penalties, "start_shapes"),)
 
 
@@ -201,7 +208,7 @@ def _phase(
     steps: int,
     rate: float,
     detectors: tuple[str, ...],
-    penalties: Penalties,
+    penalties: DetectorPenalties,
     start: str | None = None,
 ) -> Phase:
     distance = LossTerm("l2", arguments=_DISTANCE)
@@ -224,7 +231,9 @@ def _phase(
     )
 
 
-def _anchor(detectors: tuple[str, ...], penalties: Penalties, loss: LossTerm) -> dict[str, Any]:
+def _anchor(
+    detectors: tuple[str, ...], penalties: DetectorPenalties, loss: LossTerm
+) -> dict[str, Any]:
     """Returns the loss of the shapes that the detectors' responses alone would give."""
     if not (detectors and penalties.anchor):
         return {}
@@ -254,7 +263,7 @@ def published_for(model: Any, budget: Budget) -> Schedule:
     epochs = published_epochs if budget.steps is None else max(1, budget.epochs // 2)
     every = max(1, round(epochs / ITERATIONS))
     delay = int(every == 1 and epochs > 1)
-    penalties = Penalties(every=every, steps=50, batches=32, delay=delay)
+    penalties = DetectorPenalties(every=every, steps=50, batches=32, delay=delay)
     return scaled(published(model.num_stages, detectors_of(model), penalties), budget)
 
 
@@ -263,7 +272,7 @@ def cpu_budget_for(model: Any, budget: Budget) -> Schedule:
     steps = STEPS if budget.steps is None else budget.steps
     # Of a short run, half of the epochs are left for updates.
     epochs = round(steps * (1.0 - INITIAL_SHARE)) // budget.steps_per_epoch
-    penalties = Penalties()
+    penalties = DetectorPenalties()
     penalties = dataclasses.replace(penalties, delay=min(penalties.delay, epochs // 2))
     return cpu_budget(
         model.num_stages,
