@@ -2,15 +2,21 @@
 
     python recipes/train_preset.py 300w --data 300W --out runs/preset_300w
 
-``300w`` is GRegLRef with the trunk ``compact``, 68 points, 112 px, in three steps:
+The photographs are AFW and the training parts of LFPW and Helen; ``tfalign.data.synthetic`` renders
+--rendered faces with 98 points beside them. Every preset sees them drawn and changed at random
+alike (`PresetFeed`):
 
-1. ``tfalign.data.synthetic`` renders --rendered faces, whose 98 points become 68.
-2. The global regression trains for --steps batches: three quarters rendered faces at first, from
-   a fifth of the steps on an eighth, in the last third one in thirty-three; the others are AFW and
-   the training parts of LFPW and Helen. AdamW, warm-up and cosine, an exponential moving average
-   of the weights, mean distance of the points as the loss.
-3. The refinement alone trains for --fine-steps batches, the trunk and its statistics frozen, on
-   the photographs and one rendered face in thirty-three.
+- ``300w`` is GRegLRef with the trunk ``compact``, 68 points, 112 px. The global regression trains
+  for --steps batches: three quarters rendered faces at first, from a fifth of the steps on an
+  eighth, in the last third one in thirty-three. AdamW, warm-up and cosine, an exponential moving
+  average of the weights, mean distance of the points as the loss. Then the refinement alone trains
+  for --fine-steps batches, the trunk and its statistics frozen, on the photographs and one rendered
+  face in thirty-three.
+- ``wflw98_rendered`` is the same for 98 points, from the weights of the shipped ``300w``: rendered
+  faces teach all points (half of the faces, in the end a third), photographs those that their 68
+  are or make (masks).
+- ``300w_tsr``, ``300w_ccnn``, ``300w_rdssd`` and ``300w_deepreg`` train the other papers' models at
+  phone size by the schedule ``cpu`` of their architecture, for --steps batches in all.
 
 The last --holdout names of helen/trainset are never looked at. Of the other photographs
 --validation faces are split out (whole photographs with all their copies); history.csv has their
@@ -25,7 +31,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,17 +45,17 @@ from tfalign.argument_help import HelpFormatter
 from tfalign.cli.program import run_recipe
 from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import CropCache
+from tfalign.data.readers.conversion import converted
 from tfalign.data.readers.reader import Reader
 from tfalign.files import write_json, write_whole
-from tfalign.models import GRegLRef, GRegNet, save_weights, transfer
+from tfalign.models import ARCHITECTURES, GRegLRef, GRegNet, save_weights, transfer
 from tfalign.training.feed import cache_fingerprint
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
+from tfalign.training.schedules import Budget, schedules_of
 
-SIZE = 112
 # Of the model's region, on each side: enough for a face turned by 45° in a box a third too large.
 MARGIN = 0.5
 PROTOCOL = "300w_inter_ocular"
-LONGEST_EPOCH = 250  # steps
 LAST_SHARE = 0.03  # of rendered faces, at the end
 
 
@@ -58,20 +65,32 @@ class Faces(NamedTuple):
     Attributes:
         images: (N, S, S, 3) uint8.
         points: (N, n, 2) landmarks in pixels of them.
+        annotated: (N, n) which of them count.
         name: Identity of the data.
     """
 
     images: np.ndarray
     points: np.ndarray
+    annotated: np.ndarray
     name: str
 
     @classmethod
-    def of(cls, reader: Reader) -> Faces:
-        cache = CropCache.build(reader, "300w", (SIZE, SIZE), margin=MARGIN, source_size=2 * SIZE)
-        return cls(cache.images, cache.landmarks.astype(np.float64), cache_fingerprint(cache))
+    def of(cls, reader: Reader, size: int) -> Faces:
+        cache = CropCache.build(reader, "300w", (size, size), margin=MARGIN, source_size=2 * size)
+        points = cache.landmarks.astype(np.float64)
+        return cls(cache.images, points, cache.annotated, cache_fingerprint(cache))
+
+    @property
+    def mean_shape(self) -> np.ndarray:
+        """(n, 2) the mean of whole shapes in [0, 1]² of a nominal crop."""
+        mean = self.points[self.annotated.all(axis=1)].mean(axis=0)
+        low, high = mean.min(axis=0), mean.max(axis=0)
+        return np.asarray(0.5 + (mean - (low + high) / 2) / (1.2 * (high - low).max()))
 
 
-def box_map(points: np.ndarray, easy_share: float, rng: np.random.Generator) -> np.ndarray:
+def box_map(
+    points: np.ndarray, size: int, easy_share: float, rng: np.random.Generator
+) -> np.ndarray:
     """Draws a view of a face.
 
     The face is turned and sheared first, and the box is that of the turned face, as it would be
@@ -79,6 +98,7 @@ def box_map(points: np.ndarray, easy_share: float, rng: np.random.Generator) -> 
 
     Args:
         points: (n, 2) in pixels of the stored crop.
+        size: Side of the model's input in pixels.
         easy_share: Share of faces that are shown nearly as a model will see them.
         rng: The source of chance.
 
@@ -106,16 +126,17 @@ def box_map(points: np.ndarray, easy_share: float, rng: np.random.Generator) -> 
         shift = rng.normal(0, 0.05, 2)
     side *= scale
     centre = (low + high) / 2 + shift * side
-    zoom = SIZE / side
-    return np.column_stack([linear * zoom, SIZE / 2 - centre * zoom])
+    zoom = size / side
+    return np.column_stack([linear * zoom, size / 2 - centre * zoom])
 
 
 def occlude(image: np.ndarray, others: np.ndarray, rng: np.random.Generator) -> None:
     """Covers one or two rectangles of an image with a colour, noise or a piece of another face."""
     for _ in range(1 if rng.random() < 0.7 else 2):
-        width, height = rng.integers(12, 60, 2)
-        left, top = rng.integers(-10, SIZE - 8, 2)
-        right, bottom = min(SIZE, left + width), min(SIZE, top + height)
+        size = len(image)
+        width, height = rng.integers(size // 9, size // 2 + 4, 2)
+        left, top = rng.integers(-(size // 11), size - size // 14, 2)
+        right, bottom = min(size, left + width), min(size, top + height)
         left, top = max(0, left), max(0, top)
         kind = rng.random()
         if kind < 0.35:
@@ -123,7 +144,7 @@ def occlude(image: np.ndarray, others: np.ndarray, rng: np.random.Generator) -> 
         elif kind < 0.5:
             cover = rng.integers(0, 256, (bottom - top, right - left, 3))
         else:
-            y, x = rng.integers(0, others.shape[1] - 60, 2)
+            y, x = rng.integers(0, others.shape[1] - size // 2 - 4, 2)
             other = others[rng.integers(len(others))]
             cover = other[y : y + bottom - top, x : x + right - left]
         image[top:bottom, left:right] = cover
@@ -146,9 +167,10 @@ def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if lens < 0.12:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
     elif lens < 0.22:
-        side = int(rng.integers(30, 90))
+        size = len(image)
+        side = int(rng.integers(size // 4, 4 * size // 5))
         image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.12:
         noise = rng.normal(0, rng.uniform(3, 14), image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
@@ -167,12 +189,15 @@ class PresetFeed:
     Args:
         photographs: Faces.
         rendered: Faces.
-        steps: Of the whole run, rounded up to whole epochs of at most 250.
+        size: Side of the model's input in pixels.
+        steps: Of the whole run, rounded up to whole epochs.
         flip: (n,) permutation of the points in a mirrored face.
         rendered_share: Share of rendered faces after a share of the steps.
         easy_share: Share of faces that are shown nearly as a model will see them.
         batch_size: Faces in a batch.
         seed: With the step's number it decides everything.
+        changed_share: Share of faces whose colours are changed, and of which some are covered.
+        epoch: Most steps of an epoch.
     """
 
     crop = geometry.CROP_PRESETS["300w"]
@@ -181,15 +206,20 @@ class PresetFeed:
         self,
         photographs: Faces,
         rendered: Faces,
+        size: int,
         steps: int,
         flip: Sequence[int],
         rendered_share: Callable[[float], float],
         easy_share: float,
         batch_size: int,
         seed: int,
+        changed_share: float = 1.0,
+        epoch: int = 250,
     ) -> None:
-        self.photographs, self.rendered = photographs, rendered
-        self.steps_per_epoch = min(LONGEST_EPOCH, steps)
+        self.photographs, self.rendered, self.size = photographs, rendered, size
+        self.masked = not (photographs.annotated.all() and rendered.annotated.all())
+        self.changed_share = changed_share
+        self.steps_per_epoch = min(epoch, steps)
         self.steps = -(-steps // self.steps_per_epoch) * self.steps_per_epoch
         self.flip = np.asarray(flip)
         self.rendered_share, self.easy_share = rendered_share, easy_share
@@ -203,50 +233,64 @@ class PresetFeed:
             "steps": self.steps,
             "rendered_share": [self.rendered_share(p) for p in (0.0, 0.5, 1.0)],
             "easy_share": self.easy_share,
+            "changed_share": self.changed_share,
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns images (b, 112, 112, 3) uint8 and landmarks (b, n, 2) in [0, 1] of a step."""
+    def batch(self, step: int) -> tuple[np.ndarray, ...]:
+        """Returns a step's images (b, size, size, 3) uint8 and landmarks (b, n, 2) in [0, 1], and
+        the points' weights (b, n) where some are not annotated."""
         rng = np.random.default_rng([self.seed, step])
         share = self.rendered_share(step / self.steps)
-        images, landmarks = [], []
+        views = []
         for _ in range(self.batch_size):
             faces = self.rendered if rng.random() < share else self.photographs
             row = rng.integers(len(faces.images))
-            image, points = self._view(faces.images[row], faces.points[row], rng)
-            images.append(image)
-            landmarks.append(points)
-        return np.stack(images), np.stack(landmarks)
+            views.append(
+                self._view(faces.images[row], faces.points[row], faces.annotated[row], rng)
+            )
+        images, landmarks, weights = (np.stack(part) for part in zip(*views, strict=True))
+        return (images, landmarks, weights) if self.masked else (images, landmarks)
 
     def _view(
-        self, image: np.ndarray, points: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        view = box_map(points, self.easy_share, rng)
+        self,
+        image: np.ndarray,
+        points: np.ndarray,
+        annotated: np.ndarray,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        view = box_map(points[annotated], self.size, self.easy_share, rng)
         # OpenCV puts pixel centres at whole numbers.
         for_cv = view.copy()
         for_cv[:, 2] += 0.5 * view[:, :2].sum(axis=1) - 0.5
         image = cv2.warpAffine(
-            image, for_cv, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            image,
+            for_cv,
+            (self.size, self.size),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
-        points = np.asarray(geometry.transform_points(view, points)) / SIZE
+        points = np.asarray(geometry.transform_points(view, points)) / self.size
         if rng.random() < 0.5:
             image = image[:, ::-1].copy()
             points = (np.array([1.0, 0.0]) + np.array([-1.0, 1.0]) * points)[self.flip]
-        if rng.random() < 0.4:
-            occlude(image, self.photographs.images, rng)
-        return recolour(image, rng), points.astype(np.float32)
+            annotated = annotated[self.flip]
+        if rng.random() < self.changed_share:
+            if rng.random() < 0.4:
+                occlude(image, self.photographs.images, rng)
+            image = recolour(image, rng)
+        points = np.where(annotated[:, None], points, 0.0).astype(np.float32)
+        return image, points, annotated.astype(np.float32)
 
     def stream(
         self, first_epoch: int, epochs: int, shard: tuple[int, int] = (0, 1)
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    ) -> Iterator[tuple[np.ndarray, ...]]:
         """Returns the batches of the given epochs, or a worker's share of them."""
         worker, workers = shard
         start = first_epoch * self.steps_per_epoch
         for step in range(start, start + epochs * self.steps_per_epoch):
-            images, landmarks = self.batch(step)
-            yield images[worker::workers], landmarks[worker::workers]
+            yield tuple(part[worker::workers] for part in self.batch(step))
 
 
 def schedule(name: str, steps: int, rate: float, factors: dict[str, float]) -> Schedule:
@@ -279,7 +323,7 @@ def schedule(name: str, steps: int, rate: float, factors: dict[str, float]) -> S
         # to refine without the paper's dropout, with which this phase gained a third as much.
         switches={"dropout": 0.0},
     )
-    return Schedule(f"preset_300w_{name}", (phase,), "ours")
+    return Schedule(f"preset_{name}", (phase,), "ours")
 
 
 def fold_gdconv(model: Any) -> None:
@@ -323,69 +367,221 @@ def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[R
     return reader.subset(parts[0]), reader.subset(parts[1])
 
 
-def train_300w(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Trains the preset ``300w``; returns what result.json holds."""
-    out = arguments.out
+class Data(NamedTuple):
+    """The faces of one preset's training.
+
+    Attributes:
+        photographs: To train on.
+        rendered: To train on.
+        validation: To watch.
+        result: What result.json says of them.
+    """
+
+    photographs: Faces
+    rendered: Faces
+    validation: training.Validation
+    result: dict[str, Any]
+
+
+def load(arguments: argparse.Namespace, preset: Preset) -> Data:
+    """Reads the photographs and renders faces; writes validation.txt."""
+    out, size, scheme = arguments.out, preset.size, preset.scheme
     train, watched = photographs(
         arguments.data, arguments.holdout, arguments.validation, arguments.seed
     )
     write_whole(out / "validation.txt", "".join(f"{r.name}\n" for r in watched.records))
     root = synthetic.write_wflw(out / "rendered", train=arguments.rendered, test=1, seed=11)
-    rendered = sets.get("wflw").read(root, "train", scheme="ibug68", box="landmarks")
-    real, drawn = Faces.of(train), Faces.of(rendered)
-    cache = CropCache.build(watched, "300w", (SIZE, SIZE))
-    validation = training.Validation.from_cache(cache, PROTOCOL)
+    rendered = sets.get("wflw").read(root, "train", scheme=scheme, box="landmarks")
+    if scheme != "ibug68":
+        train, watched = (converted(faces, scheme, "mask") for faces in (train, watched))
+    real, drawn = Faces.of(train, size), Faces.of(rendered, size)
+    cache = CropCache.build(watched, "300w", (size, size))
+    return Data(
+        real,
+        drawn,
+        training.Validation.from_cache(cache, preset.protocol),
+        {
+            "photographs": len(train),
+            "rendered": len(rendered),
+            "validation_faces": len(watched),
+            "data": [real.name, drawn.name],
+        },
+    )
 
-    keras.utils.set_random_seed(arguments.seed)
-    shape = (SIZE, SIZE, 3)
-    model: Any = GRegNet(68, shape, trunk="compact", crop="300w", scheme="ibug68")
-    mean = real.points.mean(axis=0)
-    low, high = mean.min(axis=0), mean.max(axis=0)
-    model.set_mean_shape(0.5 + (mean - (low + high) / 2) / (1.2 * (high - low).max()))
+
+def train_greglref(arguments: argparse.Namespace, preset: Preset, data: Data) -> Any:
+    """Trains the global regression, then the refinement alone; returns model and errors."""
+    out, points = arguments.out, data.rendered.points.shape[1]
+    common: dict[str, Any] = {
+        "num_landmarks": points,
+        "input_shape": (preset.size, preset.size, 3),
+        "crop": "300w",
+        "scheme": preset.scheme,
+        **preset.arguments,
+    }
+    model: Any = GRegNet(**common)
+    model.set_mean_shape(data.photographs.mean_shape if points == 68 else data.rendered.mean_shape)
+    if preset.start is not None:
+        print(transfer(model, preset.start).table())
     measured = {}
     for name, steps, factors, easy_share in (
         ("global", arguments.steps, {"fc/": 0.1}, 0.25),
         ("refinement", arguments.fine_steps, {"local_": 1.0, "increment_": 0.1}, 0.5),
     ):
         if name == "refinement":
-            model = GRegLRef(68, shape, trunk="compact", crop="300w", scheme="ibug68")
+            model = GRegLRef(**common)
+            if preset.start is not None:
+                transfer(model, preset.start)
             transfer(model, out / "global.keras")
-        feed = PresetFeed(
-            real,
-            drawn,
+        feed = preset.feed(
+            arguments,
+            data,
             steps,
             model.scheme.flip_map,
-            rendered_share if name == "global" else lambda _: LAST_SHARE,
+            preset.rendered_share if name == "global" else lambda _: preset.rendered_share(1.0),
             easy_share,
-            arguments.batch_size,
-            arguments.seed,
         )
         result = training.fit(
             model,
-            schedule(name, steps, arguments.rate, factors),
+            schedule(name, steps, arguments.rate or preset.rate, factors),
             feed,
-            validation,
+            data.validation,
             out=out / name,
-            identity={"seed": arguments.seed},
+            identity={"seed": arguments.seed, "start": preset.start},
         )
         model.save(out / f"{name}.keras")
         measured[name] = result.rows[-1]["val_nme"]
     fold_gdconv(model)
-    model.save(out / "model.keras")
-    save_weights(model, out / "weights.npz")
-    return {
-        "preset": arguments.preset,
-        "photographs": len(train),
-        "rendered": len(rendered),
-        "validation_faces": len(watched),
-        "presentations": arguments.batch_size * (arguments.steps + arguments.fine_steps),
-        "seed": arguments.seed,
-        "validation_nme": measured,
-        "data": [real.name, drawn.name],
-    }
+    return model, measured
 
 
-PRESETS = {"300w": train_300w}
+def train_paper(arguments: argparse.Namespace, preset: Preset, data: Data) -> Any:
+    """Trains another paper's model by its architecture's schedule for a CPU."""
+    architecture = ARCHITECTURES[preset.architecture]
+    model: Any = architecture.make(
+        num_landmarks=68,
+        input_shape=(preset.size, preset.size, 3),
+        crop="300w",
+        scheme=preset.scheme,
+        **preset.arguments,
+    )
+    model.set_mean_shape(data.photographs.mean_shape)
+    feed = preset.feed(
+        arguments,
+        data,
+        arguments.steps,
+        model.scheme.flip_map,
+        preset.rendered_share,
+        preset.easy_share,
+        preset.changed_share,
+    )
+    budget = Budget(feed.steps, feed.steps_per_epoch, arguments.rate)
+    result = training.fit(
+        model,
+        schedules_of(architecture)["cpu"](model, budget),
+        feed,
+        data.validation,
+        out=arguments.out / "training",
+        identity={"seed": arguments.seed},
+    )
+    return model, {row["phase"]: row["val_nme"] for row in result.rows}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How one preset is trained.
+
+    Attributes:
+        train: Trains it.
+        architecture: Its name in `tfalign.models.ARCHITECTURES`.
+        arguments: Of the model, beside those that all have.
+        size: Side of its input in pixels.
+        steps, fine_steps: Batches, where the command does not say.
+        scheme, protocol: Its landmarks, and how they are measured.
+        rate: Highest learning rate.
+        start: Weights that it starts from.
+        rendered_share, easy_share, changed_share, epoch: See `PresetFeed`.
+    """
+
+    train: Callable[[argparse.Namespace, Preset, Data], Any]
+    architecture: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 112
+    steps: int = 12_000
+    fine_steps: int = 0
+    scheme: str = "ibug68"
+    protocol: str = "300w_inter_ocular"
+    rate: float = 2e-3
+    start: str | None = None
+    rendered_share: Callable[[float], float] = rendered_share
+    easy_share: float = 0.3
+    changed_share: float = 1.0
+    epoch: int = 250
+
+    def feed(
+        self,
+        arguments: argparse.Namespace,
+        data: Data,
+        steps: int,
+        flip: Sequence[int],
+        rendered: Callable[[float], float],
+        easy_share: float,
+        changed_share: float = 1.0,
+    ) -> PresetFeed:
+        """Returns the batches of a training of ``steps`` steps."""
+        return PresetFeed(
+            data.photographs,
+            data.rendered,
+            self.size,
+            steps,
+            flip,
+            rendered,
+            easy_share,
+            arguments.batch_size,
+            arguments.seed,
+            changed_share,
+            self.epoch,
+        )
+
+
+COMPACT = {"trunk": "compact"}
+PRESETS = {
+    "300w": Preset(train_greglref, "greglref", COMPACT, fine_steps=2000),
+    "wflw98_rendered": Preset(
+        train_greglref,
+        "greglref",
+        COMPACT,
+        steps=2500,
+        fine_steps=1500,
+        scheme="wflw98",
+        protocol="wflw_inter_ocular",
+        rate=1e-3,
+        start="300w",
+        rendered_share=lambda progress: 0.5 if progress < 0.5 else 0.35,
+    ),
+    "300w_tsr": Preset(train_paper, "two_stage", {"width": 0.15}, steps=5000),
+    "300w_ccnn": Preset(train_paper, "ccnn", {"width": 0.1875}, size=128, steps=5000),
+    # Their starts look at the first batches: these must be like the last ones.
+    "300w_rdssd": Preset(
+        train_paper,
+        "rdssd_star",
+        {"width": 0.375},
+        steps=4000,
+        rendered_share=lambda _: 0.1,
+        easy_share=0.4,
+        epoch=100,
+    ),
+    "300w_deepreg": Preset(
+        train_paper,
+        "deepreg",
+        size=128,
+        steps=6000,
+        rendered_share=lambda _: LAST_SHARE,
+        easy_share=0.6,
+        changed_share=0.3,
+        epoch=100,
+    ),
+}
 
 
 def options() -> argparse.ArgumentParser:
@@ -395,8 +591,14 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a new folder, or a killed run's"
     )
-    parser.add_argument("--steps", type=int, default=12000, help="batches of the global regression")
-    parser.add_argument("--fine-steps", type=int, default=2000, help="batches of the refinement")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="batches, without those of GRegLRef's refinement (default: the preset's)",
+    )
+    parser.add_argument(
+        "--fine-steps", type=int, help="batches of GRegLRef's refinement (default: the preset's)"
+    )
     parser.add_argument("--rendered", type=int, default=5000, metavar="FACES", help="faces to draw")
     parser.add_argument(
         "--holdout", type=int, default=120, metavar="FACES", help="last names of helen/trainset"
@@ -405,7 +607,7 @@ def options() -> argparse.ArgumentParser:
         "--validation", type=int, default=150, metavar="FACES", help="training faces split out"
     )
     parser.add_argument("--batch-size", type=int, default=32, help="faces in a step")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--rate", type=float, help="highest learning rate (default: the preset's)")
     parser.add_argument("--seed", type=int, default=20, help="of everything drawn")
     return parser
 
@@ -413,7 +615,22 @@ def options() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = options().parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    result = PRESETS[arguments.preset](arguments)
+    preset = PRESETS[arguments.preset]
+    arguments.steps = preset.steps if arguments.steps is None else arguments.steps
+    if arguments.fine_steps is None:
+        arguments.fine_steps = preset.fine_steps
+    keras.utils.set_random_seed(arguments.seed)
+    data = load(arguments, preset)
+    model, measured = preset.train(arguments, preset, data)
+    model.save(arguments.out / "model.keras")
+    save_weights(model, arguments.out / "weights.npz")
+    result = {
+        "preset": arguments.preset,
+        **data.result,
+        "presentations": arguments.batch_size * (arguments.steps + arguments.fine_steps),
+        "seed": arguments.seed,
+        "validation_nme": measured,
+    }
     write_json(arguments.out / "result.json", result)
     print(json.dumps(result, indent=2))
     return result

@@ -71,7 +71,7 @@ def _pictures(count: int, size: tuple[int, int]) -> np.ndarray:
     rng = np.random.default_rng(3)
     gain = rng.uniform(0.1, 0.5, (count, 1, 1, 3))
     level = rng.uniform(0.0, 1.0, (count, 1, 1, 3))
-    smooth = noise_pictures(count, size[::-1], seed=3) / 255.0
+    smooth = noise_pictures(count, size, seed=3) / 255.0
     return np.rint(255.0 * np.clip(level + gain * (smooth - 0.5), 0.0, 1.0)).astype(np.uint8)
 
 
