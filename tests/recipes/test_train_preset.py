@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ def preset(repository: Path) -> ModuleType:
     path = repository / "recipes" / "train_preset.py"
     spec = importlib.util.spec_from_file_location("train_preset", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the module of a class
     spec.loader.exec_module(module)
     return module
 
@@ -56,17 +58,22 @@ def test_preset_views_keep_points_on_the_face(preset, monkeypatch) -> None:
     image = np.zeros((224, 224, 3), np.uint8)
     for x, y in points.astype(int):
         image[y - 2 : y + 2, x - 2 : x + 2] = 255
-    faces = preset.Faces(image[None], points[None], "dots")
-    feed = preset.PresetFeed(faces, faces, 4, [1, 0, 2, 4, 3], lambda _: 0.5, 0.25, 4, 0)
+    known = np.array([True, True, True, True, False])
+    whole = preset.Faces(image[None], points[None], np.ones((1, 5), bool), "dots")
+    masked = whole._replace(annotated=known[None])
+    feed = preset.PresetFeed(masked, whole, 112, 4, [1, 0, 2, 4, 3], lambda _: 0.5, 0.25, 4, 0)
     for _ in range(20):
-        view = preset.box_map(points, 0.25, rng)
+        view = preset.box_map(points, 112, 0.25, rng)
         moved = points @ view[:, :2].T + view[:, 2]
         assert np.abs(moved.mean(axis=0) - 56).max() < 45
     monkeypatch.setattr(preset, "occlude", lambda *_: None)
     monkeypatch.setattr(preset, "recolour", lambda picture, _: picture)
     for _ in range(20):
-        picture, moved = feed._view(image, points, rng)
-        for x, y in moved * 112:
+        picture, moved, weights = feed._view(image, points, known, rng)
+        # The last point is the mirror image of the one before it.
+        assert sorted(np.flatnonzero(weights == 0)) in ([3], [4])
+        assert not moved[weights == 0].any()
+        for x, y in moved[weights > 0] * 112:
             if 4 < x < 108 and 4 < y < 108:
                 part = picture[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4, 0].astype(float)
                 rows, columns = np.mgrid[:7, :7] + 0.5
@@ -90,3 +97,18 @@ def test_folding_gdconv_changes_no_output(preset: ModuleType, rng: np.random.Gen
     np.testing.assert_allclose(after, before, atol=1e-5)
     gamma, _, _, variance = norm.get_weights()
     np.testing.assert_allclose(gamma / np.sqrt(variance + norm.epsilon), 1.0, rtol=1e-6)
+
+
+def test_unannotated_points_have_no_weight_in_a_batch(preset) -> None:
+    image = np.zeros((1, 224, 224, 3), np.uint8)
+    points = np.array([[[70.0, 80.0], [150.0, 80.0], [112.0, 150.0]]])
+    whole = preset.Faces(image, points, np.ones((1, 3), bool), "")
+    masked = whole._replace(annotated=np.array([[True, True, False]]))
+    feed = preset.PresetFeed(masked, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
+    images, landmarks, weights = next(feed.stream(0, 1))
+    assert images.shape == (16, 64, 64, 3)
+    assert 0 < (weights[:, 2] == 0).sum() < 16
+    assert weights[:, :2].all()
+    assert not landmarks[weights == 0].any()
+    feed = preset.PresetFeed(whole, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
+    assert len(next(feed.stream(0, 1))) == 2
