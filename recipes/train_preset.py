@@ -345,6 +345,28 @@ def fold_gdconv(model: Any) -> None:
     )
 
 
+def start_new_points(model: Any, known: np.ndarray, shapes: np.ndarray) -> None:
+    """Lets S0's new points begin where the points that were taken over say that they lie.
+
+    Args:
+        model: A ``GRegNet``, whose dense layer ``fc`` has the rows of the known points.
+        known: (n,) which points those are.
+        shapes: (N, n, 2) whole shapes in [0, 1]², of which each new point is learned as a linear
+            combination of the known ones.
+    """
+    from sklearn.linear_model import Ridge
+
+    centred = (shapes - 0.5).transpose(0, 2, 1).reshape(-1, len(known))
+    ridge = Ridge(alpha=1e-2, fit_intercept=False).fit(centred[:, known], centred[:, ~known])
+    mix = np.atleast_2d(ridge.coef_)
+    kernel, bias = model.get_layer("fc").get_weights()
+    columns = kernel.reshape(len(kernel), -1, 2)
+    columns[:, ~known] = np.einsum("ij,fjc->fic", mix, columns[:, known])
+    places = bias.reshape(-1, 2) - 0.5
+    places[~known] = mix @ places[known]
+    model.get_layer("fc").set_weights([columns.reshape(kernel.shape), (places + 0.5).reshape(-1)])
+
+
 def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[Reader, Reader]:
     """Returns the faces to train on and those to validate on, no photograph among both.
 
@@ -423,6 +445,8 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: Data) ->
     model.set_mean_shape(data.photographs.mean_shape if points == 68 else data.rendered.mean_shape)
     if preset.start is not None:
         print(transfer(model, preset.start).table())
+        known = data.photographs.annotated.any(axis=0)
+        start_new_points(model, known, data.rendered.points / data.rendered.images.shape[1])
     measured = {}
     for name, steps, factors, easy_share in (
         ("global", arguments.steps, {"fc/": 0.1}, 0.25),
@@ -551,7 +575,7 @@ PRESETS = {
         train_greglref,
         "greglref",
         COMPACT,
-        steps=2500,
+        steps=1500,
         fine_steps=1500,
         scheme="wflw98",
         protocol="wflw_inter_ocular",

@@ -116,9 +116,9 @@ def test_failure_in_the_process_is_quoted(tiny: Any, data: Any, tmp_path: Any) -
 def test_fault_in_the_process_stays_a_fault(
     tiny: Any, data: Any, tmp_path: Any, monkeypatch: Any
 ) -> None:
-    from mobile_export import tuning
+    from mobile_export import tuning as tuning_module
 
-    monkeypatch.setattr(tuning.sys, "executable", "/bin/false")
+    monkeypatch.setattr(tuning_module.sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="exit status 1"):
         mobile_export.export(tiny, "pruned", out=tmp_path, training=data, tuning=tuning())
 

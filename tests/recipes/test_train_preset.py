@@ -112,3 +112,16 @@ def test_unannotated_points_have_no_weight_in_a_batch(preset) -> None:
     assert not landmarks[weights == 0].any()
     feed = preset.PresetFeed(whole, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
     assert len(next(feed.stream(0, 1))) == 2
+
+
+def test_new_points_begin_where_the_known_ones_say(preset, rng: np.random.Generator) -> None:
+    keras.utils.set_random_seed(0)
+    model = GRegNet(4, (32, 32, 3), width=0.25, trunk="compact")
+    model.set_mean_shape(rng.uniform(0.3, 0.7, (4, 2)))
+    shapes = rng.uniform(0.2, 0.8, (200, 4, 2))
+    shapes[:, 3] = 0.25 * shapes[:, 0] + 0.75 * shapes[:, 2]
+    preset.start_new_points(model, np.array([True, True, True, False]), shapes)
+    images = rng.integers(0, 256, (3, 32, 32, 3)).astype("float32")
+    found = keras.ops.convert_to_numpy(model(images))
+    np.testing.assert_allclose(found[:, 3], 0.25 * found[:, 0] + 0.75 * found[:, 2], atol=2e-3)
+    assert np.abs(found[:, 0] - found[:, 2]).min() > 0.01
