@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tfalign import markup, models
+from tfalign.data import sets, synthetic
+from tfalign.data.pipeline import CropCache, evaluation_arrays
 from tfalign.models import GRegLRef, save_weights, weights
 
 SMALL: dict[str, Any] = {"input_shape": (64, 64, 3), "width": 0.25, "trunk": "mobile"}
@@ -86,6 +88,25 @@ def test_shipped_presets_load_and_fit_their_sidecar() -> None:
         shape = np.asarray(keras.ops.convert_to_numpy(model(images(1, model.image_size[0]))))
         assert shape.shape == (1, model.num_landmarks, 2)
         assert np.isfinite(shape).all()
+
+
+@pytest.mark.slow
+def test_every_preset_can_be_trained_further(tmp_path: Path) -> None:
+    """In training, batch normalisation divides by the spread of the batch: statistics that were
+    moved into other weights would make another function of the model there."""
+    root = synthetic.write_wflw(tmp_path / "faces", train=64, test=1, seed=2)
+    faces = sets.get("wflw").read(root, "train", box="landmarks")
+    for name in weights.shipped_presets():
+        model = models.load(name)
+        for layer in model.groups["dropout"]:
+            layer.rate = 0.0
+        cache = CropCache.build(faces, model.crop, model.image_size)
+        pictures = evaluation_arrays(cache)[0].astype("float32")
+        usual, training = (
+            keras.ops.convert_to_numpy(model(pictures, training=mode)) for mode in (False, True)
+        )
+        apart = np.linalg.norm(training - usual, axis=-1).mean() * model.image_size[1]
+        assert apart < 4.0, f"{name}: {apart:.1f} px"
 
 
 def test_from_preset_on_every_class() -> None:
