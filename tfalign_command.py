@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Command] = {
     "align": Command("align", "landmarks of photographs, folders and clips, with overlays"),
     "train": Command("train", "train a model on a data set, or on rendered faces"),
     "data": Command("data", "list the data sets and tell about one"),
+    "models": Command("models", "list the weights that ship with the package"),
     "inspect": Command("inspect", "look at a data set: counts, faults, points, mirror pairs"),
     "schedule": Command("schedule", "print a training schedule as JSON, to edit"),
     "evaluate": Command("evaluate", "measure a model on a data set by a named protocol"),

@@ -1,4 +1,4 @@
-"""`tfalign data` and `tfalign schedule`: what they print can be read and used."""
+"""`tfalign data`, `tfalign models` and `tfalign schedule`: what they print can be read and used."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfalign.data import sets
+from tfalign.models import shipped_presets
 from tfalign.training import Schedule
 
 
@@ -42,3 +43,17 @@ def test_schedules_that_are_not_there(tfalign, words) -> None:
     outcome = tfalign("schedule", *words)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
+
+
+def test_models_lists_the_shipped_weights_and_tells_about_one(tfalign) -> None:
+    known = shipped_presets()
+    listed = tfalign("models", "--json")
+    assert listed.code == 0
+    assert set(json.loads(listed.out)["presets"]) == set(known)
+    sidecar = known["300w"]
+    told = tfalign("models", "300w").out
+    for part in (sidecar["provenance"], sidecar["licence"], f"{sidecar['macc'] / 1e6:.1f} MMAC"):
+        assert part in told
+    wrong = tfalign("models", "nothing")
+    assert wrong.code == 2
+    assert "300w" in wrong.err
