@@ -21,7 +21,9 @@ from mobile_export.layer_errors import layer_errors
 from mobile_export.parity import Parity, compare, keras_landmarks, limit_of
 from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
+from tfalign import markup
 from tfalign.files import new_folder, sha256, versions, write_json
+from tfalign.inference.detectors import box_rules
 from tfalign.models import load
 from tfalign.tflite import Graph, Metadata, Runner, require
 
@@ -195,6 +197,7 @@ def export(
                 "params": int(sum(np.prod(w.shape) for w in given.trainable_variables)),
                 "macc": counts.keras,
             },
+            detectors=_rules(exported),
             quality={
                 "faces": "rendered",
                 **{
@@ -297,6 +300,13 @@ def box_of(model: Any) -> str | None:
     """Returns the box that a shipped preset was measured with; None for any other model."""
     sidecar = _sidecar(model)
     return None if sidecar is None else str(sidecar["measured"]["box"])
+
+
+def _rules(exported: LandmarkModel) -> dict[str, Any]:
+    """Returns detectors' rules to the box, which are known for that of the 68 points alone."""
+    if exported.box != "landmarks" or exported.scheme != markup.IBUG68:
+        return {}
+    return {name: rule.to_dict() for name, rule in box_rules().items()}
 
 
 def _sidecar(model: Any) -> dict[str, Any] | None:

@@ -33,6 +33,8 @@ class Metadata:
         input_dtype: Type of the file's input, e.g. ``"uint8"``.
         output_dtype: Type of the file's output, e.g. ``"float32"``.
         model: Class, name, parameters and multiply-accumulates (None where they are not counted).
+        detectors: Detector's name → how its box becomes ``box``, see ``inference.detectors.BoxRule``;
+            empty where such rules are not known.
         quality: How far the file is from its Keras model, see ``mobile_export.parity``.
         licence: Of the weights, with their origin; None where nobody said.
         notes: What the exporter had to say.
@@ -48,6 +50,7 @@ class Metadata:
     input_dtype: str = "uint8"
     output_dtype: str = "float32"
     model: Mapping[str, Any] = field(default_factory=dict)
+    detectors: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] | None = None
     licence: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class Metadata:
             "crop": None if self.crop is None else self.crop.get_config(),
             "box": self.box,
             "scheme": None if self.scheme is None else self.scheme.to_config(),
+            "detectors": {name: dict(rule) for name, rule in self.detectors.items()},
             "quality": None if self.quality is None else dict(self.quality),
             "licence": None if self.licence is None else dict(self.licence),
             "notes": list(self.notes),
@@ -126,6 +130,7 @@ class Metadata:
             scheme=found,
             input_dtype=types[0],
             output_dtype=types[1],
+            detectors=data.get("detectors", {}),
             quality=data.get("quality"),
             licence=data.get("licence"),
             notes=tuple(data.get("notes", ())),

@@ -37,6 +37,12 @@ DETECTORS = ("auto", "blazeface", "blazeface-short", "blazeface-full", "haar", "
 """Names that ``resolve_detector`` takes, besides the path of a YuNet model."""
 
 
+def box_rules() -> dict[str, BoxRule]:
+    """Returns the rules from detectors' boxes to the 68 landmarks' tight boxes that were fitted."""
+    found = {f"blazeface-{name}": variant.rule for name, variant in blazeface.VARIANTS.items()}
+    return {**found, **{kind.name: kind.rule for kind in (HaarDetector, DlibDetector)}}
+
+
 class FixedBoxes:
     """The same boxes in every image.
 
@@ -122,6 +128,7 @@ __all__ = [
     "FixedBoxes",
     "HaarDetector",
     "YuNetDetector",
+    "box_rules",
     "check_detections",
     "distinct",
     "fit_box_rule",

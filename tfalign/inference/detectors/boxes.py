@@ -20,15 +20,15 @@ class BoxRule:
             taken away where negative: the median over ``faces`` faces, symmetrical left and right.
         faces: Number of faces that the rule was fitted on.
         center_spread: (across, down), standard deviation of the estimate's centre about the
-            landmarks' box, in sizes of that box.
-        size_spread: Standard deviation of the logarithm of the estimate's size.
+            landmarks' box, in sizes of that box; None where it was not measured.
+        size_spread: Standard deviation of the logarithm of the estimate's size, or None likewise.
         fitted_on: Which faces these were; none of them is held out for tests.
     """
 
     padding: tuple[float, float, float, float]
     faces: int
-    center_spread: tuple[float, float]
-    size_spread: float
+    center_spread: tuple[float, float] | None
+    size_spread: float | None
     fitted_on: str
 
     def __call__(self, boxes: Any) -> NDArray[np.float32]:
@@ -38,7 +38,8 @@ class BoxRule:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the rule as plain data, e.g. for the metadata of an exported model."""
-        return {**asdict(self), "padding": list(self.padding)}
+        plain = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
 
 
 def fit_box_rule(detected: Any, tight: Any, fitted_on: str) -> BoxRule:

@@ -16,7 +16,6 @@ class DlibDetector(FaceDetector):
     """dlib's detector of frontal faces: a support vector machine on HOG features.
 
     dlib is no dependency of this package. Its rectangles lie near the landmarks' tight box already.
-    The rule's spreads were not measured and stand as 0.
 
     Args:
         enlargements: How many times the picture is doubled first; 1 finds faces of 40 pixels.
@@ -33,8 +32,8 @@ class DlibDetector(FaceDetector):
     rule = BoxRule(
         padding=(-0.012, -0.100, -0.012, 0.061),
         faces=204,
-        center_spread=(0.0, 0.0),
-        size_spread=0.0,
+        center_spread=None,
+        size_spread=None,
         fitted_on="every fifth of AFW and the first 750 names of Helen's training part (300-W)",
     )
 

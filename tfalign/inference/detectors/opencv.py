@@ -95,7 +95,7 @@ class YuNetDetector(ViewSearch):
     name = "yunet"
     # Not fitted, for want of the model file: YuNet's boxes are those of its training set, WIDER
     # FACE, from the forehead to the chin; the second pass of ``Aligner`` mends what is left.
-    rule = BoxRule((0.0, -0.15, 0.0, 0.0), 0, (0.0, 0.0), 0.0, "no faces: a reading of the paper")
+    rule = BoxRule((0.0, -0.15, 0.0, 0.0), 0, None, None, "no faces: a reading of the paper")
     side = 640
     seen = 12
 
