@@ -12,6 +12,7 @@ DATA = (
     "weights/*.weights.h5",
     "weights/*.keras",
     "weights/*.json",
+    "weights/*/int8/*",
     "py.typed",
     "evaluation/*.json",
     "tflite/*.json",

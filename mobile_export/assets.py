@@ -204,6 +204,7 @@ def _calibrations(items: Sequence[str], models: Mapping[str, Any]) -> dict[str, 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
     from tfalign.models import shipped_presets
+    from tfalign.models.weights import WEIGHTS_DIR
 
     arguments = argparse.ArgumentParser(
         prog="python -m mobile_export.assets",
@@ -220,12 +221,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="training crops for int8: a folder or a crop cache; MODEL=PATH for one model alone",
     )
     arguments.add_argument("--out", default="android_demo_assets")
+    arguments.add_argument(
+        "--ship",
+        action="store_true",
+        help="Also put each preset's int8 file into the package, where Aligner(backend='tflite') "
+        "takes it.",
+    )
     options = arguments.parse_args(argv)
 
     def work() -> int:
         models = _models(options.models or shipped_presets())
         fitted = _calibrations(options.calibration, models)
         demo = write(models, fitted, options.out)
+        if options.ship:
+            for name in sorted(set(models) & set(shipped_presets())):
+                for file in ("model.tflite", "metadata.json"):
+                    content = (Path(options.out) / name / "int8" / file).read_bytes()
+                    write_whole(WEIGHTS_DIR / name / "int8" / file, content)
         print(f"{options.out}: {', '.join(demo['landmarks'])}, demo.png, demo.json")
         return DONE
 

@@ -3,12 +3,16 @@ import numpy as np
 import pytest
 
 from tfalign import geometry, markup
+from tfalign.data import synthetic
+from tfalign.inference import Aligner
 from tfalign.inference.backends import (
     Backend,
     CallableBackend,
     KerasBackend,
     TFLiteBackend,
+    load_backend,
 )
+from tfalign.models import shipped_presets, shipped_tflite
 from tfalign.tflite import Metadata
 
 
@@ -167,3 +171,31 @@ def test_tflite_bad_files(exported, tmp_path):
     (tmp_path / "metadata.json").write_text("{")
     with pytest.raises(ValueError, match=r"metadata\.json.*must be JSON"):
         TFLiteBackend(broken, crop="300w")
+
+
+def test_a_preset_runs_on_its_int8_file_too(repository):
+    pytest.importorskip("ai_edge_litert")
+    for name in shipped_presets():
+        file = shipped_tflite(name)
+        for part in (file, file.with_name("metadata.json")):
+            app = repository / "android_demo_assets" / name / "int8" / part.name
+            assert part.read_bytes() == app.read_bytes()  # mobile_export.assets --ship
+    sample = synthetic.render(3, 2, 256)
+    box = geometry.box_from_landmarks(markup.convert(sample.landmarks, "wflw98", "ibug68"))
+    keras_aligner, lite = Aligner("300w", None), Aligner("300w", None, backend="tflite")
+    (wanted,), (found,) = (a.align(sample.image, box) for a in (keras_aligner, lite))
+    assert np.linalg.norm(wanted.landmarks - found.landmarks, axis=1).mean() < 0.5
+    assert lite.calibration == keras_aligner.calibration
+    assert lite.scheme == keras_aligner.scheme
+
+
+def test_a_model_runs_on_what_it_is_for(exported):
+    for model, backend in (
+        ("300w", "onnx"),
+        (exported["model"], "tflite"),
+        (exported["float"], "keras"),
+    ):
+        with pytest.raises(ValueError, match="must be 'keras' or 'tflite'"):
+            load_backend(model, "300w", backend=backend)
+    with pytest.raises(ValueError, match="with an int8 file"):
+        shipped_tflite("none")

@@ -24,16 +24,21 @@ def test_shapes_that_are_none_disagree_without_end(rng):
     shapes[2, 0] = np.nan
     apart = disagreement(shapes, shapes)
     assert apart.tolist() == [0.0, np.inf, np.inf]
-    quality = QualityCalibration().quality(apart)
+    quality = QualityCalibration.of_preset().quality(apart)
     assert quality[0] == 1.0
     assert quality[1:].max() < 1e-9
-    assert np.isfinite(QualityCalibration().expected_nme(apart)).all()
+    assert np.isfinite(QualityCalibration.of_preset().expected_nme(apart)).all()
 
 
 def test_calibration_falls_with_disagreement():
-    calibration = QualityCalibration()
+    calibration = QualityCalibration.of_preset()
     apart = np.linspace(0, 0.2, 200)
     assert (np.diff(calibration.quality(apart)) < 0).all()
     assert (np.diff(calibration.expected_nme(apart)) >= 0).all()
     assert calibration.quality(calibration.midpoint) == 0.5
     np.testing.assert_allclose(calibration.expected_nme(calibration.knots), calibration.errors)
+
+
+def test_a_calibration_without_a_preset():
+    with pytest.raises(ValueError, match="has a calibration"):
+        QualityCalibration.of_preset("none")

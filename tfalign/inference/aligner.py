@@ -49,11 +49,7 @@ class Aligner:
     as crops were cut in training. The last pass looks twice, at the crop and at its mirror image,
     slightly turned: the mean is the result, the difference gives its quality.
 
-    On the last 120 names of Helen's training part (300-W, not trained on), with the shipped preset
-    and Viola–Jones boxes (110 faces found), NME by the outer eye corners: one pass and one look
-    4.00 %, two passes 3.76 %, three 3.73 %; two passes and two looks 3.59 %. (One pass and one
-    look in the landmarks' own boxes: 3.82 % on all 120.) These names were on view while looks were
-    compared; only the turn of the second look was chosen on others.
+    What this finds, how exactly and in which time stands in ``docs/results/photographs.md``.
 
     One aligner may be shared by threads: each has its own detector and interpreter, and a Keras
     model is asked by one at a time. An aligner can be pickled, for processes that are spawned. In
@@ -77,12 +73,16 @@ class Aligner:
         max_pixels: Larger images are refused, from their header.
         crop, scheme: Used where the model does not tell its own.
         box_padding: See ``Predictor``: for a model trained with boxes that are not its landmarks'.
-        calibration: What turns disagreement into quality.
+        calibration: What turns disagreement into quality; None takes the preset's, for other models
+            that of ``"300w"``.
         smallest: Smallest face to look for, as a share of the image's shorter side; None takes the
             detector's own value.
         rotations: Whether to search each image in its four quarter turns, for pictures that lie
             on their side and whose file does not tell.
         threads: CPU threads of a ``.tflite`` model and of the detector, for each caller.
+        backend: For a preset, ``"tflite"`` runs its int8 file instead of the Keras model: less
+            time on a CPU, nearly the same landmarks, no ``stages`` but the last (figures in
+            ``docs/results/photographs.md``). For other models None, or what they run on.
 
     Attributes:
         name: The model's.
@@ -110,6 +110,7 @@ class Aligner:
         smallest: float | None = None,
         rotations: bool = False,
         threads: int = 1,
+        backend: Literal["keras", "tflite"] | None = None,
     ) -> None:
         unusable = min_quality is not None and not 0 <= min_quality <= 1
         if passes < 1 or max_pixels < 1 or unusable:
@@ -118,16 +119,16 @@ class Aligner:
                 f"passes={passes}, max_pixels={max_pixels}, min_quality={min_quality}"
             )
         self.detector = resolve_detector(detector, smallest, threads)
-        backend = load_backend(model, crop, scheme, threads)
-        self.predictor = Predictor(backend, batch_size, box_padding=box_padding)
+        runs = load_backend(model, crop, scheme, threads, backend)
+        self.predictor = Predictor(runs, batch_size, box_padding=box_padding)
         self.passes = int(passes)
         own = getattr(self.detector, "min_quality", FaceDetector.min_quality)
         self.min_quality = float(own if min_quality is None else min_quality)
         self.max_pixels = int(max_pixels)
         self.rotations = bool(rotations)
-        self.calibration = calibration or backend.calibration or QualityCalibration()
-        self.name, self.scheme = backend.name, backend.scheme
-        self.num_landmarks = backend.num_landmarks
+        self.calibration = calibration or runs.calibration or QualityCalibration.of_preset()
+        self.name, self.scheme = runs.name, runs.scheme
+        self.num_landmarks = runs.num_landmarks
 
     def align(
         self,

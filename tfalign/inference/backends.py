@@ -19,7 +19,7 @@ from tfalign.inference.per_thread import PerThread
 from tfalign.inference.quality import QualityCalibration
 
 # Importing the models also registers the layers that a .keras file names.
-from tfalign.models import load, shipped_presets
+from tfalign.models import load, shipped_presets, shipped_tflite
 from tfalign.models.saved import load_model
 from tfalign.tflite import Metadata, Runner
 
@@ -255,6 +255,7 @@ def load_backend(
     crop: Any = None,
     scheme: Any = None,
     threads: int = 1,
+    backend: str | None = None,
 ) -> Backend:
     """Makes a back end of a model in memory, a file or a preset.
 
@@ -263,21 +264,48 @@ def load_backend(
             or the name of a preset that ships with the package.
         crop, scheme: Used where the model does not tell its own.
         threads: CPU threads of a ``.tflite`` file's interpreters.
+        backend: What runs it, ``"keras"`` or ``"tflite"``. A preset has both: its Keras model,
+            which None takes, and its int8 file, which is faster on a CPU and knows no stages but
+            the last. Whatever else is given has one.
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If a path has another ending and is no preset, or the crop convention is
-            unknown.
+        ImportError: If ``backend`` is ``"tflite"`` and ai-edge-litert is not installed.
+        ValueError: If a path has another ending and is no preset, the crop convention is unknown,
+            or the model does not run on ``backend``.
     """
+    found = _loaded(model, crop, scheme, threads, backend)
+    of = {KerasBackend: "keras", TFLiteBackend: "tflite"}.get(type(found))
+    if backend is not None and of != backend:
+        raise ValueError(
+            "`backend` must be 'keras' or 'tflite', and the model's own unless it is a preset, "
+            f"which has both; mobile_export makes a .tflite of a Keras model. Received: "
+            f"backend={backend!r}, model={found.name!r}"
+        )
+    return found
+
+
+def _loaded(
+    model: str | Path | keras.Model | Backend,
+    crop: Any,
+    scheme: Any,
+    threads: int,
+    backend: str | None,
+) -> Backend:
     if isinstance(model, keras.Model):
         return KerasBackend(model, crop, scheme)
     if not isinstance(model, (str, Path)):
         return model
     path = Path(model)
     if str(model) in shipped_presets():
-        preset = KerasBackend(load(str(model)), name=f"preset {model}")
-        stored = shipped_presets()[str(model)].get("quality")
-        preset.calibration = None if stored is None else QualityCalibration.from_config(stored)
+        preset: Backend
+        if backend == "tflite":
+            file = shipped_tflite(str(model))
+            preset = TFLiteBackend(file, threads=threads, name=f"preset {model}, int8")
+        else:
+            preset = KerasBackend(load(str(model)), name=f"preset {model}")
+        if "quality" in shipped_presets()[str(model)]:
+            preset.calibration = QualityCalibration.of_preset(str(model))
         return preset
     if path.suffix not in (".keras", ".tflite"):
         raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfalign import geometry
+from tfalign.models import shipped_presets
 
 Floats = NDArray[np.float64]
 
@@ -42,24 +43,10 @@ class QualityCalibration:
     probability that the mean error is at most 8 % of the distance of the outer eye corners.
     ``errors`` is the median of that error at the disagreements ``knots``, linear in between.
 
-    The default was fitted with the shipped preset ``"300w"`` on 300 faces drawn from AFW and the
-    first 750 names of Helen's training part: detected boxes, the same faces in badly wrong boxes,
-    and 150 windows of background (for ``quality`` only). These constants were then applied to the
-    last 120 names of Helen's training part, treated alike. That a mirrored look tells good from bad
-    had been seen on those names too, next to other measures, so they are not untouched:
-
-    ==============  =====  ============  ====================
-    quality         boxes  mean quality  share at most 8 %
-    ==============  =====  ============  ====================
-    below 0.1         158         0.005                 0.006
-    0.1 to 0.5         11         0.279                 0.273
-    0.5 to 0.9         24         0.736                 0.667
-    0.9 to 0.97        21         0.948                 0.905
-    0.97 and more     135         0.994                 0.993
-    ==============  =====  ============  ====================
-
-    There 0.9 % of the detected faces and 97.5 % of the background windows fell below 0.5. For
-    another model the order of faces by quality stays useful; the numbers are the preset's.
+    The constants of a shipped preset stand in its sidecar; ``recipes/calibrate_quality.py`` fits
+    them on faces that it was not trained on, in boxes as detectors give them, in wrong ones, and on
+    windows of background. What they promise and what is so stands in ``docs/results/presets.md``.
+    For another model the order of faces by quality stays useful; the numbers are the preset's.
 
     Attributes:
         midpoint: The disagreement at which quality is a half.
@@ -68,10 +55,22 @@ class QualityCalibration:
         errors: Expected error at each, a fraction of the distance of the outer eye corners.
     """
 
-    midpoint: float = 0.0264
-    steepness: float = 7.07
-    knots: tuple[float, ...] = (0.008, 0.010, 0.012, 0.0145, 0.018, 0.025, 0.04, 0.065, 0.1)
-    errors: tuple[float, ...] = (0.025, 0.031, 0.033, 0.039, 0.042, 0.062, 0.34, 0.71, 0.98)
+    midpoint: float
+    steepness: float
+    knots: tuple[float, ...]
+    errors: tuple[float, ...]
+
+    @classmethod
+    def of_preset(cls, name: str = "300w") -> QualityCalibration:
+        """Returns a shipped preset's calibration, also for models that bring none.
+
+        Raises:
+            ValueError: If there is no such preset, or it has none.
+        """
+        sidecar = shipped_presets().get(name, {})
+        if "quality" not in sidecar:
+            raise ValueError(f"No preset of that name has a calibration. Received: {name!r}")
+        return cls.from_config(sidecar["quality"])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constants as plain data: the entry ``quality`` of a preset's sidecar."""

@@ -11,7 +11,7 @@ from tfalign.models.rdssd import RDSSD
 from tfalign.models.saved import load_model
 from tfalign.models.transfer import Transfer, transfer
 from tfalign.models.two_stage import TwoStage
-from tfalign.models.weights import load, save_weights, shipped_presets
+from tfalign.models.weights import load, save_weights, shipped_presets, shipped_tflite
 
 __all__ = [
     "ARCHITECTURES",
@@ -34,5 +34,6 @@ __all__ = [
     "register",
     "save_weights",
     "shipped_presets",
+    "shipped_tflite",
     "transfer",
 ]

@@ -35,6 +35,21 @@ def shipped_presets() -> dict[str, dict[str, Any]]:
     return {path.stem: read_json(path) for path in sorted(WEIGHTS_DIR.glob("*.json"))}
 
 
+def shipped_tflite(name: str) -> Path:
+    """Returns the path of a preset's int8 file; its ``metadata.json`` lies beside it.
+
+    It is the file of ``android_demo_assets``, for CPUs.
+
+    Raises:
+        ValueError: If there is no such preset, or it has none.
+    """
+    path = WEIGHTS_DIR / name / "int8" / "model.tflite"
+    if name not in shipped_presets() or not path.is_file():
+        with_one = sorted(folder.parent.name for folder in WEIGHTS_DIR.glob("*/int8"))
+        raise ValueError(f"Presets with an int8 file are {with_one}. Received: {name!r}")
+    return path
+
+
 def load(model: str | os.PathLike[str] | keras.Model) -> Any:
     """Opens a model: the one way by which every command does.
 
