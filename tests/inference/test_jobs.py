@@ -16,7 +16,7 @@ def test_a_torn_last_line_is_taken_away(tmp_path):
         assert rows.done == {row_key("a.png"), row_key("b.png")}
         assert rows.names == ["a", "b"]
         rows.add({"source": "c.png", "error": "no picture", "faces": [], "files": {}})
-        assert rows.failed == 1
+        assert rows.errors == ["no picture"]
     assert [row["source"] for row in read_rows(path)] == ["a.png", "b.png", "c.png"]
     path.write_bytes(b"no end of a line")
     with RowFile(path) as rows:

@@ -64,6 +64,25 @@ def test_threads_get_the_same_results(kind, detector, threads, model, lite, pict
             np.testing.assert_array_equal(faces.landmarks, wanted.landmarks)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", ["keras", "tflite"])
+@pytest.mark.parametrize("detector", DETECTORS[1:])
+def test_ninety_six_pictures_twenty_times(kind, detector, model, lite):
+    try:
+        aligner = Aligner(backend_of(kind, model, lite), detector, min_quality=0.0)
+    except ImportError as error:
+        pytest.skip(str(error))
+    pictures = [synthetic.render(7, index, 96 + 16 * (index % 4)).image for index in range(96)]
+    expected = [aligner.align(image) for image in pictures]
+    assert sum(len(faces) for faces in expected) > 20
+    differing = 0
+    for threads in (1, 2, 4, 8) * 20:
+        with ThreadPoolExecutor(threads) as pool:
+            for faces, wanted in zip(pool.map(aligner.align, pictures), expected, strict=True):
+                differing += not np.array_equal(faces.landmarks, wanted.landmarks)
+    assert differing == 0
+
+
 @pytest.mark.parametrize("kind", ["keras", "tflite"])
 def test_pickled_aligners_are_the_same(kind, model, lite, pictures):
     aligner = Aligner(backend_of(kind, model, lite), "haar", min_quality=0.0)

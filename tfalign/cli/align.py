@@ -24,52 +24,33 @@ metadata.json of its export beside it.
 from __future__ import annotations
 
 import argparse
-import csv
-import itertools
-import json
-import multiprocessing
 import os
 import sys
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from tfalign.argument_help import HelpFormatter
+from tfalign.cli.align_clips import align_clip
+from tfalign.cli.align_photographs import Named, PhotographJob
+from tfalign.cli.aligner_options import add_aligner_options, aligner_keywords, aligner_settings
 from tfalign.cli.program import one_line
-from tfalign.files import claimed, replacing, settled, write_json
-from tfalign.inference import (
-    MAX_PIXELS,
-    VIDEO_SUFFIXES,
-    Aligner,
-    Faces,
-    Tracker,
-    align_video,
-    draw_faces,
-    write_image,
-)
-from tfalign.inference.detectors import DETECTORS
+from tfalign.files import claimed, settled, write_json
+from tfalign.inference import VIDEO_SUFFIXES, Aligner, Faces, Names, Tracker, find_inputs
 from tfalign.inference.jobs import (
+    Inputs,
     RowFile,
-    find_inputs,
     listed_paths,
     picture_row,
     read_rows,
     row_key,
     row_source,
+    write_csv,
     write_parquet,
 )
-from tfalign.inference.names import Names, shown
+from tfalign.inference.names import shown
 
-_CHUNK = 8  # photographs that one worker gets at a time
 _RESULTS = "landmarks.jsonl"
 
 
@@ -94,31 +75,7 @@ def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
         action="store_true",
         help="Replace the results of another run in OUT instead of refusing.",
     )
-    parser.add_argument(
-        "--model",
-        default="300w",
-        metavar="MODEL.keras|FILE.tflite|PRESET",
-        help="The model that finds the landmarks.",
-    )
-    parser.add_argument(
-        "--detector",
-        default="auto",
-        metavar="NAME|FILE.onnx",
-        help=f"What finds the faces: {', '.join(DETECTORS)}, or the file of a YuNet model; auto "
-        "takes BlazeFace where its extra is installed.",
-    )
-    parser.add_argument(
-        "--smallest",
-        type=float,
-        metavar="SHARE",
-        help="The smallest face to look for, as a share of the shorter side (default: the "
-        "detector's; smaller faces take longer).",
-    )
-    parser.add_argument(
-        "--rotations",
-        action="store_true",
-        help="Search each photograph in its four quarter turns.",
-    )
+    add_aligner_options(parser)
     parser.add_argument(
         "--box",
         type=float,
@@ -127,17 +84,6 @@ def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
         metavar=("X0", "Y0", "X1", "Y1"),
         help="The tight landmark box of a face in every photograph, instead of the detector; may "
         "be repeated.",
-    )
-    parser.add_argument(
-        "--passes", type=int, default=2, metavar="N", help="How often crops are cut anew."
-    )
-    parser.add_argument(
-        "--min-quality",
-        type=float,
-        metavar="SHARE",
-        help="Detections of less quality are taken for no face, and a face that is followed "
-        "through a clip is lost (default: 0.02 for BlazeFace, 0.2 for others, 0.5 in clips; the "
-        "quality of a coarser model is lower).",
     )
     parser.add_argument("--pts", action="store_true", help="Also write a .pts file for each face.")
     parser.add_argument(
@@ -151,20 +97,6 @@ def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="Processes that share photographs."
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=1,
-        metavar="N",
-        help="CPU threads of a .tflite model and of BlazeFace, in each process.",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        metavar="N",
-        help=f"Larger pictures are refused before they are decoded (default: {MAX_PIXELS}).",
     )
     parser.add_argument("--quiet", action="store_true", help="Show no progress bar.")
     clips = parser.add_argument_group("clips")
@@ -186,72 +118,27 @@ def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
     return parser
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What decides the results, the same in every process."""
-
-    model: str
-    detector: str
-    smallest: float | None
-    rotations: bool
-    box: tuple[tuple[float, ...], ...] | None
-    passes: int
-    min_quality: float | None
-    max_pixels: int
-    threads: int
-    overlay: bool
-    pts: bool
-    crops: bool
-    out: str
-
-    def aligner(self) -> Aligner:
-        """Makes the aligner."""
-        quality = {} if self.min_quality is None else {"min_quality": self.min_quality}
-        return Aligner(
-            self.model,
-            detector=None if self.box else self.detector,
-            passes=self.passes,
-            max_pixels=self.max_pixels,
-            smallest=self.smallest,
-            rotations=self.rotations,
-            threads=self.threads,
-            **quality,  # type: ignore[arg-type]
-        )
-
-
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Aligns everything; returns what was found as plain data, and what could not be read."""
     if arguments.workers < 1:
         raise ValueError(f"--workers must be positive. Received: {arguments.workers}")
-    given = list(arguments.inputs)
-    if arguments.list == "-":
-        given += listed_paths(sys.stdin.buffer)
-    elif arguments.list is not None:
-        with Path(arguments.list).open("rb") as file:
-            given += listed_paths(file)
-    if not given and arguments.camera is None:
-        raise ValueError(
-            "Give an image, a clip, a folder, --list or --camera (tfalign align --help tells more)."
-        )
     out: Path = arguments.out
-    inputs = find_inputs(given, arguments.recursive, without=out) if given else None
-    job = _Job(
-        model=str(arguments.model),
-        detector=arguments.detector,
-        smallest=arguments.smallest,
-        rotations=arguments.rotations,
-        box=None if arguments.box is None else tuple(map(tuple, arguments.box)),
-        passes=arguments.passes,
-        min_quality=arguments.min_quality,
-        max_pixels=arguments.max_pixels,
-        threads=arguments.threads,
+    inputs = _inputs(arguments)
+    job = PhotographJob(
+        aligner=aligner_keywords(arguments),
+        box=arguments.box,
         overlay=not arguments.no_overlay,
         pts=arguments.pts,
         crops=arguments.crops,
-        out=str(out),
+        out=out,
     )
-    aligner = job.aligner()  # a mistake in the options is told before anything is written
-    settings = {key: value for key, value in asdict(job).items() if key not in ("out", "threads")}
+    aligner = job.make_aligner()  # a mistake in the options is told before anything is written
+    settings = aligner_settings(job.aligner, aligner) | {
+        "box": job.box,
+        "overlay": job.overlay,
+        "pts": job.pts,
+        "crops": job.crops,
+    }
     with claimed(out) as free:
         if not free:
             raise ValueError(f"Another run is writing to this folder. Received: out={str(out)!r}")
@@ -267,232 +154,100 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             return _work(arguments, job, aligner, inputs, rows)
 
 
+def _inputs(arguments: argparse.Namespace) -> Inputs:
+    given = list(arguments.inputs)
+    if arguments.list == "-":
+        given += listed_paths(sys.stdin.buffer)
+    elif arguments.list is not None:
+        with Path(arguments.list).open("rb") as file:
+            given += listed_paths(file)
+    if given:
+        return find_inputs(given, arguments.recursive, without=arguments.out)
+    if arguments.camera is None:
+        raise ValueError(
+            "Give an image, a clip, a folder, --list or --camera (tfalign align --help tells more)."
+        )
+    return Inputs()
+
+
 def _work(
-    arguments: argparse.Namespace, job: _Job, aligner: Aligner, inputs: Any, rows: RowFile
+    arguments: argparse.Namespace,
+    job: PhotographJob,
+    aligner: Aligner,
+    inputs: Inputs,
+    rows: RowFile,
 ) -> dict[str, Any]:
-    out: Path = arguments.out
+    """Does what is not done yet; ends with tables and a summary, also after Ctrl-C."""
     names = Names(rows.names)
-    paths = [] if inputs is None else inputs.paths
-    waiting = [path for path in paths if row_key(path) not in rows.done]
-    if already := len(paths) - len(waiting):
-        _say(f"{already} of {len(paths)} inputs are done already")
+    waiting = [path for path in inputs.paths if row_key(path) not in rows.done]
+    if already := len(inputs.paths) - len(waiting):
+        print(f"{already} of {len(inputs.paths)} inputs are done already")
     named = [(path, names.give(path)) for path in waiting]
     clips = [pair for pair in named if pair[0].suffix.lower() in VIDEO_SUFFIXES]
     photographs = [pair for pair in named if pair[0].suffix.lower() not in VIDEO_SUFFIXES]
-    faces = found = 0
-    errors: list[str] = []
-    result: dict[str, Any] = {"out": str(out), "errors": errors, "clips": []}
+    summary = {
+        "inputs": len(inputs.paths),
+        "done_before": already,
+        "photographs": len(photographs),
+        "with_a_face": 0,
+        "faces": 0,
+        "clips": len(clips),
+        "errors": rows.errors,
+        "left_out": [{"path": shown(path), "reason": why} for path, why in inputs.left_out],
+    }
+    found: list[dict[str, Any]] = []
     try:
-        with tqdm(
-            total=len(photographs),
-            unit="image",
-            disable=arguments.quiet or len(photographs) < 2,
-        ) as bar:
-            for row in _rows(job, aligner, photographs, arguments.workers):
-                rows.add(row)
-                bar.update()
-                faces += len(row["faces"])
-                found += bool(row["faces"])
-                if row["error"] is not None:
-                    errors.append(row["error"])
-                else:
-                    tqdm.write(_told(row), file=sys.stdout)
+        _align_photographs(arguments, job, aligner, photographs, rows, summary)
         for path, name in clips:
-            try:
-                clip = _align_clip(path, name, aligner, arguments, errors)
-                rows.add(_clip_row(path, name, None))
-                result["clips"].append(clip)
-            except (ValueError, OSError) as error:
-                errors.append(one_line(error))
-                rows.add(_clip_row(path, name, one_line(error)))
+            found += _align_clip(arguments, aligner, path, name, rows)
         if arguments.camera is not None:
             name = names.give(f"camera{arguments.camera}")
-            result["clips"].append(_align_clip(arguments.camera, name, aligner, arguments, errors))
+            found += _align_clip(arguments, aligner, arguments.camera, name, rows)
     finally:
-        # After Ctrl-C, too: the lines written so far as a table.
         if rows.done:
-            _write_csv(rows.path, out / "landmarks.csv", aligner.num_landmarks)
+            write_csv(rows.path, job.out / "landmarks.csv", aligner.num_landmarks)
             if arguments.parquet:
-                write_parquet(rows.path, out / "landmarks.parquet")
-        left_out = [] if inputs is None else inputs.left_out
-        summary = {
-            "inputs": len(paths),
-            "done_before": already,
-            "photographs": len(photographs),
-            "with_a_face": found,
-            "faces": faces,
-            "clips": len(clips),
-            "errors": errors,
-            "left_out": [{"path": shown(path), "reason": why} for path, why in left_out],
-        }
-        write_json(out / "summary.json", summary)
-        if left_out:
-            first = "; ".join(f"{shown(path)} ({why})" for path, why in left_out[:5])
-            more = "" if len(left_out) <= 5 else f" … all in {out / 'summary.json'}"
-            print(f"left out: {len(left_out)} entries: {first}{more}", file=sys.stderr)
-        if photographs and not found and not job.rotations and not job.box:
-            print(
-                "no face found: --rotations also tries pictures that lie on their side, "
-                "--smallest looks for smaller faces",
-                file=sys.stderr,
-            )
-    result |= {"summary": summary}
+                write_parquet(rows.path, job.out / "landmarks.parquet")
+        write_json(job.out / "summary.json", summary)
+        _hint(summary, job)
+    result = {"out": str(job.out), "errors": rows.errors, "clips": found, "summary": summary}
     if arguments.json:
-        wanted = {row_key(path) for path in paths}
+        wanted = {row_key(path) for path in inputs.paths}
         result["photographs"] = [
             row
             for row in read_rows(rows.path)
-            if "faces" in row and "clip" not in row and row_key(row_source(row)) in wanted
+            if "clip" not in row and row_key(row_source(row)) in wanted
         ]
     return result
 
 
-def _rows(
-    job: _Job, aligner: Aligner, named: Sequence[tuple[Path, str]], workers: int
-) -> Iterator[dict[str, Any]]:
-    """Yields a row for each photograph, in the order in which they are done."""
-    if workers == 1 or len(named) <= _CHUNK:
-        yield from _align(job, aligner, named)
-        return
-    chunks = (named[start : start + _CHUNK] for start in range(0, len(named), _CHUNK))
-    # Spawned, not forked: TensorFlow's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (job,)) as pool:
-        running: deque[Future[list[dict[str, Any]]]] = deque()
-        try:
-            for chunk in itertools.islice(chunks, 2 * workers):
-                running.append(pool.submit(_align_chunk, chunk))
-            while running:
-                rows = running.popleft().result()
-                for chunk in itertools.islice(chunks, 1):
-                    running.append(pool.submit(_align_chunk, chunk))
-                yield from rows
-        except BrokenProcessPool as error:
-            raise OSError(
-                "A worker process was ended from outside, perhaps for want of memory. What was "
-                "finished is kept: repeat the command to continue, with fewer --workers."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-_worker: tuple[_Job, Aligner] | None = None
-
-
-def _start_worker(job: _Job) -> None:
-    global _worker
-    # A parent that is killed cannot end its workers, which would wait for ever.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)  # the processes share the cores already
-    _worker = (job, job.aligner())
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _align_chunk(named: Sequence[tuple[Path, str]]) -> list[dict[str, Any]]:
-    assert _worker is not None
-    return list(_align(*_worker, named))
-
-
-def _align(
-    job: _Job, aligner: Aligner, named: Sequence[tuple[Path, str]]
-) -> Iterator[dict[str, Any]]:
-    """Aligns photographs, a few at a time, and writes their files."""
-    read: deque[tuple[Path, str, np.ndarray | str]] = deque()
-
-    def images() -> Iterator[Any]:
-        for path, name in named:
-            try:
-                image: Any = aligner.read(path)
-            except (ValueError, OSError) as error:
-                image = one_line(error)
-            read.append((path, name, image))
-            yield np.zeros((1, 1, 3), np.uint8) if isinstance(image, str) else image
-
-    def boxes() -> Iterator[Any]:
-        for _ in named:  # no detector is asked about what could not be read
-            yield np.zeros((0, 4)) if isinstance(read[-1][2], str) else job.box
-
-    stream = aligner.align_stream(images(), boxes(), on_error="skip")
-    for faces in stream:
-        path, name, image = read.popleft()
-        if isinstance(image, str):
-            failed = Faces([], [None], aligner.num_landmarks, errors=[image])
-            yield picture_row(failed, path)
-            continue
-        if faces.errors[0] is not None:
-            yield picture_row(faces, path)
-            continue
-        files: dict[str, Any] = {"name": name}
-        try:
-            _write_files(job, aligner, name, image, faces, files)
-        except ValueError as error:  # too large for JPEG: the numbers are kept
-            faces = Faces(
-                list(faces), [None], aligner.num_landmarks, faces.first, faces.left_out,
-                [one_line(error)],
-            )  # fmt: skip
-        yield picture_row(faces, path, files)
-
-
-def _write_files(
-    job: _Job, aligner: Aligner, name: str, image: Any, faces: Faces, files: dict[str, Any]
+def _align_photographs(
+    arguments: argparse.Namespace,
+    job: PhotographJob,
+    aligner: Aligner,
+    named: Named,
+    rows: RowFile,
+    summary: dict[str, Any],
 ) -> None:
-    out = Path(job.out)
-    if job.pts:
-        several = len(faces) > 1
-        files["pts"] = [
-            face.write_pts(out / f"{name}{f'.{k}' if several else ''}.pts").name
-            for k, face in enumerate(faces, 1)
-        ]
-    if job.crops and len(faces):
-        boxes = np.stack([face.landmark_box for face in faces])
-        crops = aligner.predictor.crops([image] * len(faces), boxes)
-        files["crops"] = [
-            write_image(out / f"{name}.crop{k}.png", crop).name for k, crop in enumerate(crops, 1)
-        ]
-    if job.overlay:
-        files["overlay"] = write_image(out / f"{name}_aligned.jpg", draw_faces(image, faces)).name
-
-
-def _told(row: dict[str, Any]) -> str:
-    faces = len(row["faces"])
-    counted = {0: "no face found", 1: "1 face"}.get(faces, f"{faces} faces")
-    return f"{row['source']}: {counted}{_left_out(row['left_out'])}"
-
-
-def _clip_row(path: Path, name: str, error: str | None) -> dict[str, Any]:
-    empty = Faces([], [None], 0, errors=[error])
-    return {**picture_row(empty, path, {"name": name}), "clip": error is None}
-
-
-def _write_csv(rows: Path, out: Path, num_landmarks: int) -> None:
-    """Writes the faces of a file of rows as a table, a row at a time."""
-    boxes = ("box_x0", "box_y0", "box_x1", "box_y1")
-    points = [f"{axis}{index}" for index in range(num_landmarks) for axis in "xy"]
-    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["source", "face", "quality", "expected_nme", *boxes, *points])
-        for row in read_rows(rows):
-            for index, face in enumerate(row["faces"]):
-                flat = [value for point in face["landmarks"] for value in point]
-                figures = [face["quality"], face["expected_nme"], *face["box"], *flat]
-                writer.writerow([row["source"], index, *figures])
+    hidden = arguments.quiet or len(named) < 2
+    with tqdm(total=len(named), unit="image", disable=hidden) as bar:
+        for row in job.rows(aligner, named, arguments.workers):
+            rows.add(row)
+            bar.update()
+            count = len(row["faces"])
+            summary["faces"] += count
+            summary["with_a_face"] += bool(count)
+            if row["error"] is None:
+                faces = {0: "no face found", 1: "1 face"}.get(count, f"{count} faces")
+                source = row["source"].removeprefix(f"{Path.cwd()}{os.sep}")
+                told = f"{source}: {faces}{_left_out(row['left_out'])}"
+                tqdm.write(told, file=sys.stdout)
 
 
 def _align_clip(
-    source: Path | int,
-    name: str,
-    aligner: Aligner,
-    arguments: argparse.Namespace,
-    errors: list[str],
-) -> dict[str, Any]:
-    """Aligns a clip or a camera's; the lines of the frames are written as they come."""
-    out: Path = arguments.out
+    arguments: argparse.Namespace, aligner: Aligner, source: Path | int, name: str, rows: RowFile
+) -> list[dict[str, Any]]:
+    """Returns what was found in a clip or before a camera; nothing where it could not be read."""
     quality = {} if arguments.min_quality is None else {"min_quality": arguments.min_quality}
     tracker = Tracker(
         aligner,
@@ -500,77 +255,49 @@ def _align_clip(
         smooth=not arguments.no_smooth,
         **quality,
     )
-    label = f"camera {source}" if isinstance(source, int) else shown(source)
-    shows = isinstance(source, int) and not arguments.headless
-    tracks: set[int | None] = set()
-    count = 0
-    with (out / f"{name}_aligned.jsonl").open("w", encoding="ascii") as lines:
-
-        def keep(index: int, image: Any, faces: Faces) -> bool | None:
-            nonlocal count
-            tracks.update(face.track for face in faces)
-            count += len(faces)
-            seconds = tracker.seconds
-            plain = [face.to_dict() for face in faces]
-            for face in plain:
-                del face["stages"], face["image"], face["source"], face["seconds"]
-            row = {"source": label, "frame": index, "seconds": seconds, "faces": plain}
-            lines.write(json.dumps(row, allow_nan=False) + "\n")
-            lines.flush()
-            return _show(draw_faces(image, faces)) if shows else None
-
-        result = align_video(
+    clip, error = None, None
+    try:
+        clip = align_clip(
             source,
             tracker,
-            out=None if arguments.no_overlay else out / f"{name}_aligned.mp4",
+            arguments.out,
+            name,
+            overlay=not arguments.no_overlay,
+            window=not arguments.headless and isinstance(source, int),
             max_frames=arguments.max_frames,
             progress=not arguments.quiet,
-            on_frame=keep,
-            keep_faces=False,
         )
-    _write_clip_csv(out / f"{name}_aligned.jsonl", out / f"{name}_aligned.csv", aligner)
-    for problem in result.problems:
-        errors.append(f"{label}: {problem}")
-    _say(
-        f"{label}: {result.frames} frames, {len(tracks)} faces tracked{_left_out(tracker.left_out)}"
-    )
-    return {
-        "source": label,
-        "frames": result.frames,
-        "fps": result.fps,
-        "faces": count,
-        "tracks": len(tracks),
-        "problems": list(result.problems),
-        "files": sorted(path.name for path in out.glob(f"{name}_aligned.*")),
-    }
+    except (ValueError, OSError) as caught:
+        if isinstance(source, int):
+            raise
+        error = one_line(caught)
+    problems = [] if clip is None else clip["problems"]
+    if isinstance(source, int):
+        rows.errors += problems
+    else:
+        empty = Faces([], [None], aligner.num_landmarks, errors=[error])
+        row = picture_row(empty, source, {"name": name})
+        rows.add({**row, "clip": clip is not None, "problems": problems})
+    if clip is None:
+        return []
+    told = _left_out(clip["left_out"])
+    print(f"{clip['source']}: {clip['frames']} frames, {clip['tracks']} faces tracked{told}")
+    return [clip]
 
 
-def _write_clip_csv(rows: Path, out: Path, aligner: Aligner) -> None:
-    points = [f"{axis}{index}" for index in range(aligner.num_landmarks) for axis in "xy"]
-    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["frame", "seconds", "track", "quality", "expected_nme", *points])
-        for row in read_rows(rows):
-            for face in row["faces"]:
-                flat = [value for point in face["landmarks"] for value in point]
-                figures = [face["track"], face["quality"], face["expected_nme"], *flat]
-                writer.writerow([row["frame"], row["seconds"], *figures])
-
-
-def _show(picture: np.ndarray) -> bool:
-    """Shows a frame; returns False, which ends the film, once a key is pressed."""
-    try:
-        cv2.imshow("tfalign", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        return cv2.waitKey(1) < 0
-    except cv2.error as error:
-        raise ValueError(
-            "This OpenCV opens no window: pip install opencv-python in the place of "
-            "opencv-python-headless, or give --headless."
-        ) from error
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stdout)
+def _hint(summary: dict[str, Any], job: PhotographJob) -> None:
+    """Tells what was left out, and what else to try where no face was found."""
+    if left_out := summary["left_out"]:
+        first = "; ".join(f"{entry['path']} ({entry['reason']})" for entry in left_out[:5])
+        more = "" if len(left_out) <= 5 else f" … all in {job.out / 'summary.json'}"
+        print(f"left out: {len(left_out)} entries: {first}{more}", file=sys.stderr)
+    searched = not job.box and not job.aligner["rotations"]
+    if summary["photographs"] and not summary["with_a_face"] and searched:
+        print(
+            "no face found: --rotations also tries pictures that lie on their side, "
+            "--smallest looks for smaller faces",
+            file=sys.stderr,
+        )
 
 
 def _left_out(detections: int) -> str:

@@ -24,8 +24,8 @@ _MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
 _EXTRAS = {
     **dict.fromkeys(("pandas", "matplotlib", "scipy", "sklearn", "h5py"), "train"),
     **dict.fromkeys(("ai_edge_litert", "ai_edge_quantizer", "tf_keras"), "mobile"),
-    **dict.fromkeys(("av", "pillow_heif"), "media"),
-    "jax": "jax",
+    **dict.fromkeys(("av", "pillow_heif", "pyarrow"), "media"),
+    **{name: name for name in ("jax", "ray")},
 }
 """Package to the extra of ``tfalign`` that installs it."""
 

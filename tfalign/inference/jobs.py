@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import hashlib
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from tfalign.files import replacing
 from tfalign.inference.faces import Faces
 from tfalign.inference.images import IMAGE_SUFFIXES
 from tfalign.inference.names import shown
@@ -27,7 +29,7 @@ class Inputs:
     """What a job shall look at.
 
     Attributes:
-        paths: Pictures and clips, each once, in the order given; a folder's by name.
+        paths: Pictures and clips, absolute, each once, in the order given; a folder's by name.
         left_out: Everything else that was met, with the reason.
     """
 
@@ -55,17 +57,29 @@ def find_inputs(
     """
     found = Inputs()
     seen: set[str] = set()
+    entered: set[str] = set()
     own = None if without is None else os.path.realpath(without) + os.sep
 
     def take(path: Path) -> None:
-        real = os.path.realpath(path)
-        if own is not None and real.startswith(own) and _OWN_NAME.search(path.name):
+        # Absolute: a name alone tells another picture in every folder. Links are not followed: each
+        # is a picture of its own.
+        path = path.absolute()
+        if (
+            own is not None
+            and os.path.realpath(path).startswith(own)
+            and _OWN_NAME.search(path.name)
+        ):
             found.left_out.append((path, "written by this command"))
-        elif real not in seen:
-            seen.add(real)
+        elif str(path) not in seen:
+            seen.add(str(path))
             found.paths.append(path)
 
     def enter(folder: Path) -> None:
+        real = os.path.realpath(folder)
+        if real in entered:  # a link may lead back to a folder that it lies in
+            found.left_out.append((folder, "a folder that was entered already"))
+            return
+        entered.add(real)
         for entry in sorted(folder.iterdir()):
             suffix = entry.suffix.lower()
             if entry.name.startswith("."):
@@ -165,7 +179,7 @@ class RowFile:
     Attributes:
         done: Keys of the pictures that have a row (``row_key``).
         names: The names that their outputs have.
-        failed: How many of the rows hold an error.
+        errors: What the rows tell of pictures that could not be read, and of gaps in clips.
 
     Raises:
         ValueError: If a line is no row; the message names it.
@@ -175,7 +189,7 @@ class RowFile:
         self.path = Path(path)
         self.done: set[bytes] = set()
         self.names: list[str] = []
-        self.failed = 0
+        self.errors: list[str] = []
         if self.path.exists():
             self._mend()
             for row in read_rows(self.path):
@@ -205,7 +219,8 @@ class RowFile:
 
     def _note(self, row: Mapping[str, Any]) -> None:
         self.done.add(row_key(row_source(row)))
-        self.failed += row.get("error") is not None
+        self.errors += [row["error"]] if row.get("error") is not None else []
+        self.errors += row.get("problems", [])
         if "name" in row.get("files", {}):
             self.names.append(row["files"]["name"])
 
@@ -242,6 +257,36 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def write_csv(
+    rows: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    num_landmarks: int,
+    frames: bool = False,
+) -> Path:
+    """Writes the faces of a file of JSON lines as a table, one a line.
+
+    Args:
+        rows: The file.
+        out: The table.
+        num_landmarks: n.
+        frames: Whether the rows are a clip's frames: then a face has its frame, seconds and track
+            in the place of source and number.
+    """
+    names = ("frame", "seconds", "track") if frames else ("source", "face")
+    boxes = ("box_x0", "box_y0", "box_x1", "box_y1")
+    points = [f"{axis}{index}" for index in range(num_landmarks) for axis in "xy"]
+    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "quality", "expected_nme", *boxes, *points])
+        for row in read_rows(rows):
+            for index, face in enumerate(row["faces"]):
+                which = {**row, **face, "face": index}
+                flat = [value for point in face["landmarks"] for value in point]
+                figures = [face["quality"], face["expected_nme"], *face["box"], *flat]
+                writer.writerow([*(which[name] for name in names), *figures])
+    return Path(out)
+
+
 def write_parquet(rows: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
     """Writes a file of JSON lines as Parquet, a few rows at a time.
 
@@ -252,9 +297,7 @@ def write_parquet(rows: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: pip install pyarrow") from error
-    from tfalign.files import replacing
-
+        raise ImportError("Parquet needs pyarrow: pip install 'tfalign[media]'") from error
     schema = row_schema(pa)
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         group: list[dict[str, Any]] = []
