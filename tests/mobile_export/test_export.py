@@ -15,6 +15,7 @@ import pytest
 import mobile_export
 from mobile_export import golden
 from tfalign import geometry, macc
+from tfalign.inference.detectors import box_rules
 from tfalign.tflite import Metadata
 
 MEAN_PX = {"float32": 1e-3, "float16": 0.05, "dynamic": 0.5, "int8": 0.5}
@@ -116,6 +117,8 @@ def test_metadata_tells_an_app_what_it_needs(
     assert about.input_shape == (48, 48, 3)
     assert about.crop == geometry.crop_convention(data["crop"]) == model.crop
     assert data["input"]["colour_order"] == "RGB"
+    # Rules from detectors' boxes are known for the tight box of the 68 points alone.
+    assert set(data["detectors"]) == (set(box_rules()) if about.box == "landmarks" else set())
     assert (folder / "metadata.json").stat().st_size < 8000
     for name in ("model.tflite", "golden.npz", "report.json"):
         content = (folder / name).read_bytes()

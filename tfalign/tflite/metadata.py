@@ -33,8 +33,8 @@ class Metadata:
         input_dtype: Type of the file's input, e.g. ``"uint8"``.
         output_dtype: Type of the file's output, e.g. ``"float32"``.
         model: Class, name, parameters and multiply-accumulates (None where they are not counted).
-        detectors: Detector's name → how its box becomes ``box``, see ``inference.detectors.BoxRule``;
-            empty where such rules are not known.
+        detectors: Detector's name → how its box becomes ``box``, see
+            ``inference.detectors.BoxRule``; empty where such rules are not known.
         quality: How far the file is from its Keras model, see ``mobile_export.parity``.
         licence: Of the weights, with their origin; None where nobody said.
         notes: What the exporter had to say.
