@@ -175,6 +175,16 @@ def test_no_face_anywhere_is_no_error(align, tmp_path):
     assert rows == []
 
 
+def test_a_face_that_lies_on_its_side(align, face, tmp_path):
+    photo = write_rgb(tmp_path / "a.png", np.ascontiguousarray(np.rot90(face)))
+    outcome = align(photo, "--out", tmp_path / "plain")
+    assert "no face found" in outcome.out
+    assert "--rotations" in outcome.err
+    turned = align(photo, "--rotations", "--out", tmp_path / "turned")
+    assert "--rotations" not in turned.err
+    assert faces_of(stored(tmp_path / "turned"))
+
+
 def test_pixels_of_every_kind(align, face, tmp_path):
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     opaque = np.full((*face.shape[:2], 1), 255, np.uint8)
@@ -559,6 +569,18 @@ def test_reported_cases(tfalign, cases, case, tmp_path):
     names = [name for row in rows for name in row["files"]["pts"]]
     assert len({name.lower() for name in names}) == sum(len(row["faces"]) for row in rows)
     assert sorted(names) == sorted(path.name for path in (tmp_path / "out").glob("*.pts"))
+
+
+@pytest.mark.slow
+def test_the_reported_album(tfalign, cases, tmp_path):
+    pytest.importorskip("av")
+    out = tmp_path / "out"
+    tfalign("align", cases / "album", "--recursive", "--max-frames", 2, "--quiet", "--out", out)
+    named = {row["source"] for row in stored(out)}
+    summary = json.loads((out / "summary.json").read_text())
+    named |= {entry["path"] for entry in summary["left_out"]}
+    assert named == {str(path) for path in (cases / "album").rglob("*") if path.is_file()}
+    assert len(summary["errors"]) == 1  # the HEIC file, which is a header alone
 
 
 @pytest.mark.slow

@@ -54,8 +54,8 @@ def add_aligner_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SHARE",
         help="Detections of less quality are taken for no face, and a face that is followed "
-        "through a clip is lost (default: the detector's limit, 0.5 in clips; the quality of a "
-        "coarser model is lower).",
+        "through a clip is lost (default: 0.2, and 0.5 in clips; the quality of a coarser model is "
+        "lower).",
     )
     parser.add_argument(
         "--threads",
@@ -79,7 +79,8 @@ def aligner_keywords(arguments: argparse.Namespace) -> dict[str, Any]:
         *("model", "backend", "detector", "smallest", "rotations", "passes", "min_quality"),
         *("threads", "max_pixels"),
     )
-    return {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def aligner_settings(keywords: Mapping[str, Any], aligner: Aligner) -> dict[str, Any]:
@@ -95,4 +96,5 @@ def aligner_settings(keywords: Mapping[str, Any], aligner: Aligner) -> dict[str,
         **{name: value for name, value in keywords.items() if name != "threads"},
         "model_sha256": sha256(Path(model)) if preset is None else preset["sha256"],
         "detector": getattr(aligner.detector, "name", keywords["detector"]),
+        "min_quality": aligner.min_quality,
     }

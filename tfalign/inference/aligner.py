@@ -20,7 +20,6 @@ from tfalign.data.readers.image import MAX_PIXELS
 from tfalign.inference.backends import Backend, load_backend
 from tfalign.inference.detectors import (
     Detector,
-    FaceDetector,
     check_detections,
     distinct,
     resolve_detector,
@@ -66,9 +65,8 @@ class Aligner:
             that have their faces in the same places (they count as detected: of little quality,
             they are left out); or None, where boxes are always given.
         passes: How often crops are cut, at least 1.
-        min_quality: Detections of less quality are taken for no face and left out; None takes the
-            detector's own limit (0.2, and 0.02 for BlazeFace, which finds few others). Given boxes
-            are always answered.
+        min_quality: Detections of less quality are taken for no face and left out. Given boxes are
+            always answered.
         batch_size: Crops per call of the model.
         max_pixels: Larger images are refused, from their header.
         crop, scheme: Used where the model does not tell its own.
@@ -100,7 +98,7 @@ class Aligner:
         model: str | Path | keras.Model | Backend = "300w",
         detector: str | os.PathLike[str] | Detector | NDArray[Any] | None = "auto",
         passes: int = 2,
-        min_quality: float | None = None,
+        min_quality: float = 0.2,
         batch_size: int = 32,
         max_pixels: int = MAX_PIXELS,
         crop: Any = None,
@@ -112,8 +110,7 @@ class Aligner:
         threads: int = 1,
         backend: Literal["keras", "tflite"] | None = None,
     ) -> None:
-        unusable = min_quality is not None and not 0 <= min_quality <= 1
-        if passes < 1 or max_pixels < 1 or unusable:
+        if passes < 1 or max_pixels < 1 or not 0 <= min_quality <= 1:
             raise ValueError(
                 "`passes` and `max_pixels` must be positive and `min_quality` in [0, 1]. Received: "
                 f"passes={passes}, max_pixels={max_pixels}, min_quality={min_quality}"
@@ -122,8 +119,7 @@ class Aligner:
         runs = load_backend(model, crop, scheme, threads, backend)
         self.predictor = Predictor(runs, batch_size, box_padding=box_padding)
         self.passes = int(passes)
-        own = getattr(self.detector, "min_quality", FaceDetector.min_quality)
-        self.min_quality = float(own if min_quality is None else min_quality)
+        self.min_quality = float(min_quality)
         self.max_pixels = int(max_pixels)
         self.rotations = bool(rotations)
         self.calibration = calibration or runs.calibration or QualityCalibration.of_preset()

@@ -23,12 +23,10 @@ class FaceDetector(abc.ABC):
     Attributes:
         name: As in ``tfalign.inference.detectors.DETECTORS``.
         rule: From its boxes to the landmarks' tight boxes.
-        min_quality: Detections of less quality are taken for no face, see ``Aligner``.
     """
 
     name: str
     rule: BoxRule
-    min_quality: float = 0.2
 
     @abc.abstractmethod
     def raw(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
