@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from tfalign import markup, models
+from tfalign.layers import PixelDifferences, ShapeIndexedCrop, ShapeIndexedPatches
 from tfalign.losses import L2Loss
 from tfalign.metrics import NME, AnchorDistance
 from tfalign.models import CCNN, DSSD, RDSSD, DeepReg, DirectRegression, GRegLRef, GRegNet, TwoStage
@@ -168,3 +170,21 @@ def test_a_compiled_model_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     moments = [np.asarray(v) for v in model.optimizer.variables]
     for one, other in zip(moments, again.optimizer.variables, strict=True):
         np.testing.assert_allclose(one, np.asarray(other), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", list(models.ARCHITECTURES))
+def test_a_class_is_its_papers_by_default(name: str) -> None:
+    """What the published model asks for is what the class gives to who asks for nothing."""
+    entry = models.architecture(name)
+    defaults = {key: p.default for key, p in inspect.signature(entry.kind).parameters.items()}
+    assert {key: defaults[key] for key in entry.published} == dict(entry.published)
+
+
+def test_positions_have_the_gradient_that_their_paper_gives_them() -> None:
+    name = "stop_position_gradient"
+    found = {kind: inspect.signature(kind).parameters[name].default
+             for kind in (GRegLRef, DSSD, RDSSD, ShapeIndexedCrop, ShapeIndexedPatches,
+                          PixelDifferences)}  # fmt: skip
+    # GRegLRef (section 3.3) speaks of features alone, DSSD derives Equations 17 to 22; a layer by
+    # itself is differentiable.
+    assert [kind for kind, stops in found.items() if stops] == [GRegLRef]

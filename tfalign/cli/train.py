@@ -258,7 +258,8 @@ def add_model_options(parser: argparse.ArgumentParser, model: str = "greglref") 
     )
     group.add_argument(
         "--trunk",
-        help="What the first network is built from, for architectures that have a choice.",
+        help="What the first network is built from, for architectures that have a choice. By "
+        "default it is one that a CPU can train, and the paper's with the published schedule.",
     )
     group.add_argument(
         "--image-size",

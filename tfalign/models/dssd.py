@@ -37,7 +37,8 @@ class DSSD(DetectorCascade):
         sharable: Whether detectors are sharable. If not, one dense layer makes the responses of
             the features of all landmarks (the baseline of Table IV, together with ``neighbors=1``).
         centers: Number of shapes that the initial shape is mixed of; the paper's is 500.
-        stop_position_gradient: Whether patches treat landmarks as constants.
+        stop_position_gradient: Whether patches treat landmarks as constants. The paper derives the
+            gradient of positions (Equations 17 to 22), so this is False.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
         scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.

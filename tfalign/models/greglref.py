@@ -46,13 +46,16 @@ class GRegLRef(LandmarkModel):
         refinements: Number of LRefNets T, 0 to 3; the paper's is 2. None at all is ``GRegNet``.
         trunk: ``"resnet18"`` (the paper's), or one of ours for phones and training on a CPU:
             ``"compact"`` (dense convolutions, the faster one) or ``"mobile"`` (inverted residuals).
+            As every default of a class it is the paper's; who trains by the name "greglref" gets
+            ``"compact"``, unless the schedule is the published one (``tfalign.models.register``).
         patch: Side of the patch in cells of the feature map; the paper's is 5.
         filters: Filters per landmark in each LRefNet; the paper's is 4.
         dropout: Rate of the dropout on the trunk's pooled feature, in training. The paper adds it
             in the second phase on 300-W, so that S⁰ leaves something to refine; a training phase
             may set it (section 4.3).
         stop_position_gradient: Whether the crops treat landmark positions as constants. The paper
-            speaks of feature gradients only, so this is True.
+            speaks of gradients of features alone (section 3.3), so this is True; DSSD's derives
+            those of positions.
         crop: The box convention: a name of ``tfalign.geometry.CROP_PRESETS``, a
             ``CropConvention`` or its configuration.
         scheme: Landmark scheme of the outputs, as ``tfalign.markup.get`` takes it, or None.
