@@ -11,6 +11,7 @@ from training import tiny
 from tfalign import training
 from tfalign.models import ARCHITECTURES, DeepReg, architecture
 from tfalign.models.dropout_regression import dropout_descent
+from tfalign.training.results import write_results
 from tfalign.training.schedules import Budget, deepreg, schedules_of
 
 
@@ -84,6 +85,9 @@ def weights_of(model: DeepReg) -> list[np.ndarray]:
 def test_sequential_is_the_closed_form(data, tmp_path) -> None:
     model, result = run(deepreg.sequential(1), data, tmp_path)
     assert result.rows == []
+    about = write_results(model, result, None, "300w_inter_ocular", tmp_path, "", {})
+    assert (about["best_nme"], about["epochs"]) == (None, 0)
+    assert json.loads((tmp_path / "result.json").read_text())["best_nme"] is None
     other = DeepReg(68, (64, 64, 3), local_layers=1, patches=(16,))
     other.solve_sequential(data[0])
     for one, expected in zip(weights_of(model), weights_of(other), strict=True):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfalign import macc
 from tfalign.data.pipeline import CropCache
 from tfalign.evaluation.evaluate import evaluate_model
@@ -20,7 +22,6 @@ from tfalign.training.validation import Validation, stage_predictor
 def write_results(
     model: Any,
     result: TrainingResult,
-    validation: Validation | None,
     faces: Any,
     protocol: str | Protocol,
     out: Path,
@@ -32,7 +33,6 @@ def write_results(
     Args:
         model: The trained model.
         result: What `tfalign.training.fit` returned.
-        validation: The faces that were watched, or None.
         faces: A reader of the faces to measure on, cropped afresh from the photographs by the
             model's own convention; or a ``CropCache`` of them; or None where there are none.
         protocol: How they are scored.
@@ -48,7 +48,8 @@ def write_results(
     plot_history(result.rows, out / "history.png")
     counted = macc.count(model)
     summary: dict[str, Any] = {
-        "best_nme": result.best_nme if validation is not None else None,
+        # Without an epoch, as in sequential learning in closed form, nothing was watched.
+        "best_nme": result.best_nme if np.isfinite(result.best_nme) else None,
         "best_epoch": result.best_epoch,
         "epochs": len(result.rows),
         "macc": counted.macc,

@@ -193,7 +193,7 @@ def train(
         }
         name = "held-out training faces" if test is None else test_name or "test faces"
         about = {"seed": settings.seed, "data": data}
-        summary = write_results(trained, result, watching, measured, protocol, folder, name, about)
+        summary = write_results(trained, result, measured, protocol, folder, name, about)
     return TrainResult(trained, result.rows, summary, Path(out) if out else None)
 
 
