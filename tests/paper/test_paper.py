@@ -101,10 +101,57 @@ def test_rows_are_compared_with_one_of_them(tree, out):
     assert [model.crop.square for model in configs] == [True, False]
 
 
+@pytest.mark.slow
+def test_processes_share_the_trainings(tree, out, tmp_path):
+    """Two of them give what one gives; what is there is not trained again."""
+    alone = make(tree, out, "greglref", "crops")["crops"]
+    found = make(tree, tmp_path, "greglref", "crops", "--jobs", "2")["crops"]
+    assert "errors" not in found
+    for label, row in alone["rows"].items():
+        for column, cell in row.items():
+            assert found["rows"][label][column]["values"] == pytest.approx(cell["values"], rel=1e-3)
+
+
+def test_other_lengths_lie_in_other_folders(tmp_path):
+    paper = room.get("tsr")
+    usual = Workshop(tmp_path, tmp_path, "small")
+    longer = Workshop(tmp_path, tmp_path, "small", {"steps": 7})
+    assert usual.folder(paper, "w300_two_stage", 0) != longer.folder(paper, "w300_two_stage", 0)
+    benches = [measures.Bench(paper, "table3", shop) for shop in (usual, longer)]
+    assert benches[0].out != benches[1].out
+    assert "steps 7" in benches[1].conditions
+    assert "steps" not in benches[0].conditions
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_leaves_the_others(tree, tmp_path, monkeypatch):
+    whole = Workshop.training_faces
+
+    def faces(shop, training):
+        if training.options:
+            raise ValueError("no such faces")
+        return whole(shop, training)
+
+    monkeypatch.setattr(Workshop, "training_faces", faces)
+    found = make(tree, tmp_path, "greglref", "crops")
+    assert found["errors"] == ["greglref w300_stretched: no such faces"]
+    assert set(found["crops"]["rows"]) == {"squared"}
+
+
+@pytest.fixture
+def eager():
+    """Without graphs: tracing them takes five times as long as trainings of two steps."""
+    tf = pytest.importorskip("tensorflow")
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly")
 @pytest.mark.parametrize(("paper", "name"), ITEMS)
-def test_every_table_and_figure(tree, out, paper, name):
+def test_every_table_and_figure(tree, out, eager, paper, name):
     found = make(tree, out, paper, name)
     assert "errors" not in found
     folder = out / paper / f"{name}-tiny"

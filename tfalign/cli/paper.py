@@ -13,9 +13,10 @@ of training faces is held out for the test; training watches others in any case.
 --scale published is the paper to the letter, with our readings; small is what two cores can do.
 OUT/PAPER/ITEM-SCALE receives results.json, table.csv and the pictures; our rows stand beside the
 authors', each with the conditions that it was made under. Trainings are in OUT/trainings: they are
-shared by the items of a paper, continue where they were killed, and are not repeated. With --rows
-the results are in OUT/PAPER/ITEM-SCALE-part. 'claims' compares the two rows of each paper's central
-claim, face by face, and says of each whether it is reproduced.
+shared by the items of a paper, continue where they were killed, and are not repeated; those with
+--steps lie beside the others. With --rows the results are in OUT/PAPER/ITEM-SCALE-part. 'claims'
+compares the two rows of each paper's central claim, face by face, and says of each whether it is
+reproduced.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         folders(arguments.data),
         arguments.out,
         arguments.scale,
-        None if arguments.steps is None else {"steps": arguments.steps},
+        {} if arguments.steps is None else {"steps": arguments.steps},
     )
     if of_all:
         return room.run_claims(

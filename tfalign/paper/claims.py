@@ -67,7 +67,7 @@ def run_claims(
             **({} if measured is None else _row(measured, found, shop, seeds)),
         }
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    out = shop.out / f"claims-{shop.scale}"
+    out = shop.out / f"claims-{shop.label}"
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "table.csv", frame.to_csv(index_label="claim"))
     content = {

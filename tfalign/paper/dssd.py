@@ -33,7 +33,7 @@ def _penalties(published: bool, factor: float = 1.0, **changes: float) -> Any:
         "delay": 0,
     }
     usual = DetectorPenalties(**(often if published else {}))
-    sizes = {"basis": factor * usual.basis, "codes": factor * usual.codes}
+    sizes: dict[str, Any] = {"basis": factor * usual.basis, "codes": factor * usual.codes}
     return dataclasses.replace(usual, **{**sizes, **changes})
 
 

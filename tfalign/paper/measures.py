@@ -114,7 +114,7 @@ class Bench:
             if only is None or label in only
         }
         part = "" if self.rows == dict(self.item.rows) else "-part"
-        self.out = shop.out / paper.name / f"{name}-{shop.scale}{part}"
+        self.out = shop.out / paper.name / f"{name}-{shop.label}{part}"
         self._known: dict[Any, Any] = {}
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -142,7 +142,24 @@ class Bench:
         data = training.data if column is None or column.data is None else column.data
         split = "test" if column is None else column.split
         box = training.box if data == training.data else None
-        return self._once((data, split, box), lambda: self.shop.test_faces(data, split, box))
+        found: tuple[Reader, str] | None = self._once(
+            (data, split, box), lambda: self.shop.test_faces(data, split, box)
+        )
+        return found
+
+    def needed_faces(self, label: str, column: Column | None = None) -> tuple[Reader, str]:
+        """Returns `faces`.
+
+        Raises:
+            FileNotFoundError: If they are not there.
+        """
+        found = self.faces(label, column)
+        if found is None:
+            raise FileNotFoundError(
+                f"The test faces of {self.paper.name} {self.name} must be there. Received: "
+                f"{self.shop.data}"
+            )
+        return found
 
     def predictions(
         self, label: str, column: Column, seed: int | None = None
@@ -158,7 +175,7 @@ class Bench:
 
         def predict() -> np.ndarray:
             if cache.is_file():
-                return np.load(cache)
+                return np.asarray(np.load(cache))
             model, protocol = self.model(label, seed), column.protocol
             done = evaluate_model(model, reader, protocol, box=box, worst=0, progress=False)
             cache.parent.mkdir(exist_ok=True)
@@ -172,7 +189,7 @@ class Bench:
     @cached_property
     def conditions(self) -> str:
         """What our rows were made under, in words."""
-        changed = "".join(f", {name} {value}" for name, value in (self.shop.settings or {}).items())
+        changed = "".join(f", {name} {value}" for name, value in self.shop.settings.items())
         return f"{self.shop.scale} scale{changed}, {len(self.seeds)} seed(s)"
 
     def save_figure(self, name: str, figure: Any) -> str:
@@ -263,8 +280,7 @@ def scores(bench: Bench) -> dict[str, Any]:
         rows[label] |= _against(bench, label)
         rows[label]["conditions"] = "; ".join([bench.conditions, *faces])
     theirs = published_rows(bench.item, bench.rows)
-    for label, values in theirs.items():
-        rows[label if label not in rows else f"{label} (published)"] = values
+    _beside(rows, theirs)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     last = [title for title in ("validation nme", *_DIFFERENCES, "conditions") if title in frame]
     heads = [column.title for column in bench.item.columns if column.title in frame]
@@ -277,6 +293,19 @@ def scores(bench: Bench) -> dict[str, Any]:
     claim = _claim(bench)
     text = format_table(frame) + ("" if claim is None else f"\n{claim['text']}")
     return {"text": text, "rows": details, "published": theirs, "claim": claim, "ced": pictures}
+
+
+def _beside(rows: dict[str, dict[str, Any]], theirs: Mapping[str, dict[str, Any]]) -> None:
+    """Adds published rows to ours."""
+    for label, values in theirs.items():
+        rows[label if label not in rows else f"{label} (published)"] = values
+
+
+def _table(bench: Bench, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Writes rows into the item's folder and returns them as a table."""
+    frame = pd.DataFrame.from_dict(dict(rows), orient="index")
+    write_whole(bench.out / "table.csv", frame.to_csv(index_label="row"))
+    return frame
 
 
 def _cell(
@@ -418,10 +447,8 @@ def complexity(bench: Bench) -> dict[str, Any]:
         model = untrained(bench, label)
         rows[label] = {c.title: _size(model, c.metric) for c in bench.item.columns}
         rows[label]["conditions"] = f"counted, {bench.shop.scale} scale"
-    for label, values in published_rows(bench.item, bench.rows).items():
-        rows[label if label not in rows else f"{label} (published)"] = values
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    write_whole(bench.out / "table.csv", frame.to_csv(index_label="row"))
+    _beside(rows, published_rows(bench.item, bench.rows))
+    frame = _table(bench, rows)
     return {"text": format_table(frame, 4), "rows": json.loads(frame.T.to_json())}
 
 
@@ -471,13 +498,7 @@ def spoiled_boxes(bench: Bench) -> dict[str, Any]:
 
 def _robustness(bench: Bench, measure: Callable[..., Any]) -> dict[str, Any]:
     label = next(iter(bench.rows))
-    found = bench.faces(label)
-    if found is None:
-        raise FileNotFoundError(
-            f"The test faces of {bench.training(label).data} must be there. Received: "
-            f"{bench.shop.data}"
-        )
-    reader, what = found
+    reader, what = bench.needed_faces(label)
     protocol = sets.get(bench.training(label).data).protocol
     result = measure({name: bench.model(name) for name in bench.rows}, reader, protocol)
     write_whole(bench.out / "table.csv", result.frame.to_csv(index=False))
@@ -496,14 +517,12 @@ def exported(bench: Bench) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     files = []
     for label in bench.rows:
-        found = bench.faces(label)
-        if found is None:
-            raise FileNotFoundError(f"Test faces must be there. Received: {bench.shop.data}")
+        faces, _ = bench.needed_faces(label)
         folder = bench.folder(label)
         measured = export_and_measure(
             folder / "model.keras",
             folder / "calibration.npz",
-            found[0],
+            faces,
             bench.item.columns[0].protocol,
             folder,
         )
@@ -514,6 +533,4 @@ def exported(bench: Bench) -> dict[str, Any]:
         # Processor time, which other programs lengthen less than the clock's.
         rows[label] |= {f"{kind} ms": next(times).cpu for kind in KINDS}
         rows[label]["conditions"] = bench.conditions
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    write_whole(bench.out / "table.csv", frame.to_csv(index_label="row"))
-    return {"text": format_table(frame), "rows": rows}
+    return {"text": format_table(_table(bench, rows)), "rows": rows}

@@ -29,14 +29,8 @@ def _crops(bench: Bench, label: str, count: int | None = SHOWN) -> CropCache:
     Raises:
         FileNotFoundError: If its test faces are not there.
     """
-    column = bench.item.columns[0] if bench.item.columns else None
-    found = bench.faces(label, column)
-    if found is None:
-        raise FileNotFoundError(
-            f"The test faces of {bench.paper.name} {bench.name} must be there. Received: "
-            f"{bench.shop.data}"
-        )
-    reader = found[0] if count is None else found[0].subset(list(found[0].records)[:count])
+    faces, _ = bench.needed_faces(label, next(iter(bench.item.columns), None))
+    reader = faces if count is None else faces.subset(list(faces.records)[:count])
     model = bench.model(label)
     return CropCache.build(reader, model.crop, model.image_size, margin=0.5)
 
@@ -107,7 +101,7 @@ def feature_maps(bench: Bench) -> dict[str, Any]:
     for found in maps:
         row = []
         for one in found:
-            grey = np.uint8(255 * (one - one.min()) / max(float(np.ptp(one)), 1e-9))
+            grey = (255 * (one - one.min()) / max(float(np.ptp(one)), 1e-9)).astype(np.uint8)
             equal = cv2.equalizeHist(cv2.resize(grey, (SIDE, SIDE)))
             row.append(np.repeat(equal[..., None], 3, axis=2))
         rows.append(row)
@@ -125,7 +119,7 @@ def heatmaps(bench: Bench) -> dict[str, Any]:
     found = np.asarray(outputs[f"heatmap_{model.units}"]).max(axis=-1)
     below = []
     for one in found:
-        grey = np.uint8(255 * np.clip(one / max(float(one.max()), 1e-9), 0, 1))
+        grey = (255 * np.clip(one / max(float(one.max()), 1e-9), 0, 1)).astype(np.uint8)
         below.append(np.repeat(cv2.resize(grey, (SIDE, SIDE))[..., None], 3, axis=2))
     faces = [cv2.resize(np.asarray(crop, np.uint8), (SIDE, SIDE)) for crop in crops]
     return _save(bench, "heatmaps.png", [faces, below])
@@ -144,13 +138,7 @@ def _stages(bench: Bench, label: str, faces: Any) -> stages.StageErrors:
 
 
 def _test_stages(bench: Bench) -> list[stages.StageErrors]:
-    found = []
-    for label in bench.rows:
-        faces = bench.faces(label)
-        if faces is None:
-            raise FileNotFoundError(f"Test faces must be there. Received: {bench.shop.data}")
-        found.append(_stages(bench, label, faces[0]))
-    return found
+    return [_stages(bench, label, bench.needed_faces(label)[0]) for label in bench.rows]
 
 
 def bias_variance(bench: Bench) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import importlib
 import multiprocessing
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Workshop:
     data: Path | Mapping[str, Path]
     out: Path
     scale: str = "small"
-    settings: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> Scale:
@@ -40,6 +40,11 @@ class Workshop:
         if self.scale not in SCALES:
             raise ValueError(f"`scale` must be one of {', '.join(SCALES)}. Received: {self.scale}")
         return SCALES[self.scale]
+
+    @property
+    def label(self) -> str:
+        """What folders are named by: the scale, and what replaces its settings."""
+        return "-".join([self.scale, *(f"{k}{v}" for k, v in sorted(self.settings.items()))])
 
     def root(self, dataset: str) -> Path | None:
         """Returns the folder of a data set; None where it is not there."""
@@ -51,7 +56,7 @@ class Workshop:
 
     def folder(self, paper: Paper, name: str, seed: int) -> Path:
         """Returns the folder of a training."""
-        return self.out / "trainings" / f"{paper.name}-{name}-{self.scale}-seed{seed}"
+        return self.out / "trainings" / f"{paper.name}-{name}-{self.label}-seed{seed}"
 
     def read(self, dataset: str, split: str, box: str | None = None) -> Reader | None:
         """Returns the faces of a split as far as they are there; None where nothing is.
@@ -191,7 +196,7 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
         **training.settings,
         **(training.published if published else {}),
         **scale.forced,
-        **(shop.settings or {}),
+        **shop.settings,
         "seed": seed,
     }
     if isinstance(training.schedule, str):
