@@ -18,6 +18,7 @@ from tfalign import training
 from tfalign.data.pipeline import CropCache
 from tfalign.data.synthetic import render
 from tfalign.training import CallbackSpec, Execution, LossTerm, Schedule
+from tfalign.training.progress import PhaseBar
 
 QUIET = Execution(verbose=0)
 
@@ -78,6 +79,13 @@ def test_run_records_every_epoch(whole: tuple) -> None:
     assert result.best_nme == min(row["val_nme"] for row in result.rows)
     assert result.rows[result.best_epoch]["val_nme"] == result.best_nme
     assert result.rows[0]["val_nme"] == result.rows[0]["val_nme_1"]
+
+
+def test_an_epochs_line_names_its_phase(capsys: pytest.CaptureFixture) -> None:
+    bar = PhaseBar("refinement", first_epoch=3, epochs=6)
+    bar.set_params({"verbose": 2, "epochs": 3, "steps": 1})
+    bar.on_epoch_begin(1)
+    assert capsys.readouterr().out == "Epoch 5/6, refinement\n"
 
 
 def test_last_row_describes_the_returned_weights(whole: tuple) -> None:
