@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tfalign import geometry
+from tfalign import geometry, markup
 from tfalign.argument_help import HelpFormatter
 from tfalign.cli.program import run_recipe
 from tfalign.data import sets
@@ -81,7 +81,8 @@ def looks(
         tight = np.asarray(geometry.box_from_landmarks(sample.landmarks), np.float64)
         boxes = boxes_of(tight, sample.image, rng)
         stages, disagreement = aligner.shapes([sample.image] * len(boxes), boxes)
-        distance = np.linalg.norm(stages[:, -1] - sample.landmarks, axis=-1).mean(axis=1)
+        found = markup.convert(stages[:, -1], aligner.scheme, sample.scheme)
+        distance = np.linalg.norm(found - sample.landmarks, axis=-1).mean(axis=1)
         apart.append(disagreement)
         errors.append(distance / float(eyes(sample.landmarks[None])[0]))
     return np.concatenate(apart), np.concatenate(errors)
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if arguments.check is not None:
         print("\nfurther faces")
         print(table(calibration, *looks(aligner, named(arguments.data, arguments.check), rng)))
-    return constants
+    return {"quality": constants}
 
 
 if __name__ == "__main__":

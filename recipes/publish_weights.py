@@ -50,7 +50,11 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, help="a .keras file")
     parser.add_argument("--name", required=True, help="the preset's name")
     parser.add_argument(
-        "--metrics", type=Path, required=True, help="metrics.json of recipes/evaluate.py"
+        "--metrics",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="metrics.json of recipes/evaluate.py; further ones, on other faces, stand beside it",
     )
     parser.add_argument(
         "--quality", type=Path, help="constants of the quality score, from calibrate_quality.py"
@@ -64,7 +68,10 @@ def options() -> argparse.ArgumentParser:
 def main() -> dict[str, Any]:
     arguments = options().parse_args()
     model: Any = keras.saving.load_model(arguments.model, compile=False)
-    measured = read_json(arguments.metrics)
+    measured, *others = (
+        {key: metrics[key] for key in MEASURED if key in metrics}
+        for metrics in map(read_json, arguments.metrics)
+    )
     report = macc.count(model)
     file = WEIGHTS_DIR / f"{arguments.name}.npz"
     save_weights(model, file)
@@ -77,7 +84,8 @@ def main() -> dict[str, Any]:
         "params": report.params,
         "provenance": arguments.provenance,
         "licence": arguments.licence,
-        "measured": {key: measured[key] for key in MEASURED if key in measured},
+        "measured": measured,
+        **({"also_measured": others} if others else {}),
     }
     for key in ("quality", "training"):
         file = getattr(arguments, key)
