@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     write_json(out / "inspection.json", result)
     print("\n".join(_lines(found)))
     return result
+
+
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
+    """Returns the commands that a user may want now."""
+    del result
+    words = [f"tfalign train {arguments.dataset} --data {arguments.data}"]
+    if arguments.scheme:
+        words.append(f"--scheme {arguments.scheme}")
+    if arguments.reader:
+        words.append(f"--reader {' '.join(arguments.reader)}")
+    return [" ".join([*words, "--init-weights 300w --steps 600 --out runs/mine"])]
 
 
 def _lines(found: inspection.Inspection) -> list[str]:

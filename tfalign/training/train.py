@@ -165,11 +165,19 @@ def train(
         cache, settings.batch_size, augmentation(settings.augment), settings.seed, rows
     )
     watching = None if held_out is None else Validation.from_cache(held_out, protocol)
+    schedule = make_schedule(settings, trained, feed.steps_per_epoch, watching is not None)
+    lengths = [phase.length(feed.steps_per_epoch) for phase in schedule.phases]
+    told = (f"{p.name} {n}" for p, n in zip(schedule.phases, lengths, strict=True))
+    print(
+        f"{sum(lengths) * feed.steps_per_epoch} steps of {settings.batch_size} faces, epochs: "
+        + ", ".join(told),
+        flush=True,
+    )
     with ExitStack() as stack:
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         result = fit(
             trained,
-            make_schedule(settings, trained, feed.steps_per_epoch, watching is not None),
+            schedule,
             feed,
             watching,
             out=folder,
