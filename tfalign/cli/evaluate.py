@@ -32,6 +32,7 @@ import pandas as pd
 
 from tfalign.cli import measuring
 from tfalign.data.readers import Reader
+from tfalign.data.synthetic.dataset import CONFIGURATION as RENDERED
 from tfalign.evaluation import (
     Evaluation,
     evaluate_model,
@@ -180,6 +181,8 @@ def _measure(
         mean.name = f"mean shape of {arguments.mean_shape}"
         baseline = evaluate_model(mean, reader, protocol, worst=0, **common)
     splits = " + ".join(arguments.split or ["all splits there"])
+    if (arguments.data / RENDERED).is_file():
+        splits += ", rendered faces"
     evaluation = evaluate_model(
         predictor,
         reader,
