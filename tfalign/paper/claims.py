@@ -91,6 +91,6 @@ def _row(
         "difference": measured["difference"],
         "standard error": measured["standard_error"],
         "verdict": word[measured["reproduced"]],
-        "conditions": f"{measured['column']}; {measured['faces']} {measured['what']} faces; "
+        "conditions": f"{measured['column']}; {measured['faces']} faces ({measured['what']}); "
         f"{conditions}",
     }

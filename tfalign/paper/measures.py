@@ -270,7 +270,7 @@ def scores(bench: Bench) -> dict[str, Any]:
             rows[label][column.title] = value
             details[label][column.title] = detail
             if detail is not None and "faces" in detail:
-                faces[f"{detail['faces']} {detail['what']} faces, {detail['box']} boxes"] = None
+                faces[f"{detail['faces']} faces ({detail['what']}), {detail['box']} boxes"] = None
             if score is not None and column.metric == "nme":
                 curves.setdefault(column, {})[label] = score
         watched = _watched(bench, label)
@@ -505,7 +505,7 @@ def _robustness(bench: Bench, measure: Callable[..., Any]) -> dict[str, Any]:
     pictures = []
     if set(result.frame["kind"]) - {"none", "box"}:
         pictures = [bench.save_figure("robustness.png", plots.robustness_plot(result))]
-    text = f"{result.table()}\n{len(reader)} {what} faces; {bench.conditions}"
+    text = f"{result.table()}\n{len(reader)} faces ({what}); {bench.conditions}"
     return {"text": text, "pictures": pictures, **result.to_dict()}
 
 
