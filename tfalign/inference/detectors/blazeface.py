@@ -131,7 +131,8 @@ class BlazeFaceDetector(ViewSearch):
 
     def detect_view(self, view: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
         network = self._interpreters.get()
-        network.set_tensor(self._input, (view.astype(np.float32) * (2 / 255) - 1)[None])
+        scaled = np.multiply(view, 2 / 255, dtype=np.float32)
+        network.set_tensor(self._input, (scaled - 1)[None])
         network.invoke()
         logits = network.get_tensor(self._scores)[0, :, 0].astype(np.float64)
         # The logistic function, without overflow where a score is beyond doubt.
