@@ -122,6 +122,12 @@ def detectors(arguments: Any, faces: dict[str, Sequence[Sample]]) -> tuple[Any, 
         cells += [f"{100 * share:.0f} %" for share in row["kept"]["by_share"]]
         cells += [f"{row['composed']['ms'] / row['composed']['megapixels']:.0f}"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    pasted = sum(len(boxes) for _, boxes, _ in pictures)
+    counts = [len(crops["afw"]), len(crops["held out"]), len(pictures), pasted]
+    lines += [
+        "",
+        "({} crops of AFW, {} held out, {} composed pictures of {} faces.)".format(*counts),
+    ]
     return measured, lines
 
 
