@@ -54,15 +54,21 @@ def map_points(theta: Array, points: Array, kind: str = "affine") -> Array:
     Returns:
         (batch, n, 2), [−1, 1] space.
     """
-    x, y = points[..., 0], points[..., 1]
+    return ops.stack(map_coordinates(theta, points[..., 0], points[..., 1], kind), axis=-1)
+
+
+def map_coordinates(
+    theta: Array, x: Array, y: Array, kind: str = "affine"
+) -> tuple[Array, Array]:
+    """Applies T_θ to points whose coordinates come apart, each (batch or 1, n): ``map_points``."""
     if kind != "projective":
         a, b, tx, c, d, ty = _affine(theta, kind)
-        return ops.stack([a * x + b * y + tx, c * x + d * y + ty], axis=-1)
+        return a * x + b * y + tx, c * x + d * y + ty
     t = ops.split(theta, 8, axis=-1)
     depth = ops.maximum(t[6] * x + t[7] * y + 1.0, _SMALLEST_DEPTH)
     new_x = (t[0] * x + t[1] * y + t[2]) / depth
     new_y = (t[3] * x + t[4] * y + t[5]) / depth
-    return ops.stack([new_x, new_y], axis=-1)
+    return new_x, new_y
 
 
 def map_points_back(

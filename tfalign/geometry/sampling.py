@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from keras import ops
@@ -25,36 +25,6 @@ def check_border(border: str) -> None:
         raise ValueError(f"`border` must be 'clamp' or 'zero'. Received: border={border!r}")
 
 
-def _sample(images: Array, points: Array, border: Border) -> Array:
-    batch, height, width, channels = ops.shape(images)
-    dtype = points.dtype
-    x, y = points[..., 0] - 0.5, points[..., 1] - 0.5
-    if border == "clamp":
-        x = ops.clip(x, 0.0, ops.cast(width - 1, dtype))
-        y = ops.clip(y, 0.0, ops.cast(height - 1, dtype))
-    else:
-        # Beyond one pixel outside everything is zero; the clip keeps the integer cast defined.
-        x = ops.clip(x, -1.0, ops.cast(width, dtype))
-        y = ops.clip(y, -1.0, ops.cast(height, dtype))
-    x_floor, y_floor = ops.floor(x), ops.floor(y)
-    fx, fy = (x - x_floor)[..., None], (y - y_floor)[..., None]
-    x0, y0 = ops.cast(x_floor, "int32"), ops.cast(y_floor, "int32")
-    rows = ops.reshape(images, (-1, channels))
-    base = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1)) * (height * width)
-
-    def tap(xi: Array, yi: Array) -> Array:
-        index = base + ops.clip(yi, 0, height - 1) * width + ops.clip(xi, 0, width - 1)
-        value = ops.cast(ops.take(rows, index, axis=0), dtype)
-        if border == "zero":
-            inside = (xi >= 0) & (xi < width) & (yi >= 0) & (yi < height)
-            value = value * ops.cast(inside, dtype)[..., None]
-        return value
-
-    top = tap(x0, y0) * (1.0 - fx) + tap(x0 + 1, y0) * fx
-    bottom = tap(x0, y0 + 1) * (1.0 - fx) + tap(x0 + 1, y0 + 1) * fx
-    return top * (1.0 - fy) + bottom * fy
-
-
 def sample_bilinear(images: Array, points: Array, border: Border = "clamp") -> Array:
     """Samples images at points.
 
@@ -71,11 +41,55 @@ def sample_bilinear(images: Array, points: Array, border: Border = "clamp") -> A
     Raises:
         ValueError: If ``border`` is unknown.
     """
-    check_border(border)
     points = ops.convert_to_tensor(points)
+    return sample_coordinates(images, points[..., 0], points[..., 1], border)
+
+
+def sample_coordinates(images: Array, x: Array, y: Array, border: Border = "clamp") -> Array:
+    """Samples images at points whose coordinates come apart: ``sample_bilinear`` of (x, y).
+
+    What makes many points makes x and y apart; to join and part them again costs a phone more than
+    the sampling.
+
+    Args:
+        images: (batch, height, width, channels), any numeric dtype.
+        x, y: (batch, m), image space.
+        border: What lies outside, see ``Border``.
+
+    Returns:
+        (batch, m, channels), see ``sample_bilinear``.
+    """
+    check_border(border)
     if not ops.is_tensor(images) or isinstance(images, np.ndarray):
         images = ops.convert_to_tensor(images)
-    return _sample(images, points, border)
+    if border == "zero":
+        # A rim of zeros; beyond one pixel outside everything is zero.
+        images = ops.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        x, y = x + 1.0, y + 1.0
+    batch, height, width, channels = ops.shape(images)
+    left, right, fx = _neighbours(x, width)
+    top, bottom, fy = _neighbours(y, height)
+    top, bottom = top * width, bottom * width
+    if images.shape[0] != 1:
+        first = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1)) * (height * width)
+        top, bottom = top + first, bottom + first
+    rows = ops.reshape(images, (-1, channels))
+
+    def row(start: Array) -> Array:
+        before, after = (ops.take(rows, start + column, axis=0) for column in (left, right))
+        before = ops.cast(before, x.dtype)
+        return before + fx * (ops.cast(after, x.dtype) - before)
+
+    above = row(top)
+    return above + fy * (row(bottom) - above)
+
+
+def _neighbours(position: Array, size: Any) -> tuple[Array, Array, Array]:
+    """Returns the pixels before and after a position, and its share (…, 1) of the way."""
+    position = ops.clip(position - 0.5, 0.0, ops.cast(size - 1, position.dtype))
+    whole = ops.floor(position)
+    before = ops.cast(whole, "int32")
+    return before, ops.minimum(before + 1, size - 1), ops.expand_dims(position - whole, -1)
 
 
 def warp_affine(

@@ -109,11 +109,12 @@ class BoxHistogram(keras.layers.Layer):
             np.array([columns + 1, rows + 1], "float32"),
         )
         whole = ops.floor(corner)
-        fraction = ops.reshape(corner - whole, (-1, 1, 1, 2))
+        share_x, share_y = ops.split(ops.reshape(corner - whole, (-1, 1, 1, 2)), 2, axis=-1)
         whole = ops.cast(whole, "int32")
 
-        # -- Gather: per landmark 5 corners on each axis, each with its successor
-        steps = (np.arange(CELLS + 1)[:, None] * cell + np.arange(2)).reshape(-1).astype("int32")
+        # -- Gather: per landmark 5 corners on each axis, then the successors of these 5
+        side = CELLS + 1
+        steps = (np.arange(2)[:, None] + np.arange(side) * cell).reshape(-1).astype("int32")
         xs = ops.clip(whole[..., 0, None] + steps, 0, columns - 1)
         ys = ops.clip(whole[..., 1, None] + steps, 0, rows - 1) * columns
         index = ys[..., :, None] + xs[..., None, :]
@@ -122,14 +123,14 @@ class BoxHistogram(keras.layers.Layer):
             index = index + ops.reshape(offset, (-1, 1, 1, 1))
         values = ops.take(ops.reshape(integrals, (-1, maps)), ops.reshape(index, (-1,)), axis=0)
 
-        # -- Blend and difference along y, then along x. Rows and columns that a step pairs stand
-        # side by side on an axis of their own.
-        side = CELLS + 1
-        values = ops.reshape(values, (-1, side, 2, 2 * side * maps))
-        values = values[:, :, 0] + fraction[:, 0, :, 1:] * (values[:, :, 1] - values[:, :, 0])
+        # -- Blend and difference along y, then along x. What a step pairs are two halves of an
+        # axis, each one long run of numbers: runtimes copy and subtract such runs fastest.
+        values = ops.reshape(values, (-1, 1, 2, side * 2 * side * maps))
+        values = _blend(values, share_y)
+        values = ops.reshape(values, (-1, side, 2 * side * maps))
         values = values[:, 1:] - values[:, :-1]
-        values = ops.reshape(values, (-1, CELLS * side, 2, maps))
-        values = values[:, :, 0] + fraction[:, 0, :, :1] * (values[:, :, 1] - values[:, :, 0])
+        values = ops.reshape(values, (-1, CELLS, 2, side * maps))
+        values = _blend(values, share_x)
         values = ops.reshape(values, (-1, CELLS, side, maps))
         values = values[:, :, 1:] - values[:, :, :-1]
         values = ops.reshape(values, (-1, n, CELLS * CELLS * maps))
@@ -168,6 +169,12 @@ def check_shapes(input_shape: Any, layer: str) -> tuple[Any, Any]:
             f"known. Received: input_shape={input_shape}"
         )
     return input_shape[0], input_shape[1]
+
+
+def _blend(values: Any, share: Any) -> Any:
+    """Returns what lies between the two halves (..., 2, k), ``share`` of the way to the second."""
+    first, second = ops.split(values, 2, axis=-2)
+    return first + share * (second - first)
 
 
 def _norm(values: Any) -> Any:

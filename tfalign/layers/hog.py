@@ -97,7 +97,6 @@ class HOG(keras.layers.Layer):
         self.built = True
 
     def call(self, images: Any) -> Any:
-        channels = images.shape[-1]
         maps = ops.transpose(ops.cast(images, "float32"), (0, 3, 1, 2))
         if tuple(maps.shape[2:]) != (self.size, self.size):
             rows, columns = (area_average(int(side), self.size) for side in maps.shape[2:])
@@ -105,10 +104,7 @@ class HOG(keras.layers.Layer):
         if self.gamma_correction:
             # The floor keeps the gradient of black pixels finite.
             maps = ops.sqrt(ops.maximum(maps, 1e-8))
-        pixels = ops.reshape(maps, (-1, channels, self.size, self.size, 1))
-        dx, dy = central_differences(pixels)
-        dx, dy = (ops.transpose(d[..., 0], (0, 2, 3, 1)) for d in (dx, dy))
-        dx, dy = strongest_channel(dx, dy)
+        dx, dy = strongest_channel(*central_differences(ops.transpose(maps, (0, 2, 3, 1))))
         maps = orientation_responses(dx, dy, self.bins, signed=False, first=0.5)
 
         # -- Block histograms: (b, bins, blocks · cells along y, blocks · cells along x)

@@ -22,13 +22,16 @@ def central_differences(images: Any) -> tuple[Any, Any]:
     The image is reflected about its border pixels, as OpenCV's HOG has it: there the difference
     across the border is 0.
     """
-    beside = [(0, 0)] * (len(images.shape) - 3)
-    dx = images[..., 2:, :] - images[..., :-2, :]
-    dy = images[..., 2:, :, :] - images[..., :-2, :, :]
-    return (
-        ops.pad(dx, [*beside, (0, 0), (1, 1), (0, 0)]),
-        ops.pad(dy, [*beside, (1, 1), (0, 0), (0, 0)]),
-    )
+    height, width, channels = (int(size) for size in images.shape[-3:])
+    # A row is one run of numbers, in which the neighbour is `channels` further on: runtimes copy
+    # whole rows far faster than single pixels.
+    rows = ops.reshape(images, (-1, height, width * channels))
+    dx = rows[..., 2 * channels :] - rows[..., : -2 * channels]
+    dy = rows[:, 2:] - rows[:, :-2]
+    dx = ops.pad(dx, [(0, 0), (0, 0), (channels, channels)])
+    dy = ops.pad(dy, [(0, 0), (1, 1), (0, 0)])
+    shape = (-1, *images.shape[1:])
+    return ops.reshape(dx, shape), ops.reshape(dy, shape)
 
 
 def strongest_channel(dx: Any, dy: Any) -> tuple[Any, Any]:
@@ -43,6 +46,8 @@ def strongest_channel(dx: Any, dy: Any) -> tuple[Any, Any]:
         The two differences (...) without the channel axis.
     """
     last = int(dx.shape[-1]) - 1
+    if not last:
+        return ops.squeeze(dx, -1), ops.squeeze(dy, -1)
     chosen_x, chosen_y = dx[..., last], dy[..., last]
     for channel in range(last - 1, -1, -1):
         x, y = dx[..., channel], dy[..., channel]

@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from tfalign import geometry
-from tfalign.geometry.parametric import PARAMETERS, check_kind, map_points
-from tfalign.geometry.sampling import check_border
+from tfalign.geometry.parametric import PARAMETERS, check_kind, map_coordinates
+from tfalign.geometry.sampling import check_border, sample_coordinates
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
@@ -81,19 +81,17 @@ class SpatialTransformer(keras.layers.Layer):
         height, width = self.size
         xs = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
         ys = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
-        self._grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(1, height * width, 2)
+        self._grid = [side.reshape(1, -1) for side in np.meshgrid(xs, ys)]
         self.built = True
 
     def call(self, inputs: Sequence[Any]) -> Any:
         images, theta = inputs
         rows, columns, channels = ops.shape(images)[1:]
-        places = map_points(
-            ops.cast(theta, "float32"), ops.convert_to_tensor(self._grid), self.kind
-        )
+        x, y = map_coordinates(ops.cast(theta, "float32"), *self._grid, self.kind)
         # From [−1, 1] to pixels, written out: sizes may be unknown when the graph is made.
-        x = (places[..., 0] + 1.0) * (0.5 * ops.cast(columns, "float32"))
-        y = (places[..., 1] + 1.0) * (0.5 * ops.cast(rows, "float32"))
-        values = geometry.sample_bilinear(images, ops.stack([x, y], axis=-1), self.border)
+        x = (x + 1.0) * (0.5 * ops.cast(columns, "float32"))
+        y = (y + 1.0) * (0.5 * ops.cast(rows, "float32"))
+        values = sample_coordinates(images, x, y, self.border)
         values = ops.reshape(values, (-1, *self.size, channels))
         return ops.cast(values, self.compute_dtype)
 
