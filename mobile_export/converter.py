@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Collection
 from typing import Any
 
+from mobile_export.simplify import simplify
 from tfalign.tflite import INPUT, OUTPUT, Graph, require
 
 INPUT_DTYPES = ("uint8", "float32")
@@ -75,7 +76,7 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
-            return bytes(converter.convert())
+            content = bytes(converter.convert())
         except Exception as error:
             names = {layer.name for layer in getattr(model, "layers", ())}
             offenders = unsupported(str(error), names)
@@ -86,6 +87,7 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
                 "Only operators built into LiteRT can be exported (no Flex, no custom operators). "
                 f"Received: {listed}"
             ) from error
+    return simplify(Graph.read(content)).content
 
 
 def picture_shape(model: Any) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 from mobile_export import calibration as calibrating
 from mobile_export import converter, golden, quantize
 from mobile_export.converter import require_tensorflow_backend
+from mobile_export.equalize import equalize
 from mobile_export.export_result import ExportResult
 from mobile_export.gpu import gpu_compatibility
 from mobile_export.landmark_model import LandmarkModel, landmark_model
@@ -361,6 +362,8 @@ def _content(
 
         kind = base_kind(kind, tuning)
     exact = Graph.read(converter.convert(model, "float32" if kind == "int8_full" else input_dtype))
+    if kind in CALIBRATED:
+        exact = equalize(exact, fitted.images)
     if kind == "int8_full":
         return exact, *quantize.quantize_full(exact, fitted.images)
     if kind in ("float16", "dynamic"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobile_export.converter import layer_of
+from mobile_export.tensor_values import TensorValues
 from tfalign.tflite import Graph
 
 
@@ -39,8 +40,7 @@ class LayerError:
 def layer_errors(exact: Graph, graph: Graph, images: np.ndarray) -> list[LayerError]:
     """Compares a quantized file with the float file that it was made of, tensor by tensor.
 
-    Tensors are told by their names, which the quantizer keeps. Both files run without XNNPACK,
-    which would keep what lies between operators to itself.
+    Tensors are told by their names, which the quantizer keeps.
 
     Args:
         exact: The float file.
@@ -50,7 +50,7 @@ def layer_errors(exact: Graph, graph: Graph, images: np.ndarray) -> list[LayerEr
     Returns:
         One entry for each operator whose result both files have, in the order of execution.
     """
-    exact_values, values = _Values(exact), _Values(graph)
+    exact_values, values = TensorValues(exact), TensorValues(graph)
     by_name = {tensor.name: tensor.index for tensor in exact.tensors if not tensor.constant}
     places = {
         op.outputs[0]: by_name[graph.tensors[op.outputs[0]].name]
@@ -92,29 +92,3 @@ def table(errors: Sequence[LayerError], most: int = 12) -> str:
         figures = f"{100 * row.error:>8.2f}%{100 * row.added:>8.2f}%"
         lines.append(f"{row.operator:<20}{row.dtype:<9}{figures}  {row.layer}")
     return "\n".join(lines)
-
-
-class _Values:
-    """A file whose tensors can all be read after a run, as float32."""
-
-    def __init__(self, graph: Graph) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=graph.content,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._interpreter.allocate_tensors()
-        self._details = {d["index"]: d for d in self._interpreter.get_tensor_details()}
-        (self._input,) = self._interpreter.get_input_details()
-
-    def run(self, image: np.ndarray) -> None:
-        picture = np.asarray(image)[None].astype(self._input["dtype"])
-        self._interpreter.set_tensor(self._input["index"], picture)
-        self._interpreter.invoke()
-
-    def of(self, index: int) -> np.ndarray:
-        values = self._interpreter.get_tensor(index).astype(np.float32)
-        scale, zero = self._details[index]["quantization"]
-        return (values - zero) * scale if scale else values

@@ -14,8 +14,8 @@ follows from the graph alone, so one rule serves every architecture:
 * **dynamic** (int8 weights, float results): the dense layers that make coordinates from features,
   which are quantized on the fly with a scale of their own.
 * **float**: everything else: coordinates, fractions, indices, resampling grids, fixed linear maps
-  (an integral image has no use for eight bits), the products that take coordinates in, and wide
-  depthwise filters, which LiteRT computes faster in float.
+  (an integral image has no use for eight bits), the products that take coordinates in, the tiles of
+  large depthwise filters (``simplify``), and convolutions of one or two channels.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mobile_export.converter import layer_of
+from mobile_export.simplify import is_tile
 from tfalign.layers.fixed_map import is_fixed_linear_map
 from tfalign.tflite import Graph, Operator
 
@@ -46,9 +47,9 @@ SELECTORS = frozenset({"ARG_MAX", "ARG_MIN", "TOPK_V2"})
 """Operators that turn a map into a position: the map is then a coordinate."""
 NEEDS_ALL = frozenset({"ADD", "CONCATENATION", "PACK"})
 
-WIDE = 25
-"""Depthwise filters of more taps stay float. XNNPACK's kernels for 9, 16 and 25 taps are unrolled;
-beyond them int8 costs more than float32 (13×13, 16 channels, 30×30 cells: 1.5 against 1.0 ms)."""
+THIN = 2
+"""Convolutions of at most so many input channels stay float: LiteRT's int8 kernels take channels in
+fours or eights and multiply by zeros for those that are missing."""
 
 INTEGER = (PRODUCTS | CARRIERS | {"MUL", "SUB"}) - {"RELU", "HARD_SWISH", "BATCH_MATMUL"}
 """Operators that LiteRT runs on int8 and, where coordinates need it, int16."""
@@ -85,8 +86,10 @@ def mixed(graph: Graph) -> list[Decision]:
         precision = "float"
         product = op.kind in PRODUCTS and _weighted(graph, op)
         hidden = product and _hidden(graph, op)
-        if hidden:
-            precision = "float" if _wide(graph, op) else "static"
+        if is_tile(graph.layer(op)):
+            pass  # Sums of eight-bit tiles would be rounded once for each.
+        elif hidden:
+            precision = "float" if _thin(graph, op) else "static"
         elif op.kind == "FULLY_CONNECTED" and product and not coordinates & {*op.inputs}:
             precision = "dynamic"
         elif op.kind in CARRIERS and _carries(graph, op, integer):
@@ -160,10 +163,9 @@ def _weighted(graph: Graph, op: Operator) -> bool:
     return stored and not is_fixed_linear_map(graph.layer(op))
 
 
-def _wide(graph: Graph, op: Operator) -> bool:
-    """Whether the operator is a depthwise convolution with filters too wide to gain from int8."""
-    _, rows, columns, *_ = (*graph.tensors[op.inputs[1]].shape, 1, 1)
-    return op.kind == "DEPTHWISE_CONV_2D" and rows * columns > WIDE
+def _thin(graph: Graph, op: Operator) -> bool:
+    """Whether the operator is a convolution with too few channels to gain from int8."""
+    return op.kind == "CONV_2D" and graph.tensors[op.inputs[1]].shape[3] <= THIN
 
 
 def _hidden(graph: Graph, op: Operator) -> bool:

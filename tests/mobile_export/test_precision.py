@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import mobile_export
 from mobile_export import precision
+from mobile_export.converter import convert
 from tfalign.layers.fixed_map import SCOPE
 from tfalign.tflite import Graph, Operator, Tensor
 
@@ -102,25 +105,34 @@ def test_map_whose_largest_entry_is_looked_up_stays_float() -> None:
     ]
 
 
-@pytest.mark.parametrize(("side", "precision"), [(3, "static"), (5, "static"), (7, "float")])
-def test_wide_depthwise_filters_stay_float_between_integer_layers(
-    side: int, precision: str
-) -> None:
+@pytest.mark.parametrize(("channels", "precision"), [(1, "float"), (2, "float"), (3, "static")])
+def test_convolutions_of_hardly_any_channel_stay_float(channels: int, precision: str) -> None:
     g = Sketch()
-    image = g.tensor((1, 8, 8, 3))
-    first = g.op("CONV_2D", [image, g.weight(4, 3, 3, 3)], (1, 8, 8, 4), "RELU")
-    each = g.op("DEPTHWISE_CONV_2D", [first, g.weight(1, side, side, 4)], (1, 8, 8, 4), "RELU")
-    last = g.op("CONV_2D", [each, g.weight(4, 1, 1, 4)], (1, 8, 8, 4), "RELU")
+    image = g.tensor((1, 8, 8, channels))
+    first = g.op("CONV_2D", [image, g.weight(4, 3, 3, channels)], (1, 8, 8, 4), "RELU")
+    last = g.op("CONV_2D", [first, g.weight(4, 1, 1, 4)], (1, 8, 8, 4), "RELU")
     flat = g.op("RESHAPE", [last, g.tensor((2,), "INT32", True)], (1, 256))
     # What a filter in float makes is no coordinate: the layers behind it are as before.
     points = g.op("FULLY_CONNECTED", [flat, g.weight(6, 256)], (1, 6))
     assert g.precisions([image], [points]) == [
-        "CONV_2D static",
-        f"DEPTHWISE_CONV_2D {precision}",
+        f"CONV_2D {precision}",
         "CONV_2D static",
         "RESHAPE static",
         "FULLY_CONNECTED dynamic",
     ]
+
+
+def test_tiles_of_a_large_depthwise_filter_stay_float() -> None:
+    image = keras.Input((24, 24, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(image)
+    x = layers.DepthwiseConv2D(7, activation="relu")(x)
+    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(x))
+    model = keras.Model(image, layers.Reshape((3, 2))(layers.Dense(6)(x)))
+    decisions = precision.mixed(Graph.read(convert(model)))
+    found = {(one.operator, one.precision) for one in decisions}
+    assert ("DEPTHWISE_CONV_2D", "float") in found
+    assert ("DEPTHWISE_CONV_2D", "static") not in found
+    assert [one.precision for one in decisions if one.operator == "CONV_2D"] == ["static"] * 2
 
 
 def test_gather_of_cells_is_int8_and_its_indices_are_not_features() -> None:

@@ -57,9 +57,7 @@ def map_points(theta: Array, points: Array, kind: str = "affine") -> Array:
     return ops.stack(map_coordinates(theta, points[..., 0], points[..., 1], kind), axis=-1)
 
 
-def map_coordinates(
-    theta: Array, x: Array, y: Array, kind: str = "affine"
-) -> tuple[Array, Array]:
+def map_coordinates(theta: Array, x: Array, y: Array, kind: str = "affine") -> tuple[Array, Array]:
     """Applies T_θ to points whose coordinates come apart, each (batch or 1, n): ``map_points``."""
     if kind != "projective":
         a, b, tx, c, d, ty = _affine(theta, kind)

@@ -1,0 +1,87 @@
+"""Unequal channels do not cost an int8 file its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from mobile_export import quantize
+from mobile_export.converter import convert
+from mobile_export.equalize import equalize
+from mobile_export.parity import compare, keras_landmarks
+from tfalign.tflite import Graph, Runner
+
+
+def _unequal_gdconv(model: Any) -> None:
+    """Scales gdconv's channels and lets the normalisation behind it undo that."""
+    gdconv, norm = model.get_layer("gdconv_dwconv"), model.get_layer("gdconv_bn")
+    (kernel,) = gdconv.get_weights()
+    gamma, beta, mean, variance = norm.get_weights()
+    factor = np.exp(np.linspace(-4, 4, kernel.shape[2])).astype(np.float32)
+    gdconv.set_weights([kernel * factor[:, None]])
+    deviation = np.sqrt(variance + norm.epsilon)
+    norm.set_weights(
+        [gamma / deviation / factor, beta, mean * factor, np.full_like(variance, 1 - norm.epsilon)]
+    )
+
+
+def test_channels_behind_gdconv(model: Any, pictures: np.ndarray) -> None:
+    unequal = keras.models.clone_model(model)
+    unequal.set_weights(model.get_weights())
+    _unequal_gdconv(unequal)
+    expected = keras_landmarks(unequal, pictures)
+    np.testing.assert_allclose(expected, keras_landmarks(model, pictures), atol=1e-4)
+    graph = Graph.read(convert(unequal))
+    equal = equalize(graph, pictures)
+    np.testing.assert_allclose(Runner(equal)(pictures), expected, atol=1e-5)
+    lost = [
+        compare(Runner(quantize.quantize_mixed(one, pictures)[0])(pictures), expected, (48, 48))
+        for one in (graph, equal)
+    ]
+    assert lost[1].mean_px < 0.5 * lost[0].mean_px
+
+
+CHAINS: dict[str, Callable[[Any], Any]] = {
+    "depthwise": lambda x: layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, activation="relu")(x)),
+    "pool": lambda x: layers.Dense(6, activation="relu")(
+        layers.Flatten()(layers.MaxPooling2D()(x))
+    ),
+    "prelu": lambda x: layers.Conv2D(4, 3)(layers.PReLU(shared_axes=[1, 2])(x)),
+    "padded": lambda x: layers.Conv2D(4, 3, strides=2, padding="valid")(layers.ZeroPadding2D(2)(x)),
+    "residual": lambda x: layers.Add()([x, layers.Conv2D(8, 1)(x)]),
+    "relu6": lambda x: layers.Conv2D(4, 3)(layers.ReLU(6.0)(x)),
+    "multiplier": lambda x: layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
+}
+MOVED = {"depthwise", "pool", "prelu", "padded"}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_function_stays_and_channels_become_alike(name: str) -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((12, 12, 3))
+    # Behind a ReLU there would be nothing left for a PReLU, and no operator of that name.
+    activation = None if name == "prelu" else "relu"
+    first = layers.Conv2D(8, 3, activation=activation, bias_initializer="random_normal")
+    x = CHAINS[name](first(layers.Rescaling(1 / 255)(image)))
+    x = layers.Reshape((2, 2))(layers.Dense(4)(layers.Flatten()(x)))
+    kernel, bias = first.get_weights()
+    factor = np.exp(np.linspace(-3, 3, 8)).astype(np.float32)
+    first.set_weights([kernel * factor, bias * factor])
+    graph = Graph.read(convert(keras.Model(image, x)))
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3), "uint8")
+    equal = equalize(graph, pictures)
+    expected = Runner(graph)(pictures)
+    np.testing.assert_allclose(Runner(equal)(pictures), expected, rtol=1e-4, atol=1e-5)
+
+    def spread(one: Graph) -> float:
+        op = next(op for op in one.operators if op.kind == "CONV_2D")
+        weight = one.values(op.inputs[1]).view(np.float32).reshape(8, -1)
+        size = np.abs(weight).max(axis=1)
+        return float(size.max() / size.min())
+
+    assert (spread(equal) < 0.5 * spread(graph)) == (name in MOVED)
