@@ -143,7 +143,7 @@ class _Weights:
         return self._graph.values(index).view(np.float32).reshape(self._graph.tensors[index].shape)
 
     def set(self, index: int, values: np.ndarray, op: Operator | None = None) -> None:
-        """Stores new numbers; ``op`` reads them from a tensor of its own, which others may share."""
+        """Stores new numbers, with ``op`` in a new tensor for it: others may share the old one."""
         from ai_edge_litert import schema_py_generated as schema
 
         main = self._tree.subgraphs[0]

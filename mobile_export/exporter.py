@@ -138,13 +138,14 @@ def export(
             tuning = resolved(tuning, exported.keras, kind)
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
             before, exported = exported, landmark_model(tuned, scheme=scheme, box=box)
-        exact, content, decisions = _content(exported.keras, kind, fitted, input_dtype, tuning)
+        faces = rendered_faces(RENDERED, size, exported.crop)
+        seen = faces if fitted is None else fitted.images
+        exact, content, decisions = _content(exported.keras, kind, seen, input_dtype, tuning)
         graph = exact if content is exact.content else Graph.read(content)
         converter.check_builtin(graph)
         (folder / "model.tflite").write_bytes(content)
         runner = Runner(graph)
 
-        faces = rendered_faces(RENDERED, size, exported.crop)
         found, expected = runner(faces), keras_landmarks(exported.keras, faces)
         rendered = compare(found, expected, size)
         parity, original = rendered, None
@@ -354,21 +355,24 @@ def _check_arguments(
 
 
 def _content(
-    model: Any, kind: str, fitted: Any, input_dtype: str, tuning: Any
+    model: Any, kind: str, faces: np.ndarray, input_dtype: str, tuning: Any
 ) -> tuple[Graph, bytes, list[Decision]]:
-    """Returns the float file, the exported file's bytes and how each operator was treated."""
+    """Returns the float file, the exported file's bytes and how each operator was treated.
+
+    ``faces`` are the calibration pictures, or rendered faces for a kind that needs none.
+    """
     if kind in TUNED:
         from mobile_export.tuning import base_kind
 
         kind = base_kind(kind, tuning)
     exact = Graph.read(converter.convert(model, "float32" if kind == "int8_full" else input_dtype))
-    if kind in CALIBRATED:
-        exact = equalize(exact, fitted.images)
-    if kind == "int8_full":
-        return exact, *quantize.quantize_full(exact, fitted.images)
-    if kind in ("float16", "dynamic"):
-        precision = "half" if kind == "float16" else "dynamic"
-        return exact, *quantize.quantize_weights(exact, precision)
+    if kind == "float32":
+        return exact, exact.content, []
+    if kind == "float16":
+        return exact, *quantize.quantize_weights(exact, "half")
+    exact = equalize(exact, faces)
+    if kind == "dynamic":
+        return exact, *quantize.quantize_weights(exact, "dynamic")
     if kind == "int8":
-        return exact, *quantize.quantize_mixed(exact, fitted.images)
-    return exact, exact.content, []
+        return exact, *quantize.quantize_mixed(exact, faces)
+    return exact, *quantize.quantize_full(exact, faces)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def tiles_of(height: int, width: int) -> list[tuple[slice, slice]]:
 
     def spans(size: int, count: int) -> list[slice]:
         ends = [size * i // count for i in range(count + 1)]
-        return [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
+        return [slice(*pair) for pair in itertools.pairwise(ends)]
 
     across = spans(width, parts(width, TAPS // rows))
     return [(y, x) for y in spans(height, parts(height, rows)) for x in across]

@@ -97,8 +97,10 @@ def test_kotlin_cuts_and_filters_as_python(size: int, repository: Path, tmp_path
     convention = geometry.CropConvention(PADDING, square=True)
     crops, _ = cut_crops([sample.image], sample.box[None], convention, (56, 56))
     found = np.frombuffer((tmp_path / "crop.rgb").read_bytes(), np.uint8).reshape(56, 56, 3)
-    # Rounding alone; and where a large face is reduced, cells of whole pixels instead of OpenCV's.
-    assert np.abs(found.astype(int) - crops[0]).mean() < (1.0 if size == 128 else 3.0)
+    # Rounding alone, also where a large face is reduced first.
+    difference = np.abs(found.astype(int) - crops[0])
+    assert difference.mean() < 1.0
+    assert np.percentile(difference, 99) <= 3
 
     unit = np.array([[0.25, 0.25], [0.75, 0.875]])
     box = sample.box

@@ -52,7 +52,7 @@ CHAINS: dict[str, Callable[[Any], Any]] = {
         layers.Flatten()(layers.MaxPooling2D()(x))
     ),
     "prelu": lambda x: layers.Conv2D(4, 3)(layers.PReLU(shared_axes=[1, 2])(x)),
-    "padded": lambda x: layers.Conv2D(4, 3, strides=2, padding="valid")(layers.ZeroPadding2D(2)(x)),
+    "padded": lambda x: layers.Conv2D(4, 3, strides=2)(layers.ZeroPadding2D(2)(x)),
     "residual": lambda x: layers.Add()([x, layers.Conv2D(8, 1)(x)]),
     "relu6": lambda x: layers.Conv2D(4, 3)(layers.ReLU(6.0)(x)),
     "multiplier": lambda x: layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),

@@ -86,19 +86,6 @@ def test_preset_begins_with_rendered_faces_and_ends_with_photographs(preset) -> 
     assert [share(p) for p in (0.0, 0.1, 0.5, 0.9, 1.0)] == [0.75, 0.75, 0.12, 0.03, 0.03]
 
 
-def test_folding_gdconv_changes_no_output(preset: ModuleType, rng: np.random.Generator) -> None:
-    model = GRegNet(5, (32, 32, 3), width=0.25, trunk="compact")
-    norm = model.get_layer("gdconv_bn")
-    norm.set_weights([rng.uniform(0.1, 3.0, value.shape) for value in norm.get_weights()])
-    images = rng.integers(0, 256, (3, 32, 32, 3)).astype("float32")
-    before = keras.ops.convert_to_numpy(model(images))
-    preset.fold_gdconv(model)
-    after = keras.ops.convert_to_numpy(model(images))
-    np.testing.assert_allclose(after, before, atol=1e-5)
-    gamma, _, _, variance = norm.get_weights()
-    np.testing.assert_allclose(gamma / np.sqrt(variance + norm.epsilon), 1.0, rtol=1e-6)
-
-
 def test_unannotated_points_have_no_weight_in_a_batch(preset) -> None:
     image = np.zeros((1, 224, 224, 3), np.uint8)
     points = np.array([[[70.0, 80.0], [150.0, 80.0], [112.0, 150.0]]])

@@ -77,7 +77,7 @@ def cut_crop(
     shrink = 1.0 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     factor = int(shrink)
     if factor >= 2:
-        image, small_from_image = _reduced(image, matrix, (height, width), factor)
+        image, small_from_image = _reduced(image, matrix, (height, width), factor, border)
         matrix = np.asarray(geometry.compose(matrix, geometry.invert(small_from_image)))
     # OpenCV puts pixel centres at whole numbers: shift by half a pixel on both sides.
     cv_matrix = matrix.copy()
@@ -92,7 +92,11 @@ def cut_crop(
 
 
 def _reduced(
-    image: np.ndarray, crop_from_image: np.ndarray, size: tuple[int, int], factor: int
+    image: np.ndarray,
+    crop_from_image: np.ndarray,
+    size: tuple[int, int],
+    factor: int,
+    border: Border,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the part of the image under the crop, reduced, and the map to it from the image."""
     right, bottom = size[1], size[0]
@@ -106,9 +110,12 @@ def _reduced(
     )
     x1, y1 = (int(v) for v in np.ceil(in_image.max(axis=0)) + margin)
     part = image[y0 : max(min(y1, height), y0 + 1), x0 : max(min(x1, width), x0 + 1)]
-    small = (math.ceil(part.shape[1] / factor), math.ceil(part.shape[0] / factor))
-    reduced = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
-    factors = np.array([small[0] / part.shape[1], small[1] / part.shape[0]], np.float64)
+    # Whole blocks of pixels, as apps average them; the last ones are filled up as the border says.
+    rows, columns = (math.ceil(side / factor) for side in part.shape[:2])
+    missing = (rows * factor - part.shape[0], columns * factor - part.shape[1])
+    part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], _CV_BORDER[border])
+    reduced = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    factors = np.full(2, 1.0 / factor)
     shift = geometry.translation(np.array([-x0, -y0], np.float64))
     return reduced, np.asarray(geometry.compose(geometry.scaling(factors), shift))
 
