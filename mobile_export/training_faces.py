@@ -15,6 +15,7 @@ def load(
     dataset: str | None = None,
     splits: Sequence[str] | None = None,
     without_last: int = 0,
+    pictures_only: bool = False,
 ) -> Any:
     """Returns the ``CropCache`` of training faces, cropped as the model wants them.
 
@@ -27,6 +28,8 @@ def load(
             groups of them, see ``tfalign.data.readers``.
         without_last: Faces to leave out: the last so many by name, which an evaluation with
             ``--last`` measures on, and every other face of their photographs.
+        pictures_only: Whether the faces serve as pictures alone, e.g. for calibration, so that they
+            may have other points than the model.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
@@ -38,14 +41,16 @@ def load(
     refuse_test_split([str(source), *(splits or ())])
     if dataset is not None:
         _check_splits(dataset, splits)
-        return _from_dataset(path, model, dataset, splits, without_last)
-    if splits or without_last:
+        cache = _from_dataset(path, model, dataset, splits, without_last)
+    elif splits or without_last:
         raise ValueError(
             "Splits and faces left out belong to a data set, whose name must be given. Received: "
             f"dataset=None, splits={splits}, without_last={without_last}"
         )
-    cache = load_cache(path)
-    check_crops(cache, model)
+    else:
+        cache = load_cache(path)
+    if not pictures_only:
+        check_crops(cache, model)
     return cache
 
 
@@ -128,6 +133,4 @@ def _from_dataset(
         )
     if without_last:
         reader, _ = found.hold_out(reader, without_last)
-    cache = CropCache.build(reader, model.crop, model.image_size)
-    check_crops(cache, model)
-    return cache
+    return CropCache.build(reader, model.crop, model.image_size)

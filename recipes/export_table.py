@@ -1,16 +1,21 @@
-"""Exports a model in every kind that applies and measures each on real faces, in one run.
+"""Exports models in every kind that applies and measures each file, in one run.
 
-    python recipes/export_table.py --model 300w --dataset 300w --data DIR \\
+    python recipes/export_table.py --model 300w tsr=runs/tsr.keras --dataset 300w --data DIR \\
         --split helen/trainset --last 120 --train-split afw helen/trainset --out runs/exports
 
-Each kind is exported to OUT/KIND with its metadata and golden outputs. The int8 ranges and the
-fine-tuning of int8_qat, pruned and clustered use the training splits only: with --last, the faces
-measured on are left out of them, with all other faces of their photographs. All files are then
-measured on the same faces and timed in turns, one thread, so that the columns compare.
+Each kind is exported to OUT/MODEL/KIND with its metadata and golden outputs. The int8 ranges and
+the fine-tuning of int8_qat, pruned and clustered use the training splits only: with --last, the
+faces measured on are left out of them, with all other faces of their photographs. Afterwards all
+files are measured on the same faces and the files of each model timed in turns, one thread; times
+are those of the processor, which a busy machine lengthens less, and every share is the median of
+the ratios of two times that were measured one right after the other. A table of operators says what
+keeps a file from being faster, and --refinement times what refinement adds to a GRegNet of the
+paper's size. The speed of LiteRT's dense product, float32 and int8, stands beside it all: where a
+processor multiplies bytes no faster than floats, no file can.
 
-The result is OUT/table.md and OUT/table.json. A kind that is already in OUT is not exported again
-when the same command is repeated, e.g. after a killed run; another command, or another version of
-the exporter, needs another folder.
+The result is OUT/table.md and OUT/table.json; --page writes the table to another file, too. A kind
+that is already in OUT is not exported again when the same command is repeated, e.g. after a killed
+run; another command, or another version of the exporter, needs another folder.
 """
 
 from __future__ import annotations
@@ -23,27 +28,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import mobile_export
-from mobile_export import training_faces
+from mobile_export import converter, quantize, training_faces
 from mobile_export.__main__ import add_tuning_options, make_tuning
-from mobile_export.exporter import KINDS, TUNED
-from mobile_export.timing import latencies, race
+from mobile_export.equalize import equalize
+from mobile_export.exporter import CALIBRATED, KINDS, TUNED
+from mobile_export.pictures import rendered_faces
+from mobile_export.timing import ceiling, operator_times, race
 from tfalign import macc
 from tfalign.cli import measuring
 from tfalign.cli.program import run_recipe
 from tfalign.evaluation import evaluate_model
 from tfalign.files import read_json, settle, versions, write_json, write_whole
-from tfalign.models import load
+from tfalign.models import GRegLRef, GRegNet, load
+from tfalign.tflite import Graph
 from tfalign.version import __version__
 
 FILES = ("model.tflite", "metadata.json", "report.json", "golden.npz")
 """What an export leaves; a run that is killed while it moves them may have moved some."""
 MADE_FROM = ("epochs", "rate", "tuning_batch", "augment", "seed", "sparsity", "clusters", "base")
+LARGEST = 8
+"""Kinds of operators that the second table names for each file."""
+PAPER_SIZE = {"num_landmarks": 98, "input_shape": (112, 112, 3)}
 
 
 def options() -> argparse.ArgumentParser:
     parser = measuring.parser(__doc__)
-    parser.add_argument("--model", required=True, metavar="MODEL.keras|PRESET")
+    parser.add_argument(
+        "--model",
+        required=True,
+        nargs="+",
+        metavar="[NAME=]MODEL.keras|PRESET",
+        help="What to export; NAME is the row's and the folder's.",
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument(
         "--train-split", nargs="+", metavar="SPLIT", help="splits of --data to train on"
@@ -52,6 +71,10 @@ def options() -> argparse.ArgumentParser:
         "--training", metavar="PATH", help="a crop cache or shards to train on, instead of splits"
     )
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="timed runs of each")
+    parser.add_argument(
+        "--refinement", action="store_true", help="time refinement at the paper's size, too"
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="where else the table goes")
     add_tuning_options(parser)
     return parser
 
@@ -63,12 +86,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "Give the faces to train on as --train-split or as --training. Received: "
             f"train_split={arguments.train_split}, training={arguments.training}"
         )
+    models = measuring.named_models(arguments.model)
     reader = measuring.read_data(arguments)
     protocol = measuring.chosen_protocol(arguments, reader)
     settle(
         arguments.out,
         {
-            **measuring.model_identity(arguments.model),
+            "models": {name: measuring.model_identity(spec) for name, spec in models.items()},
             **{name: getattr(arguments, name) for name in ("kinds", "train_split", "training")},
             **{name: getattr(arguments, name) for name in (*MADE_FROM, "threshold")},
             "exporter": {"tfalign": __version__, "sources": sources_digest()},
@@ -77,63 +101,139 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "data_fingerprint": reader.fingerprint(),
         },
     )
-    model = load(arguments.model)
-    keras_row = {"kind": "Keras", **_errors(model, reader, protocol, arguments)}
-    rows, without = [keras_row | {"macc": macc.count(model).macc}], {}
-    faces = None
+    rows, without = [], {}
+    for name, spec in models.items():
+        made, refused = _rows(name, spec, arguments, reader, protocol)
+        rows += made
+        without |= {f"{name}, {kind}": reason for kind, reason in refused.items()}
+    if not any("bytes" in row for row in rows):
+        raise ValueError(
+            "At least one of --kinds must apply to the model. Received: "
+            + "; ".join(without.values())
+        )
+    result = {
+        "protocol": protocol.name,
+        "threshold": arguments.threshold,
+        "faces": len(reader),
+        "runs": arguments.runs,
+        "ceiling_gmacc_per_s": {kind: ceiling(kind, 1) for kind in ("float32", "int8")},
+        "rows": rows,
+        "refinement": refinement(arguments.runs) if arguments.refinement else None,
+        "does_not_apply": without,
+        "versions": versions(),
+    }
+    text = table(result)
+    write_json(arguments.out / "table.json", result)
+    for path in (arguments.out / "table.md", arguments.page):
+        if path is not None:
+            write_whole(path, text + "\n")
+    print(text)
+    return result
+
+
+def _rows(
+    name: str, spec: str, arguments: argparse.Namespace, reader: Any, protocol: Any
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Exports a model and measures its files; returns also why a kind does not apply."""
+    model, folder = load(spec), arguments.out / Path(name).stem
+    rows = [{"model": name, "kind": "Keras", "macc": macc.count(model).macc}]
+    rows[0] |= _errors(model, reader, protocol, arguments)
+    without: dict[str, str] = {}
     for kind in arguments.kinds:
-        if not all((arguments.out / kind / file).is_file() for file in FILES):
-            faces = _training_faces(arguments, model) if faces is None else faces
+        if not all((folder / kind / file).is_file() for file in FILES):
             try:
-                _export(model, kind, faces, arguments)
+                _export(model, kind, folder, arguments)
             except ValueError as error:
                 if kind != "int8_full":
                     raise
                 without[kind] = str(error)  # It is the only kind that some models cannot have.
                 print(f"{kind}: {error}", flush=True)
                 continue
-        rows.append(_row(kind, arguments, reader, protocol))
-        print(f"{kind}: NME {100 * rows[-1]['nme']:.3f} %", flush=True)
-    if not rows[1:]:
-        reasons = "; ".join(without.values())
-        raise ValueError(f"At least one of --kinds must apply to the model. Received: {reasons}")
-    files = [arguments.out / row["kind"] / "model.tflite" for row in rows[1:]]
-    times = race(files, 1, arguments.runs)
-    for row, latency, ratio in zip(
-        rows[1:], latencies(files, times), times.ratios()[:, 0], strict=True
-    ):
-        row |= {"milliseconds": latency.median, "of_first": float(ratio)}
-    result = {
-        "protocol": protocol.name,
-        "threshold": arguments.threshold,
-        "faces": len(reader),
-        "runs": arguments.runs,
-        "rows": rows,
-        "does_not_apply": without,
-        "versions": versions(),
+        file = folder / kind / "model.tflite"
+        rows.append({"model": name, "kind": kind, "macc": macc.count_tflite(file).macc})
+        rows[-1] |= _errors(file, reader, protocol, arguments)
+        rows[-1] |= read_json(folder / kind / "report.json")["size"]
+        rows[-1]["operators"] = {one["operator"]: one["ms"] for one in operator_times(file)}
+        print(f"{name}, {kind}: NME {100 * rows[-1]['nme']:.3f} %", flush=True)
+    if rows[1:]:
+        times = race([folder / row["kind"] / "model.tflite" for row in rows[1:]], 1, arguments.runs)
+        for index, row in enumerate(rows[1:]):
+            row["milliseconds"] = float(np.median(times.cpu[:, index]))
+            row["of_first"] = float(times.ratios(cpu=True)[index, 0])
+    return rows, without
+
+
+def refinement(runs: int) -> dict[str, Any]:
+    """Times a GRegNet and a GRegLRef of the paper's size, float32 and int8, in turns.
+
+    Weights are random: they do not change what is computed.
+    """
+    files = []
+    for make in (GRegNet, GRegLRef):
+        model = make(**PAPER_SIZE)
+        model.set_mean_shape(0.3 + 0.4 * _disc(PAPER_SIZE["num_landmarks"]))
+        exact = Graph.read(converter.convert(model))
+        faces = rendered_faces(4, model.image_size, model.crop)
+        content, _ = quantize.quantize_mixed(equalize(exact, faces), faces)
+        files += [exact, Graph.read(content)]
+    times = race(files, 1, runs)
+    ratios = times.ratios(cpu=True)
+    return {
+        kind: {
+            "milliseconds": float(np.median(times.cpu[:, at + 2])),
+            "of_gregnet": float(ratios[at + 2, at]),
+        }
+        for at, kind in enumerate(("float32", "int8"))
     }
-    text = table(result)
-    write_json(arguments.out / "table.json", result)
-    write_whole(arguments.out / "table.md", text + "\n")
-    print(text)
-    return result
+
+
+def _disc(count: int) -> Any:
+    """Returns (count, 2) points spread evenly over [0, 1]²'s disc, a sunflower's seeds."""
+    index = np.arange(count) + 0.5
+    angle, radius = index * np.pi * (3 - 5**0.5), 0.5 * np.sqrt(index / count)
+    return 0.5 + np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns the figures as a Markdown table."""
+    """Returns the figures as Markdown."""
+    top = result["ceiling_gmacc_per_s"]
     lines = [
-        "| kind | NME | against Keras | size | after gzip | latency | of the first file's |",
-        "|---|---|---|---|---|---|---|",
+        "| model | kind | NME | against Keras | size | after gzip | processor time "
+        "| of the first file's |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    keras_nme = result["rows"][0]["nme"]
     for row in result["rows"]:
-        cells = [row["kind"], f"{100 * row['nme']:.3f} %", f"{100 * (row['nme'] - keras_nme):+.3f}"]
+        keras_row = next(one for one in result["rows"] if one["model"] == row["model"])
+        cells = [row["model"], row["kind"], f"{100 * row['nme']:.3f} %", *["–"] * 5]
         if "bytes" in row:
+            cells[3:] = [f"{100 * (row['nme'] - keras_row['nme']):+.3f}"]
             cells += [f"{row['bytes'] / 1e6:.2f} MB", f"{row['gzip_bytes'] / 1e6:.2f} MB"]
             cells += [f"{row['milliseconds']:.2f} ms", f"{row['of_first']:.2f}"]
-        else:
-            cells[2:] = ["–"] * 5
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"{result['faces']} faces, `{result['protocol']}`. LiteRT's dense product here: "
+        f"{top['float32']:.1f} GMACC/s in float32, {top['int8']:.1f} in int8 "
+        f"(int8 / float32 time {top['float32'] / top['int8']:.2f}).",
+        "",
+        "Operators run alone, one thread, milliseconds of processor time (the sum is above the "
+        "file's own time):",
+        "",
+        "| model | kind | sum | the largest |",
+        "|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        if "operators" in row:
+            largest = list(row["operators"].items())[:LARGEST]
+            named = ", ".join(f"{kind} {ms:.2f}" for kind, ms in largest)
+            total = sum(row["operators"].values())
+            lines.append(f"| {row['model']} | {row['kind']} | {total:.2f} | {named} |")
+    if result["refinement"] is not None:
+        lines += ["", "GRegLRef at the paper's size (98 points, random weights), over GRegNet:", ""]
+        lines += [
+            f"- {kind}: {one['milliseconds']:.1f} ms, × {one['of_gregnet']:.3f}"
+            for kind, one in result["refinement"].items()
+        ]
     return "\n".join(lines)
 
 
@@ -145,43 +245,33 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def _training_faces(arguments: argparse.Namespace, model: Any) -> Any:
-    if arguments.training is not None:
-        return training_faces.load(arguments.training, model)
-    held_out = arguments.last or 0
-    return training_faces.load(
-        arguments.data, model, arguments.dataset, arguments.train_split, held_out
-    )
-
-
-def _export(model: Any, kind: str, faces: Any, arguments: argparse.Namespace) -> None:
+def _export(model: Any, kind: str, folder: Path, arguments: argparse.Namespace) -> None:
     tuned = kind in TUNED
+    faces = _faces(arguments, model, tuned) if tuned or kind in CALIBRATED else None
+    tuning = make_tuning(arguments, model, kind) if tuned else None
     result = mobile_export.export(
         model,
         kind,
         faces,
-        arguments.out / kind,
+        folder / kind,
         training=faces if tuned else None,
-        tuning=_tuning(arguments, model, kind) if tuned else None,
+        tuning=tuning and dataclasses.replace(tuning, progress=not arguments.quiet),
         allow_loss=True,  # the table tells what each kind loses
     )
     print(result.table(), flush=True)
 
 
-def _tuning(arguments: argparse.Namespace, model: Any, kind: str) -> Any:
-    tuning = make_tuning(arguments, model, kind)
-    return dataclasses.replace(tuning, progress=not arguments.quiet)
-
-
-def _row(kind: str, arguments: argparse.Namespace, reader: Any, protocol: Any) -> dict[str, Any]:
-    folder = arguments.out / kind
-    size = read_json(folder / "report.json")["size"]
-    return {
-        "kind": kind,
-        **_errors(folder / "model.tflite", reader, protocol, arguments),
-        **size,
-        "macc": macc.count_tflite(folder / "model.tflite").macc,
-    }
+def _faces(arguments: argparse.Namespace, model: Any, tuned: bool) -> Any:
+    if arguments.training is not None:
+        return training_faces.load(arguments.training, model, pictures_only=not tuned)
+    return training_faces.load(
+        arguments.data,
+        model,
+        arguments.dataset,
+        arguments.train_split,
+        arguments.last or 0,
+        pictures_only=not tuned,
+    )
 
 
 def _errors(

@@ -56,12 +56,12 @@ def test_table(recipe, data, tmp_path, monkeypatch, capsys) -> None:
     assert first["of_first"] == 1.0
     assert half["bytes"] < 0.75 * first["bytes"]
     assert {row["macc"] for row in result["rows"]} == {keras["macc"]}
-    calibration = json.loads((tmp_path / "out/int8/metadata.json").read_text())["calibration"]
+    calibration = json.loads((tmp_path / "out/model/int8/report.json").read_text())["calibration"]
     assert calibration["images"] == 4  # the two faces measured on are left out
     assert json.loads((tmp_path / "out/table.json").read_text()) == result
     text = (tmp_path / "out/table.md").read_text()
     assert text in capsys.readouterr().out
-    assert f"| int8 | {100 * result['rows'][3]['nme']:.3f} % |" in text
+    assert f"int8 | {100 * result['rows'][3]['nme']:.3f} % |" in text
 
     # What is there is not made again; another command needs another folder.
     monkeypatch.setattr(recipe, "_export", None)
@@ -73,7 +73,7 @@ def test_table(recipe, data, tmp_path, monkeypatch, capsys) -> None:
         with pytest.raises(ValueError, match="which differs in exporter"):
             recipe.main(command)
     # A run that was killed while it moved the files of a kind makes that kind again.
-    (tmp_path / "out/float16/model.tflite").unlink()
+    (tmp_path / "out/model/float16/model.tflite").unlink()
     made = []
     monkeypatch.setattr(recipe, "_export", lambda _, kind, *rest: made.append(kind))
     with pytest.raises(FileNotFoundError):
