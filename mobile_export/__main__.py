@@ -60,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="Tell which operators lose how much against the float file; all are in report.json.",
     )
+    arguments.add_argument(
+        "--no-gathers",
+        action="store_true",
+        help="Cut patches about landmarks by products, for GPU and other delegates that look "
+        "nothing up; a CPU takes longer.",
+    )
     plain = arguments.add_argument_group("models that are not of tfalign.models")
     plain.add_argument(
         "--crop",
@@ -187,6 +193,7 @@ def run(options: argparse.Namespace) -> ExportResult:
         allow_loss=options.allow_loss,
         licence=licence,
         layers=options.layers,
+        gathers=not options.no_gathers,
     )
 
 

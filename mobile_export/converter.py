@@ -6,9 +6,10 @@ The signature is static: one picture ``image`` (1, H, W, 3), RGB in [0, 255], in
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mobile_export.simplify import simplify
@@ -42,12 +43,13 @@ def check_input_dtype(input_dtype: str) -> None:
         )
 
 
-def convert(model: Any, input_dtype: str = "uint8") -> bytes:
+def convert(model: Any, input_dtype: str = "uint8", gathers: bool = True) -> bytes:
     """Converts a landmark model, everything in float32.
 
     Args:
         model: A ``keras.Model``: images (batch, H, W, 3) in [0, 255] to landmarks (batch, n, 2).
         input_dtype: ``"uint8"`` (camera pixels as they are) or ``"float32"``.
+        gathers: Whether patches about landmarks are gathered, or cut by products.
 
     Returns:
         The ``.tflite`` file's bytes.
@@ -70,8 +72,9 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
     archive = keras.export.ExportArchive()
     archive.track(model)
     specification = tf.TensorSpec((1, height, width, 3), input_dtype, name=INPUT)
-    archive.add_endpoint(SIGNATURE, endpoint, [specification])
     with tempfile.TemporaryDirectory() as folder:
+        with _crops_by_products(model, not gathers):
+            archive.add_endpoint(SIGNATURE, endpoint, [specification])
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -88,6 +91,22 @@ def convert(model: Any, input_dtype: str = "uint8") -> bytes:
                 f"Received: {listed}"
             ) from error
     return simplify(Graph.read(content)).content
+
+
+@contextlib.contextmanager
+def _crops_by_products(model: Any, wanted: bool) -> Iterator[None]:
+    """Lets a model's crops be products of the map while it is traced, where wanted."""
+    from tfalign.layers import ShapeIndexedCrop, ShapeIndexedPatches
+
+    every = [x.crop if isinstance(x, ShapeIndexedPatches) else x for x in model._flatten_layers()]
+    crops = [x for x in every if wanted and isinstance(x, ShapeIndexedCrop)]
+    for crop in crops:
+        crop.gathers = False
+    try:
+        yield
+    finally:
+        for crop in crops:
+            crop.gathers = True
 
 
 def picture_shape(model: Any) -> tuple[int, int, int]:

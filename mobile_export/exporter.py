@@ -57,6 +57,7 @@ def export(
     allow_loss: bool = False,
     licence: str | None = None,
     layers: bool = False,
+    gathers: bool = True,
 ) -> ExportResult:
     """Exports a landmark model to ``out/model.tflite``, with all that an app and its tests need.
 
@@ -85,6 +86,8 @@ def export(
         allow_loss: Whether a file that loses more than its kind may is written all the same.
         licence: Of the weights, in words; None takes the one of a shipped preset.
         layers: Whether the report tells which operator loses how much, see ``layer_errors``.
+        gathers: Whether patches about landmarks are looked up, which is fastest on a CPU, or cut by
+            products, which delegates for GPUs and other accelerators take, too.
 
     Returns:
         The paths and figures of the export.
@@ -140,7 +143,9 @@ def export(
             before, exported = exported, landmark_model(tuned, scheme=scheme, box=box)
         faces = rendered_faces(RENDERED, size, exported.crop)
         seen = faces if fitted is None else fitted.images
-        exact, content, decisions = _content(exported.keras, kind, seen, input_dtype, tuning)
+        exact, content, decisions = _content(
+            exported.keras, kind, seen, input_dtype, tuning, gathers
+        )
         graph = exact if content is exact.content else Graph.read(content)
         converter.check_builtin(graph)
         (folder / "model.tflite").write_bytes(content)
@@ -372,7 +377,7 @@ def _check_arguments(
 
 
 def _content(
-    model: Any, kind: str, faces: np.ndarray, input_dtype: str, tuning: Any
+    model: Any, kind: str, faces: np.ndarray, input_dtype: str, tuning: Any, gathers: bool
 ) -> tuple[Graph, bytes, list[Decision]]:
     """Returns the float file, the exported file's bytes and how each operator was treated.
 
@@ -382,7 +387,8 @@ def _content(
         from mobile_export.tuning import base_kind
 
         kind = base_kind(kind, tuning)
-    exact = Graph.read(converter.convert(model, "float32" if kind == "int8_full" else input_dtype))
+    input_dtype = "float32" if kind == "int8_full" else input_dtype
+    exact = Graph.read(converter.convert(model, input_dtype, gathers))
     if kind == "float32":
         return exact, exact.content, []
     if kind == "float16":

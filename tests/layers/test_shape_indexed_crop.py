@@ -44,6 +44,10 @@ def test_agrees_with_brute_force(rng, size, batch, n, channels) -> None:
     landmarks = rng.uniform(-0.4, 1.4, (batch, n, 2)).astype("float32")
     expected = brute_force(features, landmarks, (size, size) if isinstance(size, int) else size)
     np.testing.assert_allclose(crop(features, landmarks, size), expected, atol=1e-5)
+    layer = ShapeIndexedCrop(size)
+    layer.gathers = False
+    found = ops.convert_to_numpy(layer([features, landmarks]))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_agrees_with_opencv_inside_the_map(rng) -> None:

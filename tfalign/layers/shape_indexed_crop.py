@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfalign.layers.fixed_map import fixed_linear_map
+
 
 @keras.saving.register_keras_serializable(package="tfalign")
 class ShapeIndexedCrop(keras.layers.Layer):
@@ -20,6 +22,10 @@ class ShapeIndexedCrop(keras.layers.Layer):
 
     Outside the map the nearest border cell is read (``clamp``): a landmark at the image's edge
     sees the edge's features, and a landmark far outside sees a constant patch.
+
+    With ``gathers = False``, an attribute for exporting, the same patch is two products of the map
+    with weights that are 0 but for the cells about each sample: many more multiplications, but
+    operators that every accelerator has.
 
     The layer is differentiable in the feature map and in the positions. The position gradient is
     that of the bilinear surface; the paper needs only the feature gradient, and
@@ -63,6 +69,7 @@ class ShapeIndexedCrop(keras.layers.Layer):
             raise ValueError(f"`size` must be positive. Received: size={size}")
         self.size = (int(height), int(width))
         self.stop_position_gradient = bool(stop_position_gradient)
+        self.gathers = True
 
     def build(self, input_shape: Any) -> None:
         _check_shapes(input_shape)
@@ -77,6 +84,8 @@ class ShapeIndexedCrop(keras.layers.Layer):
             landmarks = ops.stop_gradient(landmarks)
         features = ops.cast(features, self.compute_dtype)
         landmarks = ops.cast(landmarks, "float32")
+        if not self.gathers:
+            return self._product(features, landmarks)
         # Index coordinates (cell centres at integers) of the patch's top-left sample.
         x = landmarks[..., 0] * columns - (0.5 + (width - 1) / 2)
         y = landmarks[..., 1] * rows - (0.5 + (height - 1) / 2)
@@ -108,6 +117,33 @@ class ShapeIndexedCrop(keras.layers.Layer):
         top = ops.slice(patch, (0, 0, 0), (count, height, width * channels))
         bottom = ops.slice(patch, (0, 1, 0), (count, height, width * channels))
         patch = top + fraction_y * (bottom - top)
+        return ops.reshape(patch, (-1, n, height * width * channels))
+
+    def _product(self, features: Any, landmarks: Any) -> Any:
+        """Returns the patches as weights along y times the map times weights along x."""
+        height, width = self.size
+        rows, columns, channels = features.shape[1:]
+        n = landmarks.shape[1]
+
+        def weights(position: Any, samples: int, cells: int) -> Any:
+            """(batch, n, samples, cells): each sample's share of every cell."""
+            steps = np.arange(samples, dtype="float32") - (samples - 1) / 2
+            place = ops.clip(position * cells - 0.5 + steps, 0.0, cells - 1.0)
+            distance = ops.absolute(place[..., None] - np.arange(cells, dtype="float32"))
+            return ops.cast(ops.relu(1.0 - distance), features.dtype)
+
+        across = weights(landmarks[..., 0:1], width, columns)
+        down = weights(landmarks[..., 1:2], height, rows)
+        with fixed_linear_map():
+            flat = ops.reshape(features, (-1, rows, columns * channels))
+            strips = ops.matmul(ops.reshape(down, (-1, n * height, rows)), flat)
+            strips = ops.reshape(strips, (-1, height, columns, channels))
+            strips = ops.reshape(
+                ops.transpose(strips, (0, 2, 1, 3)), (-1, columns, height * channels)
+            )
+            patch = ops.matmul(ops.reshape(across, (-1, width, columns)), strips)
+        patch = ops.reshape(patch, (-1, width, height, channels))
+        patch = ops.transpose(patch, (0, 2, 1, 3))
         return ops.reshape(patch, (-1, n, height * width * channels))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
