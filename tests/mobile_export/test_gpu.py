@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from mobile_export.converter import convert
 from mobile_export.gpu import gpu_compatibility, refusals
-from tfalign.tflite import Graph
+from mobile_export.parity import keras_landmarks
+from tfalign.tflite import Graph, Runner
 
 
 def test_gpu_report_names_operators_outside_the_documented_list(float_file: bytes) -> None:
@@ -12,6 +18,19 @@ def test_gpu_report_names_operators_outside_the_documented_list(float_file: byte
     assert report["operators"]["MINIMUM"] is False
     assert report["compatible"] is False
     assert set(report["refused"]) == {k for k, taken in report["operators"].items() if not taken}
+
+
+def test_a_gpu_takes_every_operator_of_a_file_without_gathers(
+    model: Any, pictures: np.ndarray
+) -> None:
+    graph = Graph.read(convert(model, "float32", gathers=False))
+    assert not {"GATHER", "GATHER_ND"} & set(graph.histogram())
+    report = gpu_compatibility(graph)
+    assert report["compatible"], report["refused"]
+    expected = keras_landmarks(model, pictures)
+    np.testing.assert_allclose(Runner(graph)(pictures), expected, atol=1e-5)
+    # The model itself looks up as before.
+    assert "GATHER" in Graph.read(convert(model)).histogram()
 
 
 def test_warnings_of_the_analyzer_go_to_the_operator_above_them() -> None:
