@@ -36,6 +36,7 @@ ONE_PRODUCT_PER_TERM = {
     "dense on a sequence": ((3, 7), layers.Dense(4, use_bias=False)),
     "einsum": ((5, 6), layers.EinsumDense("bnk,nkf->bnf", output_shape=(5, 4))),
     "einsum with dots": ((5, 6, 3), layers.EinsumDense("...k,kf->...f", output_shape=(5, 6, 4))),
+    "einsum of any length": ((6, 3), layers.EinsumDense("abc,cd->abd", output_shape=(None, 5))),
     "landmarkwise": ((5, 6), LandmarkwiseDense(4, use_bias=False)),
 }
 
@@ -300,6 +301,15 @@ def test_attention_equals_the_sum_of_its_products(other) -> None:
 def test_recurrent_layers_count_each_step(kind: str, gates: int) -> None:
     model = keras.Sequential([keras.Input((9, 5)), getattr(layers, kind)(7)])
     assert macc.count(model).macc == 9 * gates * 7 * (5 + 7)
+
+
+def test_layers_of_convnext_have_rules() -> None:
+    model = keras.applications.ConvNeXtTiny(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    names = {type(layer).__name__ for layer in model.layers}
+    assert {"LayerScale", "StochasticDepth"} <= names
+    assert macc.count(model).macc > 0
 
 
 def test_augmentation_and_spectral_normalisation_add_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mobile_export.converter import convert
-from mobile_export.gpu import gpu_compatibility, refusals
+from mobile_export.gpu import GPU_OPERATORS, gpu_compatibility, refusals
 from mobile_export.parity import keras_landmarks
 from tfalign.tflite import Graph, Runner
 
@@ -42,3 +42,8 @@ def test_warnings_of_the_analyzer_go_to_the_operator_above_them() -> None:
         "\nGPU COMPATIBILITY WARNING: Subgraph#0 has GPU delegate compatibility issues at nodes 1\n"
     )
     assert refusals(report) == {"CAST": ["Not supported type"]}
+
+
+def test_the_list_knows_the_operators_of_mobile_networks() -> None:
+    # tensorflow/lite/tools/versioning/gpu_compatibility.cc has a case for each of them.
+    assert {"HARD_SWISH", "MEAN", "GELU", "RESIZE_BILINEAR"} <= GPU_OPERATORS

@@ -27,13 +27,14 @@ _OPERATION_RULES: dict[str, Rule] = {}
 
 
 def rule(*kinds: type | str) -> Callable[[Rule], Rule]:
-    """Decorator that registers a rule for layer classes or names of Keras operations.
+    """Decorator that registers a rule for layer classes or names of Keras's operations and layers.
 
     A rule also serves subclasses that leave ``call`` as it is. A later registration replaces an
     earlier one.
 
     Args:
-        *kinds: classes with a ``call`` method, or class names of ``keras.ops`` operations.
+        *kinds: classes with a ``call`` method, or class names of ``keras.ops`` operations, or of
+            layers that only ``keras.applications`` has.
 
     Raises:
         ValueError: no kind was given, or one is neither a class nor a name.
@@ -69,7 +70,9 @@ def rule_for(operation: keras.Operation) -> Rule:
                 break
             return _LAYER_RULES[base]
     from_keras = kind.__module__.partition(".")[0] == "keras"
-    if from_keras and not isinstance(operation, keras.Layer) and kind.__name__ in _OPERATION_RULES:
+    # The layers of keras.applications have no public class either.
+    named = not isinstance(operation, keras.Layer) or ".applications." in kind.__module__
+    if from_keras and named and kind.__name__ in _OPERATION_RULES:
         return _OPERATION_RULES[kind.__name__]
     raise ValueError(_unknown(operation))
 

@@ -67,6 +67,7 @@ def merge(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> 
     *("LogicalAnd", "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Mod", "Multiply"),
     *("Negative", "NotEqual", "OneHot", "Power", "Reciprocal", "Round", "Rsqrt", "Sign", "Sin"),
     *("Sqrt", "Square", "Subtract", "Tan", "TrueDivide", "Arctan2", "Where", "RGBToGrayscale"),
+    *("LayerScale", "StochasticDepth"),
 )
 def elementwise(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
     """One operation per output element, broadcasting included."""
