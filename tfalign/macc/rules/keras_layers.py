@@ -67,7 +67,7 @@ def merge(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> 
     *("LogicalAnd", "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Mod", "Multiply"),
     *("Negative", "NotEqual", "OneHot", "Power", "Reciprocal", "Round", "Rsqrt", "Sign", "Sin"),
     *("Sqrt", "Square", "Subtract", "Tan", "TrueDivide", "Arctan2", "Where", "RGBToGrayscale"),
-    *("LayerScale", "StochasticDepth"),
+    "LayerScale",
 )
 def elementwise(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
     """One operation per output element, broadcasting included."""
@@ -103,7 +103,7 @@ def elementwise(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...
     *("FullLike", "GetItem", "Hstack", "Meshgrid", "Moveaxis", "OnesLike", "Pad", "PadImages"),
     *("Ravel", "Repeat", "Reshape", "Roll", "Slice", "SliceUpdate", "SpaceToDepth", "Split"),
     *("Squeeze", "Stack", "StopGradient", "Swapaxes", "Take", "TakeAlongAxis", "Tile"),
-    *("Transpose", "Unstack", "Vstack", "ZerosLike"),
+    *("Transpose", "Unstack", "Vstack", "ZerosLike", "StochasticDepth"),
 )
 def movement(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
     """Nothing to count."""
