@@ -194,7 +194,6 @@ def export(
             num_landmarks=exported.num_landmarks,
             crop=exported.crop,
             box=exported.box,
-            detectors=_detectors(exported),
             scheme=exported.scheme,
             input_dtype=np.dtype(runner.input_dtype).name,
             output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),
@@ -321,22 +320,6 @@ def _sidecar(model: Any) -> dict[str, Any] | None:
     from tfalign.models import shipped_presets
 
     return shipped_presets().get(str(model)) if isinstance(model, (str, Path)) else None
-
-
-def _detectors(model: LandmarkModel) -> dict[str, Any]:
-    """Returns the rules from detectors' boxes, which were fitted on 300-W's 68 points."""
-    from tfalign import markup
-    from tfalign.inference.detectors import box_rules
-
-    if model.box != "landmarks" or model.scheme is None:
-        return {}
-    try:
-        whole = not markup.conversion(model.scheme, "ibug68").undefined
-    except ValueError:
-        whole = False
-    told = ("padding", "faces", "fitted_on")
-    rules = {name: rule.to_dict() for name, rule in box_rules().items()} if whole else {}
-    return {name: {key: rule[key] for key in told} for name, rule in rules.items()}
 
 
 def _check_arguments(

@@ -29,10 +29,6 @@ class Metadata:
         crop: How a face box becomes the picture; None where nobody said.
         box: The box that the crop starts from: ``"landmarks"`` (the tight box round the points),
             ``"file"`` (as a data set gives it), a detector's name, or None where nobody said.
-        detectors: Detector → how its box becomes the landmarks' tight box: ``padding``, fractions
-            of its width and height (left, top, right, bottom), and on how many ``faces`` and
-            which (``fitted_on``) it was found. Empty where the crop starts from another box, or
-            from that of other points.
         scheme: The points' names, parts and edges; None where nobody said.
         input_dtype: Type of the file's input, e.g. ``"uint8"``.
         output_dtype: Type of the file's output, e.g. ``"float32"``.
@@ -59,7 +55,6 @@ class Metadata:
     licence: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=dict)
-    detectors: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``metadata.json``, format version 2."""
@@ -84,7 +79,6 @@ class Metadata:
             },
             "crop": None if self.crop is None else self.crop.get_config(),
             "box": self.box,
-            "detectors": dict(self.detectors),
             "scheme": None if self.scheme is None else self.scheme.to_config(),
             "detectors": {name: dict(rule) for name, rule in self.detectors.items()},
             "quality": None if self.quality is None else dict(self.quality),
@@ -140,7 +134,6 @@ class Metadata:
             quality=data.get("quality"),
             licence=data.get("licence"),
             notes=tuple(data.get("notes", ())),
-            detectors=data.get("detectors", {}),
         )
 
     def write(self, path: str | Path) -> None:

@@ -118,13 +118,6 @@ def _named(name: str, options: dict[str, float], threads: int) -> Detector:
     raise ValueError(_RULE + f"Received: detector={name!r}")
 
 
-def box_rules() -> dict[str, BoxRule]:
-    """Returns the rule of each detector by its name: from its box to the landmarks' tight box."""
-    blaze = {f"blazeface-{name}": variant.rule for name, variant in blazeface.VARIANTS.items()}
-    others = (HaarDetector, YuNetDetector, DlibDetector)
-    return {**blaze, **{found.name: found.rule for found in others}}
-
-
 __all__ = [
     "DETECTORS",
     "BlazeFaceDetector",
