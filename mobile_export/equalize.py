@@ -7,7 +7,7 @@ ReLU, PReLU, pooling and reshaping stand between them.
 
 Reference: Nagel, van Baalen, Blankevoort, Welling, "Data-Free Quantization through Weight
 Equalization and Bias Correction", ICCV 2019, section 4.1. A map's ranges are those that it reaches
-on calibration pictures, not its weights'.
+on pictures of faces, not its weights'.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import numpy as np
 from mobile_export.tensor_values import TensorValues
 from tfalign.tflite import Graph, Operator, pack
 
-PICTURES = 32
-"""Calibration pictures that are looked at; more find hardly wider ranges."""
 MOST = 1e3
 """The largest factor that is moved."""
 
@@ -35,12 +33,12 @@ def equalize(graph: Graph, images: np.ndarray) -> Graph:
 
     Args:
         graph: The float file.
-        images: Calibration pictures (N, H, W, 3), RGB in [0, 255].
+        images: Pictures (N, H, W, 3), RGB in [0, 255]; a few show which channels are large.
     """
     pairs = {
         op.outputs[0]: (op, readers) for op in graph.operators if (readers := _next(graph, op))
     }
-    ranges = _channel_ranges(graph, list(pairs), images[:PICTURES])
+    ranges = _channel_ranges(graph, list(pairs), images)
     tree = copy.deepcopy(graph.tree)
     weights = _Weights(graph, tree)
     for tensor, (op, readers) in pairs.items():

@@ -142,9 +142,8 @@ def export(
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
             before, exported = exported, landmark_model(tuned, scheme=scheme, box=box)
         faces = rendered_faces(RENDERED, size, exported.crop)
-        seen = faces if fitted is None else fitted.images
         exact, content, decisions = _content(
-            exported.keras, kind, seen, input_dtype, tuning, gathers
+            exported.keras, kind, fitted, faces, input_dtype, tuning, gathers
         )
         graph = exact if content is exact.content else Graph.read(content)
         converter.check_builtin(graph)
@@ -360,11 +359,17 @@ def _check_arguments(
 
 
 def _content(
-    model: Any, kind: str, faces: np.ndarray, input_dtype: str, tuning: Any, gathers: bool
+    model: Any,
+    kind: str,
+    fitted: Any,
+    faces: np.ndarray,
+    input_dtype: str,
+    tuning: Any,
+    gathers: bool,
 ) -> tuple[Graph, bytes, list[Decision]]:
     """Returns the float file, the exported file's bytes and how each operator was treated.
 
-    ``faces`` are the calibration pictures, or rendered faces for a kind that needs none.
+    ``faces`` equalise the file's channels: rendered ones, because calibration may be bad.
     """
     if kind in TUNED:
         from mobile_export.tuning import base_kind
@@ -380,5 +385,5 @@ def _content(
     if kind == "dynamic":
         return exact, *quantize.quantize_weights(exact, "dynamic")
     if kind == "int8":
-        return exact, *quantize.quantize_mixed(exact, faces)
-    return exact, *quantize.quantize_full(exact, faces)
+        return exact, *quantize.quantize_mixed(exact, fitted.images)
+    return exact, *quantize.quantize_full(exact, fitted.images)

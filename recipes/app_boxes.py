@@ -1,11 +1,11 @@
 """Measures what a box costs that is not the landmarks' own, with one look at it and with two.
 
     python recipes/app_boxes.py android_demo_assets/300w/int8 --dataset 300w --data DIR \
-        --split helen/trainset --last 120 --out runs/app_boxes
+        --split helen/trainset --last 120 --out runs/app_boxes --page android_demo_assets/README.md
 
 Every face is looked at in the landmarks' tight box and in boxes as other detectors give them; the
 second look is at the tight box of the first one's points, which is what the page for apps advises.
-The result is OUT/table.md and OUT/table.json.
+The result is OUT/table.md and OUT/table.json; --page puts the rows into a page's table of these boxes.
 """
 
 from __future__ import annotations
@@ -45,9 +45,26 @@ def tight(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
 
 
+def with_rows(page: str, rows: Sequence[str]) -> str:
+    """Returns a page with the rows of its table of boxes replaced, each in its place.
+
+    Raises:
+        ValueError: If the page has no such row, or several.
+    """
+    lines = page.split("\n")
+    for row in rows:
+        name = row.split(" | ")[0] + " |"
+        places = [at for at, line in enumerate(lines) if line.startswith(name)]
+        if len(places) != 1:
+            raise ValueError(f"The page must have one row {name!r}. Received: {len(places)}")
+        lines[places[0]] = row
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = measuring.parser(__doc__)
     parser.add_argument("export", type=Path, help="the folder of an exported file")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="the page with the table")
     arguments = parser.parse_args(argv)
     reader = measuring.read_data(arguments)
     protocol = measuring.chosen_protocol(arguments, reader)
@@ -76,12 +93,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for name, change in BOXES.items():
         first = look(np.asarray(change(tight(truth))))
         rows.append({"box": name, "one_look": error(first), "two_looks": error(look(tight(first)))})
-    lines = ["| box | one pass | second pass |", "|---|---|---|"]
-    lines += [
+    lines = [
         f"| {row['box']} | {100 * row['one_look']:.2f} % | {100 * row['two_looks']:.2f} % |"
         for row in rows
     ]
-    text = "\n".join(lines)
+    text = "\n".join(["| box | one pass | second pass |", "|---|---|---|", *lines])
+    if arguments.page is not None:
+        write_whole(arguments.page, with_rows(arguments.page.read_text(encoding="utf-8"), lines))
     result = {"faces": len(faces), "protocol": protocol.name, "kind": about.kind, "rows": rows}
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out / "table.json", result)
