@@ -5,7 +5,7 @@
 
 Every face is looked at in the landmarks' tight box and in boxes as other detectors give them; the
 second look is at the tight box of the first one's points, which is what the page for apps advises.
-The result is OUT/table.md and OUT/table.json; --page puts the rows into a page's table of these boxes.
+The result is OUT/table.md and OUT/table.json; --page puts the rows into a page with such a table.
 """
 
 from __future__ import annotations
