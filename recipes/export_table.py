@@ -13,9 +13,9 @@ keeps a file from being faster, and --refinement times what refinement adds to a
 paper's size. The speed of LiteRT's dense product, float32 and int8, stands beside it all: where a
 processor multiplies bytes no faster than floats, no file can.
 
-The result is OUT/table.md and OUT/table.json; --page writes the table to another file, too. A kind
-that is already in OUT is not exported again when the same command is repeated, e.g. after a killed
-run; another command, or another version of the exporter, needs another folder.
+The result is OUT/table.md and OUT/table.json; --page puts the table between its two marks on a page.
+A kind that is already in OUT is not exported again when the same command is repeated, e.g. after a
+killed run; another command, or another version of the exporter, needs another folder.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ FILES = ("model.tflite", "metadata.json", "report.json", "golden.npz")
 MADE_FROM = ("epochs", "rate", "tuning_batch", "augment", "seed", "sparsity", "clusters", "base")
 LARGEST = 8
 """Kinds of operators that the second table names for each file."""
+MARKS = ("<!-- recipes/export_table.py: begin -->", "<!-- recipes/export_table.py: end -->")
+"""What stands before and behind the table on a page."""
 PAPER_SIZE = {"num_landmarks": 98, "input_shape": (112, 112, 3)}
 
 
@@ -74,7 +76,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--refinement", action="store_true", help="time refinement at the paper's size, too"
     )
-    parser.add_argument("--page", type=Path, metavar="FILE.md", help="where else the table goes")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="a page that shows the table")
     add_tuning_options(parser)
     return parser
 
@@ -124,9 +126,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     }
     text = table(result)
     write_json(arguments.out / "table.json", result)
-    for path in (arguments.out / "table.md", arguments.page):
-        if path is not None:
-            write_whole(path, text + "\n")
+    write_whole(arguments.out / "table.md", text + "\n")
+    if arguments.page is not None:
+        write_whole(arguments.page, with_table(arguments.page.read_text("utf-8"), text))
     print(text)
     return result
 
@@ -235,6 +237,20 @@ def table(result: Mapping[str, Any]) -> str:
             for kind, one in result["refinement"].items()
         ]
     return "\n".join(lines)
+
+
+def with_table(page: str, text: str) -> str:
+    """Returns a page with its table replaced.
+
+    Raises:
+        ValueError: If the page does not have both marks, each once.
+    """
+    if [page.count(mark) for mark in MARKS] != [1, 1]:
+        raise ValueError(
+            f"The page must have the marks {MARKS}, each once. Received: {page[:80]!r}"
+        )
+    before, rest = page.split(MARKS[0])
+    return f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
 
 
 def sources_digest() -> str:

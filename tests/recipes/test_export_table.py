@@ -133,3 +133,14 @@ def test_faces_to_train_on_must_be_named(recipe, data, tmp_path) -> None:
     at = command.index("--train-split")
     with pytest.raises(ValueError, match="as --train-split or as --training"):
         recipe.main(command[:at] + command[at + 2 :])
+
+
+def test_the_page_keeps_what_stands_about_the_table(recipe, repository) -> None:
+    page = (repository / "docs/results/export.md").read_text(encoding="utf-8")
+    changed = recipe.with_table(page, "| a | b |")
+    assert recipe.with_table(changed, "| c |").replace("| c |", "| a | b |") == changed
+    first, last = (page.index(mark) for mark in recipe.MARKS)
+    assert changed.startswith(page[:first])
+    assert changed.endswith(page[last:])
+    with pytest.raises(ValueError, match="each once"):
+        recipe.with_table("no marks", "")
