@@ -13,7 +13,7 @@ keeps a file from being faster, and --refinement times what refinement adds to a
 paper's size. The speed of LiteRT's dense product, float32 and int8, stands beside it all: where a
 processor multiplies bytes no faster than floats, no file can.
 
-The result is OUT/table.md and OUT/table.json; --page puts the table between its two marks on a page.
+The result is OUT/table.md and OUT/table.json; --page puts the table between two marks on a page.
 A kind that is already in OUT is not exported again when the same command is repeated, e.g. after a
 killed run; another command, or another version of the exporter, needs another folder.
 """
