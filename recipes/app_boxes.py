@@ -40,20 +40,24 @@ BOXES = {
 }
 
 
+TITLE = "| box that the "
+"""How the table's first line begins."""
+
+
 def tight(points: np.ndarray) -> np.ndarray:
     """Returns the tight boxes (faces, 4) of points (faces, n, 2)."""
     return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
 
 
 def with_rows(page: str, rows: Sequence[str]) -> str:
-    """Returns a page with the rows of its table of boxes replaced, each in its place.
+    """Returns a page with the lines of its table of boxes replaced, each in its place.
 
     Raises:
         ValueError: If the page has no such row, or several.
     """
     lines = page.split("\n")
     for row in rows:
-        name = row.split(" | ")[0] + " |"
+        name = TITLE if row.startswith(TITLE) else row.split(" | ")[0] + " |"
         places = [at for at, line in enumerate(lines) if line.startswith(name)]
         if len(places) != 1:
             raise ValueError(f"The page must have one row {name!r}. Received: {len(places)}")
@@ -97,7 +101,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         f"| {row['box']} | {100 * row['one_look']:.2f} % | {100 * row['two_looks']:.2f} % |"
         for row in rows
     ]
-    text = "\n".join(["| box | one pass | second pass |", "|---|---|---|", *lines])
+    what = f"{len(faces)} faces of {arguments.dataset}, {', '.join(arguments.split or ())}, NME"
+    title = f"{TITLE}{about.kind} file of this folder was given ({what}; `recipes/app_boxes.py`)"
+    lines.insert(0, f"{title} | one pass | second pass |")
+    text = "\n".join([lines[0], "|---|---|---|", *lines[1:]])
     if arguments.page is not None:
         write_whole(arguments.page, with_rows(arguments.page.read_text(encoding="utf-8"), lines))
     result = {"faces": len(faces), "protocol": protocol.name, "kind": about.kind, "rows": rows}
