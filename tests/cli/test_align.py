@@ -534,17 +534,17 @@ def test_a_killed_run_continues_and_does_nothing_twice(small_model, face, tmp_pa
         "--workers", 2, "--detector", "haar", "--no-overlay", "--quiet",
     ]  # fmt: skip
     for stop in (signal.SIGKILL, signal.SIGTERM):
-        before = len(stored(out)) if out.exists() else 0
+        rows = out / "landmarks.jsonl"
+        before = rows.read_bytes().count(b"\n") if rows.exists() else 0
         with subprocess.Popen([str(word) for word in command], start_new_session=True) as process:
             begin = time.monotonic()
             while process.poll() is None and time.monotonic() - begin < 240:
-                rows = out / "landmarks.jsonl"
                 if rows.exists() and rows.read_bytes().count(b"\n") > before + 5:
                     # Only the parent is told, as by `docker stop`: its workers end with it.
                     process.send_signal(stop)
                     break
                 time.sleep(0.05)
-        with (out / "landmarks.jsonl").open("ab") as file:
+        with rows.open("ab") as file:
             file.write(b'{"source": "half a li')
     done = subprocess.run([str(word) for word in command], capture_output=True, check=False)
     assert done.returncode == 2  # for the picture that is none

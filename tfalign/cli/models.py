@@ -2,6 +2,7 @@
 
     tfalign models
     tfalign models 300w
+    tfalign models wflw98_rendered --json
 
 Of each it tells the points, the input, the multiply-accumulates, and the error on faces that were
 kept apart; of one also how it was trained and the terms that bind its use. Wherever a command takes

@@ -54,6 +54,10 @@ class Walk:
             return self.graph(graph, args[0] if args else kwargs["inputs"], scope=name + "/")
         function = rule_for(operation)
         outputs = operation.compute_output_spec(*args, **kwargs)
+        if isinstance(operation, keras.layers.EinsumDense) and None in outputs.shape:
+            # Its `output_shape` may leave an axis open that the input settles.
+            kernel = keras.KerasTensor(operation.kernel.shape)
+            outputs = keras.ops.einsum(operation.equation, args[0], kernel)
         input_shapes = _shapes((args, kwargs), name)
         output_shapes = _shapes(outputs, name)
         self.rows.append(
