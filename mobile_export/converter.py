@@ -75,7 +75,7 @@ def convert(model: Any, input_dtype: str = "uint8", gathers: bool = True) -> byt
     with tempfile.TemporaryDirectory() as folder:
         with _crops_by_products(model, not gathers):
             archive.add_endpoint(SIGNATURE, endpoint, [specification])
-        archive.write_out(folder, verbose=False)
+            archive.write_out(folder, verbose=False)  # traced here at the latest
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
