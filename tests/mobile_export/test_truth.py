@@ -61,8 +61,8 @@ BAD = {
     "noise": ("16 of 16 calibration pictures look like noise", 0.77, 1.78),
 }
 DOUBTFUL = {
-    "BGR": ("they must be RGB, not BGR", 0.112, 0.258),
-    "one": ("there are 1 calibration pictures", 0.157, 0.401),
+    "BGR": ("they must be RGB, not BGR", 0.138, 0.309),
+    "one": ("there are 1 calibration pictures", 0.190, 0.454),
 }
 
 
@@ -113,7 +113,7 @@ def test_good_calibration_passes_and_check_compares_with_the_keras_points(
 ) -> None:
     result = mobile_export.export(preset, "int8", pictures_of("good"), tmp_path / "out")
     assert not [w for w in recwarn if "Calibration" in str(w.message)]
-    assert result.rendered.mean_px == pytest.approx(0.108, rel=0.25)
+    assert result.rendered.mean_px == pytest.approx(0.140, rel=0.25)
     assert result.metadata.quality["mean_px"] == result.rendered.mean_px
     assert check(tmp_path / "out").passed
 
@@ -136,23 +136,21 @@ def test_good_calibration_passes_and_check_compares_with_the_keras_points(
 
 @pytest.mark.slow
 def test_loss_on_annotated_pictures_is_refused_too(
-    preset: Any, converted: None, tmp_path: Path, monkeypatch: Any
+    preset: Any, converted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = pictures_of("good")[:4]
-    truth = np.asarray(preset(images.astype(np.float32)))
-    monkeypatch.setattr(
-        mobile_export.exporter, "limit_of", lambda *_: Limit(10.0, 0.3 * QUANTIZED.p95_px)
-    )
+    images = pictures_of("noise")[:4]  # nothing that the ranges were fitted to
+    given = {
+        "images": images,
+        "truth": np.asarray(preset(images.astype(np.float32))),
+        "protocol": "300w_inter_ocular",
+    }
+    good = pictures_of("good")
+    loose = mobile_export.export(preset, "int8", good, tmp_path / "a", allow_loss=True, **given)
+    limit = (loose.rendered.p95_px + loose.parity.p95_px) / 2
+    assert limit > loose.rendered.p95_px
+    monkeypatch.setattr(mobile_export.exporter, "limit_of", lambda *_: Limit(10.0, limit))
     with pytest.raises(ValueError, match="on the annotated pictures"):
-        mobile_export.export(
-            preset,
-            "int8",
-            pictures_of("good"),
-            tmp_path / "out",
-            images=images,
-            truth=truth,
-            protocol="300w_inter_ocular",
-        )
+        mobile_export.export(preset, "int8", good, tmp_path / "b", **given)
 
 
 def test_faults_of_calibration_pictures_in_words() -> None:
