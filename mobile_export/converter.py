@@ -12,6 +12,9 @@ import tempfile
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
+
+from mobile_export.equalize import equalize
 from mobile_export.simplify import simplify
 from tfalign.tflite import INPUT, OUTPUT, Graph, require
 
@@ -43,13 +46,21 @@ def check_input_dtype(input_dtype: str) -> None:
         )
 
 
-def convert(model: Any, input_dtype: str = "uint8", gathers: bool = True) -> bytes:
+def convert(
+    model: Any,
+    input_dtype: str = "uint8",
+    gathers: bool = True,
+    equalize_on: np.ndarray | None = None,
+) -> bytes:
     """Converts a landmark model, everything in float32.
 
     Args:
         model: A ``keras.Model``: images (batch, H, W, 3) in [0, 255] to landmarks (batch, n, 2).
         input_dtype: ``"uint8"`` (camera pixels as they are) or ``"float32"``.
         gathers: Whether patches about landmarks are gathered, or cut by products.
+        equalize_on: Pictures (N, H, W, 3), RGB in [0, 255], that show how large each channel is:
+            channels of one feature map are then given like ranges, see ``equalize``, before large
+            filters become tiles. None leaves weights as they are.
 
     Returns:
         The ``.tflite`` file's bytes.
@@ -90,7 +101,8 @@ def convert(model: Any, input_dtype: str = "uint8", gathers: bool = True) -> byt
                 "Only operators built into LiteRT can be exported (no Flex, no custom operators). "
                 f"Received: {listed}"
             ) from error
-    return simplify(Graph.read(content)).content
+    graph = Graph.read(content)
+    return simplify(graph if equalize_on is None else equalize(graph, equalize_on)).content
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_export.simplify import drop_unused
 from mobile_export.tensor_values import TensorValues
 from tfalign.tflite import Graph, Operator, pack
 
@@ -66,6 +67,7 @@ def equalize(graph: Graph, images: np.ndarray) -> Graph:
             values = weights.of(reader.inputs[1])
             scaled = values.reshape(*values.shape[:-1], -1, channels) * factor
             weights.set(reader.inputs[1], scaled.reshape(values.shape))
+    drop_unused(tree)
     return Graph.read(pack(tree))
 
 

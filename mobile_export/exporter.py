@@ -14,7 +14,6 @@ import numpy as np
 from mobile_export import calibration as calibrating
 from mobile_export import converter, golden, quantize
 from mobile_export.converter import require_tensorflow_backend
-from mobile_export.equalize import equalize
 from mobile_export.export_result import ExportResult
 from mobile_export.gpu import gpu_compatibility
 from mobile_export.landmark_model import LandmarkModel, landmark_model
@@ -376,12 +375,12 @@ def _content(
 
         kind = base_kind(kind, tuning)
     input_dtype = "float32" if kind == "int8_full" else input_dtype
-    exact = Graph.read(converter.convert(model, input_dtype, gathers))
+    alike = None if kind in ("float32", "float16") else faces
+    exact = Graph.read(converter.convert(model, input_dtype, gathers, alike))
     if kind == "float32":
         return exact, exact.content, []
     if kind == "float16":
         return exact, *quantize.quantize_weights(exact, "half")
-    exact = equalize(exact, faces)
     if kind == "dynamic":
         return exact, *quantize.quantize_weights(exact, "dynamic")
     if kind == "int8":

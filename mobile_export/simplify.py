@@ -31,13 +31,14 @@ def simplify(graph: Graph) -> Graph:
     """
     tree = copy.deepcopy(graph.tree)
     main = tree.subgraphs[0]
-    passed = {op.outputs[0]: index for op in graph.operators if (index := _guarded(graph, op))}
+    guarded = {op.outputs[0]: _guarded(graph, op) for op in graph.operators if op.outputs}
+    passed = {output: index for output, index in guarded.items() if index is not None}
     steps = []
     for op, stored in zip(graph.operators, main.operators, strict=True):
         stored.inputs = [passed.get(int(index), int(index)) for index in stored.inputs]
         steps += _tiles(graph, op, tree) if _wide(graph, op) else [stored]
     main.operators = _needed(steps, graph.outputs)
-    _drop_unused_tensors(tree)
+    drop_unused(tree)
     return Graph.read(pack(tree))
 
 
@@ -72,8 +73,14 @@ def _needed(steps: Sequence[Any], outputs: Sequence[int]) -> list[Any]:
     return kept[::-1]
 
 
-def _drop_unused_tensors(tree: Any) -> None:
-    """Removes the tensors that no operator names; the quantizer would look for their values."""
+def drop_unused(tree: Any) -> None:
+    """Removes the tensors that no operator names, and empties the buffers that no tensor has.
+
+    The quantizer would look for such tensors' values, and the file would carry the buffers.
+
+    Args:
+        tree: The file as objects of its schema; changed in place.
+    """
     main = tree.subgraphs[0]
     ends = [end for part in tree.signatureDefs or () for end in (*part.inputs, *part.outputs)]
     named = {int(i) for op in main.operators for i in (*op.inputs, *op.outputs)}
@@ -85,6 +92,11 @@ def _drop_unused_tensors(tree: Any) -> None:
         holder.outputs = [place[int(index)] for index in holder.outputs]
     for end in ends:
         end.tensorIndex = place[int(end.tensorIndex)]
+    buffers = {int(t.buffer) for part in tree.subgraphs for t in part.tensors}
+    buffers |= {int(entry.buffer) for entry in tree.metadata or ()}
+    for index, stored in enumerate(tree.buffers):
+        if index not in buffers:
+            stored.data = None
 
 
 # -- Guards of indices

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from tfalign.tflite import Graph
@@ -19,11 +21,14 @@ class TensorValues:
     def __init__(self, graph: Graph) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self._interpreter = Interpreter(
-            model_content=graph.content,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
+        with warnings.catch_warnings():
+            # That all tensors are kept takes memory, and is what this class is for.
+            warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve")
+            self._interpreter = Interpreter(
+                model_content=graph.content,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
         self._interpreter.allocate_tensors()
         self._details = {d["index"]: d for d in self._interpreter.get_tensor_details()}
         (self._input,) = self._interpreter.get_input_details()
