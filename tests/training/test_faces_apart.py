@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shutil
 from pathlib import Path
+from typing import Any
 
 import paper_trees
 import pytest
@@ -103,3 +105,24 @@ def test_further_sets_that_cannot_be_joined(tree: Path, words: list[str], messag
     place = tree / words[0].partition("=")[0]
     with pytest.raises(ValueError, match=message):
         further_faces(main, [[word.format(place) for word in words]])
+
+
+def test_further_sets_must_not_bring_what_is_kept_apart(tree: Path, tmp_path: Path) -> None:
+    faces = read_faces("300w", tree / "300w")
+    # The same pictures under other names are the same pictures.
+    copy = tmp_path / "copy"
+    shutil.copytree(tree / "300w", copy)
+    for kept in ("test", "validation"):
+        part = faces.test if kept == "test" else faces.train
+        record = part.records[0].image.path
+        twin = (copy / record.relative_to(tree / "300w")).with_name("other.jpg")
+        shutil.copy(record, twin)
+        further = part.subset([_with_image(part.records[0], twin)])
+        given = {"test": faces.test} if kept == "test" else {"validation": part, "test": None}
+        given = {"validation": 0, **given}
+        with pytest.raises(ValueError, match="the same picture"):
+            training.train("gregnet", [faces.train, further], steps=1, **given)
+
+
+def _with_image(record: Any, path: Path) -> Any:
+    return dataclasses.replace(record, image=dataclasses.replace(record.image, path=path))

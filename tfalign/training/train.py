@@ -112,8 +112,8 @@ def train(
     Raises:
         FileNotFoundError: If ``init_weights`` or ``schedule`` names a file that is not there.
         ValueError: If a setting breaks its rule, the faces do not fit the model, ``out`` holds
-            another run, or faces to hold out are asked of a crop cache, which cannot tell whose
-            they are.
+            another run, faces to hold out are asked of a crop cache, which cannot tell whose
+            they are, or a further set has a photograph that is held out or measured on.
         FloatingPointError: If the loss becomes infinite or NaN.
     """
     parts = [faces] if isinstance(faces, Reader | CropCache) else list(faces)
@@ -129,6 +129,7 @@ def train(
     distribution = distribution or Distribution()
     whole = parts
     parts, watched = _held_out(parts, validation, settings)
+    _check_apart(parts[1:], [watched, test])
     protocol = protocol or _protocol(parts[0])
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     trained.box = trained_box(whole)
@@ -228,6 +229,31 @@ def _held_out(
         )
     first, watched = _data_set(first).hold_out(first, settings.validation, settings.group)
     return [first, *others], watched
+
+
+def _check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None:
+    """Raises ``ValueError`` where further faces lie in a photograph that is kept apart.
+
+    A set keeps its own faces apart by itself; of another set only the files tell.
+    """
+
+    def files(faces: Faces | None) -> set[Path]:
+        records = faces.records if isinstance(faces, Reader) else ()
+        found = {path for record in records if (path := getattr(record.image, "path", None))}
+        return {path for path in found if path.is_file()}
+
+    by_size: dict[int, list[Path]] = {}
+    for path in set().union(*map(files, apart)):
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    for path in sorted(set().union(*map(files, further))):
+        same_size = by_size.get(path.stat().st_size, ())
+        twin = next((one for one in same_size if sha256(one) == sha256(path)), None)
+        if twin is not None:
+            raise ValueError(
+                "Faces of further sets must not lie in photographs that are held out or measured "
+                f"on: take these out of one of the sets. Received: {path} and {twin}, the same "
+                "picture"
+            )
 
 
 def _made(
