@@ -10,7 +10,7 @@ from typing import Any
 from tfalign.files import sha256
 from tfalign.inference import MAX_PIXELS, Aligner
 from tfalign.inference.detectors import DETECTORS
-from tfalign.models import shipped_presets
+from tfalign.models import shipped_presets, shipped_tflite
 
 
 def add_aligner_options(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +92,8 @@ def aligner_settings(keywords: Mapping[str, Any], aligner: Aligner) -> dict[str,
     """
     model = keywords["model"]
     preset = shipped_presets().get(model)
+    if preset is not None and keywords.get("backend") == "tflite":
+        model, preset = shipped_tflite(model), None
     return {
         **{name: value for name, value in keywords.items() if name != "threads"},
         "model_sha256": sha256(Path(model)) if preset is None else preset["sha256"],
