@@ -10,7 +10,7 @@ import pandas as pd
 from tfalign.evaluation.tables import format_table
 from tfalign.files import versions, write_json, write_whole
 from tfalign.paper.experiment import Paper
-from tfalign.paper.measures import run_item
+from tfalign.paper.measures import VERDICTS, run_item
 from tfalign.paper.trainings import Workshop
 
 CLAIMS: dict[str, tuple[str, str, str]] = {
@@ -64,7 +64,7 @@ def run_claims(
         measured = found.get("claim")
         rows[f"{paper}: {says}"] = {
             "compared": f"{claim[0]} − {claim[1]}",
-            **({} if measured is None else _row(measured, found, shop, seeds)),
+            **({} if measured is None else _row(measured, found["conditions"])),
         }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     out = shop.out / f"claims-{shop.label}"
@@ -81,16 +81,12 @@ def run_claims(
     return content
 
 
-def _row(
-    measured: Mapping[str, Any], found: Mapping[str, Any], shop: Workshop, seeds: Sequence[int]
-) -> dict[str, Any]:
-    word = {None: "not told apart", True: "reproduced", False: "not reproduced"}
-    conditions = found["conditions"]
+def _row(measured: Mapping[str, Any], conditions: str) -> dict[str, Any]:
     return {
         "errors %": f"{measured['errors'][0]:.2f}, {measured['errors'][1]:.2f}",
         "difference": measured["difference"],
         "standard error": measured["standard_error"],
-        "verdict": word[measured["reproduced"]],
+        "verdict": VERDICTS[measured["reproduced"]],
         "conditions": f"{measured['column']}; {measured['faces']} faces ({measured['what']}); "
         f"{conditions}",
     }

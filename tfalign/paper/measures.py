@@ -36,6 +36,9 @@ from tfalign.paper.trainings import Workshop, options_of, result_of, train_all
 _PARTS = {"helen": "helen/testset/", "lfpw": "lfpw/testset/"}
 _WHOLE = ("full", "all")
 
+VERDICTS = {None: "not told apart", True: "reproduced", False: "not reproduced"}
+"""What is said of a claim by ``reproduced``, see ``paired``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -435,8 +438,7 @@ def paired(differences: Sequence[np.ndarray]) -> dict[str, Any]:
         variance += table.mean(axis=1).var(ddof=1) / len(table)
     error = float(np.sqrt(variance))
     told = None if abs(mean) <= 2 * error else mean < 0
-    word = {None: "not told apart", True: "reproduced", False: "not reproduced"}[told]
-    text = f"claim {word}: {mean:+.3f} ± {error:.3f} points over {len(table)} seed(s)"
+    text = f"claim {VERDICTS[told]}: {mean:+.3f} ± {error:.3f} points over {len(table)} seed(s)"
     return {"difference": mean, "standard_error": error, "reproduced": told, "text": text}
 
 
