@@ -22,10 +22,8 @@ class ShapeFilter:
         place, shape: (cutoff at rest in Hz, rise of the cutoff in Hz per face size per second).
             The default was chosen on four rendered clips of 100 frames
             (``tfalign.data.synthetic.render_clip``, seeds 0, 1, 3 and 4; in clip 2 the face was
-            lost for three frames, and it was left out). There, against aligning each frame on its
-            own in boxes with a detector's noise, jitter (standard deviation of second differences)
-            fell to 0.41 of its size and NME rose by 1.5 % of its value. A first choice had been
-            too weak on clip 5.
+            lost for three frames, and it was left out) by jitter, the standard deviation of
+            second differences, and NME. A first choice had been too weak on clip 5.
     """
 
     def __init__(

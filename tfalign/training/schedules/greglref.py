@@ -35,9 +35,7 @@ DROPOUT = 0.2
 # inputs into hundredths of the image, an increment's into thousandths. At the trunk's rate their
 # noise hides what refinement could gain.
 RATE_FACTORS = {"fc/": 0.05, "local_": 0.05, "increment_": 0.01}
-# With the trunk frozen the target no longer moves and the refinement bears, and needs, far more:
-# from a GRegNet of 4.15 % on held-out 300-W faces, 330 steps with these factors and a rate of 2e-3
-# reached 4.01 %; 500 steps with those above and 1e-3 left another of 4.6 % where it was.
+# With the trunk frozen the target no longer moves and the refinement bears, and needs, far more.
 FINE_RATE_FACTORS = {"local_": 1.0, "increment_": 0.1}
 
 
