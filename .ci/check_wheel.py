@@ -1,4 +1,7 @@
-"""Checks that a wheel holds every module and data file of the two packages, and nothing else."""
+"""Checks that the two wheels hold every module and data file, once, and nothing else.
+
+python .ci/check_wheel.py tfalign-….whl tfalign_weights-….whl
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LARGEST = 25_000_000  # bytes
 DATA = (
     "weights/*.npz",
     "weights/*.weights.h5",
@@ -31,16 +35,22 @@ def expected() -> set[str]:
 
 def main() -> None:
     """Compares, and fails with the differences."""
-    with zipfile.ZipFile(sys.argv[1]) as file:
-        names = {name for name in file.namelist() if ".dist-info/" not in name}
+    names: list[str] = []
+    for wheel in map(Path, sys.argv[1:]):
+        with zipfile.ZipFile(wheel) as file:
+            found = [name for name in file.namelist() if ".dist-info/" not in name]
+        print(f"{wheel.name}: {len(found)} files, {wheel.stat().st_size} bytes")
+        if wheel.stat().st_size > LARGEST:
+            sys.exit(f"{wheel.name} must have at most {LARGEST} bytes")
+        names += found
     wanted = expected()
-    missing, surplus = sorted(wanted - names), sorted(names - wanted)
+    missing, surplus = sorted(wanted - {*names}), sorted({*names} - wanted)
+    twice = sorted(name for name in {*names} if names.count(name) > 1)
     for room in ("tfalign/", "mobile_export/"):
         if not any(name.startswith(room) for name in names):
             missing.append(room)
-    if missing or surplus:
-        sys.exit(f"{sys.argv[1]}\n  missing: {missing}\n  not expected: {surplus}")
-    print(f"{Path(sys.argv[1]).name}: {len(names)} files, {Path(sys.argv[1]).stat().st_size} bytes")
+    if missing or surplus or twice:
+        sys.exit(f"missing: {missing}\nnot expected: {surplus}\nin both: {twice}")
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ def _calibrations(items: Sequence[str], models: Mapping[str, Any]) -> dict[str, 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
     from tfalign.models import shipped_presets
-    from tfalign.models.weights import WEIGHTS_DIR
+    from tfalign.models.weights import WEIGHTS_DIR, presets_with_tflite
 
     arguments = argparse.ArgumentParser(
         prog="python -m mobile_export.assets",
@@ -212,7 +212,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=HelpFormatter,
     )
     arguments.add_argument(
-        "models", nargs="*", help="shipped presets or .keras files (default: every preset)"
+        "models",
+        nargs="*",
+        help="Shipped presets or .keras files; by default the presets that have an int8 file.",
     )
     arguments.add_argument(
         "--calibration",
@@ -230,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments.parse_args(argv)
 
     def work() -> int:
-        models = _models(options.models or shipped_presets())
+        models = _models(options.models or presets_with_tflite())
         fitted = _calibrations(options.calibration, models)
         demo = write(models, fitted, options.out)
         if options.ship:

@@ -33,7 +33,6 @@ import numpy as np
 import mobile_export
 from mobile_export import converter, quantize, training_faces
 from mobile_export.__main__ import add_tuning_options, make_tuning
-from mobile_export.equalize import equalize
 from mobile_export.exporter import CALIBRATED, KINDS, TUNED
 from mobile_export.pictures import rendered_faces
 from mobile_export.timing import ceiling, operator_times, race
@@ -176,7 +175,8 @@ def refinement(runs: int) -> dict[str, Any]:
         model.set_mean_shape(0.3 + 0.4 * _disc(PAPER_SIZE["num_landmarks"]))
         exact = Graph.read(converter.convert(model))
         faces = rendered_faces(4, model.image_size, model.crop)
-        content, _ = quantize.quantize_mixed(equalize(exact, faces), faces)
+        alike = Graph.read(converter.convert(model, equalize_on=faces))
+        content, _ = quantize.quantize_mixed(alike, faces)
         files += [exact, Graph.read(content)]
     times = race(files, 1, runs)
     ratios = times.ratios(cpu=True)

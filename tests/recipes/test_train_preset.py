@@ -101,6 +101,35 @@ def test_unannotated_points_have_no_weight_in_a_batch(preset) -> None:
     assert len(next(feed.stream(0, 1))) == 2
 
 
+def test_worker_processes_make_the_same_batches_in_order(
+    preset, repository: Path, monkeypatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.syspath_prepend(repository / "recipes")  # whence the processes import the recipe
+    images = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    points = rng.uniform(16, 48, (3, 5, 2))
+    faces = preset.Faces(images, points, np.ones((3, 5), bool), "noise")
+    alone, helped = (
+        preset.PresetFeed(
+            faces,
+            faces,
+            32,
+            8,
+            [1, 0, 2, 4, 3],
+            lambda _: 0.5,
+            0.25,
+            4,
+            0,
+            epoch=4,
+            workers=workers,
+        )
+        for workers in (0, 2)
+    )
+    assert alone.describe() == helped.describe()
+    for one, other in zip(alone.stream(1, 1), helped.stream(1, 1), strict=True):
+        for part, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
 def test_new_points_begin_where_the_known_ones_say(preset, rng: np.random.Generator) -> None:
     keras.utils.set_random_seed(0)
     model = GRegNet(4, (32, 32, 3), width=0.25, trunk="compact")

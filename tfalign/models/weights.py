@@ -45,9 +45,15 @@ def shipped_tflite(name: str) -> Path:
     """
     path = WEIGHTS_DIR / name / "int8" / "model.tflite"
     if name not in shipped_presets() or not path.is_file():
-        with_one = sorted(folder.parent.name for folder in WEIGHTS_DIR.glob("*/int8"))
-        raise ValueError(f"Presets with an int8 file are {with_one}. Received: {name!r}")
+        raise ValueError(
+            f"Presets with an int8 file are {presets_with_tflite()}. Received: {name!r}"
+        )
     return path
+
+
+def presets_with_tflite() -> list[str]:
+    """Returns the names of the presets that `shipped_tflite` has a file of."""
+    return sorted(folder.parent.name for folder in WEIGHTS_DIR.glob("*/int8"))
 
 
 def load(model: str | os.PathLike[str] | keras.Model) -> Any:
@@ -101,7 +107,8 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
             or ``.keras`` file.
 
     Raises:
-        FileNotFoundError: If a path does not exist.
+        FileNotFoundError: If a path does not exist, or the preset is in the wheel
+            ``tfalign-weights`` and that is not installed.
         ValueError: If the weights belong to another class or configuration, or the file is not one
             of the formats.
     """
@@ -109,7 +116,14 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
     if source in shipped_presets():
         preset = shipped_presets()[source]
         _check_config(model, preset["class"], preset["config"], f"preset {source!r}")
-        _load_npz(model, WEIGHTS_DIR / preset["file"])
+        file = WEIGHTS_DIR / preset["file"]
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"The weights {source!r} are in a wheel of their own, which must be installed: "
+                "pip install tfalign-weights. "
+                f"Received: no file {file}"
+            )
+        _load_npz(model, file)
         return
     path = Path(source)
     known = (".npz", ".weights.h5", ".keras")
