@@ -291,3 +291,17 @@ def test_crops_of_another_convention_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.crop=.*0\.1, 0\.1, 0\.1, 0\.1"):
         training.fit(tiny.Tiny(), tiny.schedule(), feed, out=tmp_path / "run", execution=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_stages_that_move_all_faces_alike_are_told() -> None:
+    held = tiny.validation()
+    rng = np.random.default_rng(0)
+    shift = rng.uniform(0, 0.1, held.landmarks.shape[1:])
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        first = rng.uniform(0, 1, (len(images), *shift.shape)).astype(np.float32)
+        second = first + shift.astype(np.float32)
+        third = second + rng.normal(0, 1e-3, second.shape).astype(np.float32)
+        return np.stack([first, second, third], axis=1)
+
+    assert held.idle_stages(predict) == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +198,12 @@ class _Run:
             arrays, _ = load_checkpoint(self.best)
             assign_variables("model", self._variables(), arrays)
         progress = self.progress
+        if self.validation and (idle := self.validation.idle_stages(self.predict)):
+            warnings.warn(
+                f"Stages {idle} of the trained model move all validation faces alike: they were not "
+                "trained, or their filters have died, which a lower learning rate prevents.",
+                stacklevel=2,
+            )
         return TrainingResult(
             progress.rows, progress.best_nme, progress.best_epoch, progress.seconds
         )

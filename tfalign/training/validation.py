@@ -14,6 +14,10 @@ from tfalign.evaluation.protocols import Protocol
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.training.feed import cache_fingerprint
 
+# Of a stage: the largest standard deviation over faces of how far it moves a point, as a share of
+# the input. A ten thousandth of a pixel is rounding.
+IDLE = 1e-6
+
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -80,6 +84,18 @@ class Validation:
         if len(nmes) > 1:
             values.update({f"val_nme_{stage}": nme for stage, nme in enumerate(nmes)})
         return values
+
+    def idle_stages(self, predict: Predict) -> list[int]:
+        """Returns the stages of a cascade that move all faces alike, as dead filters do.
+
+        Args:
+            predict: Images (b, h, w, 3) to landmarks (b, stages, n, 2) in [0, 1].
+        """
+        if len(self.images) < 2:
+            return []
+        moves = np.diff(self.predict_all(predict), axis=1)
+        spread = moves.std(axis=0).max(axis=(1, 2))
+        return [stage for stage, value in enumerate(spread, start=1) if value < IDLE]
 
     def predict_all(self, predict: Predict) -> np.ndarray:
         """Returns every stage's landmarks (N, stages, n, 2) in [0, 1]."""
