@@ -45,6 +45,11 @@ def equalize(graph: Graph, images: np.ndarray) -> Graph:
     for tensor, (op, readers) in pairs.items():
         reached = ranges[tensor]
         channels = len(reached)
+        if not reached.any():
+            continue
+        # A channel that no picture reaches is smaller than those that one does; left as it is, its
+        # weights in the reader could be the largest by far and set the scale for all others.
+        reached = np.where(reached > 0, reached, reached[reached > 0].min())
         # Both layers' weights have a scale for each output, so that only the reader's range over
         # its inputs counts; a depthwise reader has a single input for each output, hence no range.
         wanted = [

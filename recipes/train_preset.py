@@ -63,6 +63,7 @@ from tfalign.training.schedules import Budget, schedules_of
 MARGIN = 0.5
 PROTOCOL = "300w_inter_ocular"
 LAST_SHARE = 0.03  # of rendered faces, at the end
+FINE_RATE = 1e-3  # of the refinement: at 0.003 all of its filters died within 1,000 steps
 
 
 class Faces(NamedTuple):
@@ -459,9 +460,10 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: Data) ->
         known = data.photographs.annotated.any(axis=0)
         start_new_points(model, known, data.rendered.points / data.rendered.images.shape[1])
     measured = {}
-    for name, steps, factors, easy_share in (
-        ("global", arguments.steps, {"fc/": 0.1}, 0.25),
-        ("refinement", arguments.fine_steps, {"local_": 1.0, "increment_": 0.1}, 0.5),
+    peak = arguments.rate or preset.rate
+    for name, steps, rate, factors, easy_share in (
+        ("global", arguments.steps, peak, {"fc/": 0.1}, 0.25),
+        ("refinement", arguments.fine_steps, FINE_RATE, {"local_": 1.0, "increment_": 0.1}, 0.5),
     ):
         if name == "refinement":
             model = GRegLRef(**common)
@@ -481,7 +483,7 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: Data) ->
             schedule(
                 name,
                 steps,
-                arguments.rate or preset.rate,
+                rate,
                 factors,
                 preset.weight_decay,
                 preset.dropout,
@@ -684,7 +686,11 @@ def options() -> argparse.ArgumentParser:
         default=0,
         help="processes that make the batches beside a GPU (default: %(default)s, none)",
     )
-    parser.add_argument("--rate", type=float, help="highest learning rate (default: the preset's)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        help="highest learning rate, of GRegLRef's global regression (default: the preset's)",
+    )
     parser.add_argument("--seed", type=int, default=20, help="of everything drawn")
     return parser
 

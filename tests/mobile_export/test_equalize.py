@@ -88,3 +88,24 @@ def test_the_function_stays_and_channels_become_alike(name: str) -> None:
         return float(size.max() / size.min())
 
     assert (spread(equal) < 0.5 * spread(graph)) == (name in MOVED)
+
+
+def test_a_channel_that_no_picture_reaches_does_not_set_the_readers_scale() -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((12, 12, 3))
+    first = layers.Dense(64, activation="relu")
+    second = layers.Dense(32)
+    x = second(first(layers.Flatten()(layers.Rescaling(1 / 255)(image))))
+    model = keras.Model(image, layers.Reshape((16, 2))(x))
+    kernel, bias = first.get_weights()
+    bias[5] = -1e3  # Off on every picture, and read with weights like those of rare features.
+    first.set_weights([kernel, bias])
+    kernel, bias = second.get_weights()
+    kernel[5] *= 1e3
+    second.set_weights([kernel, bias])
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3), "uint8")
+    equal = equalize(Graph.read(convert(model)), pictures)
+    expected = Runner(equal)(pictures)
+    stored, _ = quantize.quantize_weights(equal, "dynamic")
+    error = np.abs(Runner(Graph.read(stored))(pictures) - expected).max()
+    assert error < 0.05 * np.abs(expected).max()
