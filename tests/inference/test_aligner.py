@@ -50,7 +50,7 @@ def test_second_pass_mends_a_wrong_box(backend):
 
 def test_what_is_no_face_has_no_quality(aligner):
     flat = np.full((120, 120, 3), 90, np.uint8)
-    assert aligner.align(flat, BOXES[0])[0].quality < 0.05
+    assert aligner.align(flat, BOXES[0])[0].quality < aligner.min_quality
     aligner.detector = lambda image: BOXES[:1]
     assert len(aligner.align(flat)) == 0
     aligner.min_quality = 0.0
