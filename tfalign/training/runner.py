@@ -200,8 +200,8 @@ class _Run:
         progress = self.progress
         if self.validation and (idle := self.validation.idle_stages(self.predict)):
             warnings.warn(
-                f"Stages {idle} of the trained model move all validation faces alike: they were not "
-                "trained, or their filters have died, which a lower learning rate prevents.",
+                f"Stages {idle} of the trained model move all validation faces alike: they were "
+                "not trained, or their filters have died, which a lower learning rate prevents.",
                 stacklevel=2,
             )
         return TrainingResult(
