@@ -19,6 +19,7 @@ from tfalign.tflite import Graph, Operator, pack
 
 TAPS = 25
 """The most taps of a depthwise filter for which XNNPACK has an unrolled kernel."""
+_SIGN_KEEPING = ("ADD", "MUL", "MINIMUM", "FLOOR", "CAST", "RESHAPE", "CONCATENATION", "PACK")
 TILE = "/depthwise_tile"
 """What follows the layer's path in the name of everything between the tiles of its filter."""
 
@@ -31,7 +32,8 @@ def simplify(graph: Graph) -> Graph:
     """
     tree = copy.deepcopy(graph.tree)
     main = tree.subgraphs[0]
-    guarded = {op.outputs[0]: _guarded(graph, op) for op in graph.operators if op.outputs}
+    never = _never_negative(graph)
+    guarded = {op.outputs[0]: _guarded(graph, op, never) for op in graph.operators if op.outputs}
     passed = {output: index for output, index in guarded.items() if index is not None}
     steps = []
     for op, stored in zip(graph.operators, main.operators, strict=True):
@@ -102,7 +104,7 @@ def drop_unused(tree: Any) -> None:
 # -- Guards of indices
 
 
-def _guarded(graph: Graph, op: Operator) -> int | None:
+def _guarded(graph: Graph, op: Operator, never_negative: set[int]) -> int | None:
     """Returns i of ``where(i < 0, i + size, i)`` where i is never negative."""
     if op.kind not in ("SELECT", "SELECT_V2"):
         return None
@@ -110,7 +112,7 @@ def _guarded(graph: Graph, op: Operator) -> int | None:
     zero = condition is not None and condition.kind == "LESS" and condition.operands[0] == index
     if not zero or not _is_zero(graph, condition.operands[1]):  # type: ignore[union-attr]
         return None
-    return index if not _may_be_negative(graph, index) else None
+    return index if index in never_negative else None
 
 
 def _is_zero(graph: Graph, index: int) -> bool:
@@ -118,22 +120,27 @@ def _is_zero(graph: Graph, index: int) -> bool:
     return values is not None and not values.any()
 
 
-def _may_be_negative(graph: Graph, index: int) -> bool:
-    """Whether a tensor's numbers may be below zero, as far as its operators tell."""
-    values = _numbers(graph, index)
-    if values is not None:
-        return bool((values < 0).any())
-    op = graph.producer.get(index)
-    if op is None:
-        return not graph.tensors[index].dtype.startswith("UINT")
-    negative = [
-        _may_be_negative(graph, i) for i in op.inputs[: 1 if op.kind == "RESHAPE" else None]
-    ]
-    if op.kind in ("MAXIMUM",):
-        return all(negative)
-    if op.kind in ("ADD", "MUL", "MINIMUM", "FLOOR", "CAST", "RESHAPE", "CONCATENATION", "PACK"):
-        return any(negative)
-    return op.kind != "RELU" and op.activation != "RELU"
+def _never_negative(graph: Graph) -> set[int]:
+    """Returns the tensors whose numbers are never below zero, as far as the operators tell."""
+    found: set[int] = set()
+    for index, tensor in enumerate(graph.tensors):
+        values = _numbers(graph, index)
+        stored = values is not None and not (values < 0).any()
+        given = index not in graph.producer and tensor.dtype.startswith("UINT")
+        if stored or (given and not tensor.constant):
+            found.add(index)
+    # Operators stand behind those whose results they read.
+    for op in graph.operators:
+        known = [index in found for index in op.inputs[: 1 if op.kind == "RESHAPE" else None]]
+        if op.kind == "MAXIMUM":
+            never = any(known)
+        elif op.kind in _SIGN_KEEPING:
+            never = all(known)
+        else:
+            never = op.kind == "RELU" or op.activation == "RELU"
+        if never:
+            found.update(op.outputs)
+    return found
 
 
 def _numbers(graph: Graph, index: int) -> np.ndarray | None:
