@@ -90,3 +90,19 @@ def test_what_is_simple_stays_as_it_is() -> None:
     again = simplify(graph)
     assert again.histogram() == graph.histogram()
     assert [t.name for t in again.tensors] == [t.name for t in graph.tensors]
+
+
+def test_an_index_that_forks_forty_times_is_looked_at_once() -> None:
+    """Walking every path to where an index comes from would take 2⁴⁰ steps."""
+    image = keras.Input((4, 4, 3))
+    y = keras.ops.relu(layers.Flatten()(layers.Rescaling(1 / 255)(image))[:, :4])
+    for _ in range(40):
+        y = keras.ops.minimum(y, keras.ops.floor(y) + 0.5)
+    index = keras.ops.cast(keras.ops.minimum(4 * y, 3.0), "int32")
+    found = keras.ops.take(np.arange(4, dtype=np.float32), index)
+    model = keras.Model(image, layers.Reshape((2, 2))(found))
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), "uint8")
+    graph = Graph.read(convert(model))
+    np.testing.assert_array_equal(Runner(graph)(pictures), model.predict(pictures, verbose=0))
+    assert "SELECT_V2" not in graph.histogram()
+    assert "SELECT" not in graph.histogram()
