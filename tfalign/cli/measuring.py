@@ -14,6 +14,7 @@ from tfalign.data.readers.report import OnError
 from tfalign.evaluation.boxes import BoxSource
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import read_json, sha256
+from tfalign.models import shipped_presets
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -211,7 +212,7 @@ def named_models(specs: Sequence[str]) -> dict[str, str]:
 
 
 def model_identity(spec: str) -> dict[str, Any]:
-    """Returns what tells a model from another: its name and, for a file, the SHA-256.
+    """Returns what tells a model from another: its name and the SHA-256 of its file or weights.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -219,7 +220,9 @@ def model_identity(spec: str) -> dict[str, Any]:
     path = Path(spec)
     if path.suffix in (".keras", ".tflite") and not path.is_file():
         raise FileNotFoundError(f"A model file must exist. Received: model={spec!r}")
-    return {"model": spec, "sha256": sha256(path) if path.is_file() else None}
+    preset = shipped_presets().get(spec)
+    digest = preset["sha256"] if preset else sha256(path) if path.is_file() else None
+    return {"model": spec, "sha256": digest}
 
 
 def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
