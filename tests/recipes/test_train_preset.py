@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,13 +16,15 @@ from tfalign.models import GRegNet
 
 
 @pytest.fixture(scope="module")
-def preset(repository: Path) -> ModuleType:
-    path = repository / "recipes" / "train_preset.py"
-    spec = importlib.util.spec_from_file_location("train_preset", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for the module of a class
-    spec.loader.exec_module(module)
-    return module
+def preset(repository: Path) -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(repository / "recipes")
+        yield importlib.import_module("train_preset")
+
+
+@pytest.fixture(scope="module")
+def views(preset: ModuleType) -> ModuleType:
+    return importlib.import_module("preset_views")
 
 
 @pytest.mark.exhaustive
@@ -52,22 +54,22 @@ def test_preset(preset, real_data: Path, tmp_path: Path) -> None:
     assert preset.main(command) == result
 
 
-def test_preset_views_keep_points_on_the_face(preset, monkeypatch) -> None:
+def test_preset_views_keep_points_on_the_face(views, monkeypatch) -> None:
     rng = np.random.default_rng(0)
     points = np.array([[70.0, 80.0], [150.0, 80.0], [112.0, 112.0], [90.0, 150.0], [134.0, 150.0]])
     image = np.zeros((224, 224, 3), np.uint8)
     for x, y in points.astype(int):
         image[y - 2 : y + 2, x - 2 : x + 2] = 255
     known = np.array([True, True, True, True, False])
-    whole = preset.Faces(image[None], points[None], np.ones((1, 5), bool), "dots")
+    whole = views.Faces(image[None], points[None], np.ones((1, 5), bool), "dots")
     masked = whole._replace(annotated=known[None])
-    feed = preset.PresetFeed(masked, whole, 112, 4, [1, 0, 2, 4, 3], lambda _: 0.5, 0.25, 4, 0)
+    feed = views.PresetFeed(masked, whole, 112, 4, [1, 0, 2, 4, 3], lambda _: 0.5, 0.25, 4, 0)
     for _ in range(20):
-        view = preset.box_map(points, 112, 0.25, rng)
+        view = views.box_map(points, 112, 0.25, rng)
         moved = points @ view[:, :2].T + view[:, 2]
         assert np.abs(moved.mean(axis=0) - 56).max() < 45
-    monkeypatch.setattr(preset, "occlude", lambda *_: None)
-    monkeypatch.setattr(preset, "recolour", lambda picture, _: picture)
+    monkeypatch.setattr(views, "occlude", lambda *_: None)
+    monkeypatch.setattr(views, "recolour", lambda picture, _: picture)
     for _ in range(20):
         picture, moved, weights = feed._view(image, points, known, rng)
         # The last point is the mirror image of the one before it.
@@ -81,35 +83,32 @@ def test_preset_views_keep_points_on_the_face(preset, monkeypatch) -> None:
                 assert np.abs(centre - [x % 1 + 3, y % 1 + 3]).max() < 0.6
 
 
-def test_preset_begins_with_rendered_faces_and_ends_with_photographs(preset) -> None:
-    share = preset.rendered_share
+def test_preset_begins_with_rendered_faces_and_ends_with_photographs(views) -> None:
+    share = views.rendered_share
     assert [share(p) for p in (0.0, 0.1, 0.5, 0.9, 1.0)] == [0.75, 0.75, 0.12, 0.03, 0.03]
 
 
-def test_unannotated_points_have_no_weight_in_a_batch(preset) -> None:
+def test_unannotated_points_have_no_weight_in_a_batch(views) -> None:
     image = np.zeros((1, 224, 224, 3), np.uint8)
     points = np.array([[[70.0, 80.0], [150.0, 80.0], [112.0, 150.0]]])
-    whole = preset.Faces(image, points, np.ones((1, 3), bool), "")
+    whole = views.Faces(image, points, np.ones((1, 3), bool), "")
     masked = whole._replace(annotated=np.array([[True, True, False]]))
-    feed = preset.PresetFeed(masked, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
+    feed = views.PresetFeed(masked, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
     images, landmarks, weights = next(feed.stream(0, 1))
     assert images.shape == (16, 64, 64, 3)
     assert 0 < (weights[:, 2] == 0).sum() < 16
     assert weights[:, :2].all()
     assert not landmarks[weights == 0].any()
-    feed = preset.PresetFeed(whole, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
+    feed = views.PresetFeed(whole, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
     assert len(next(feed.stream(0, 1))) == 2
 
 
-def test_worker_processes_make_the_same_batches_in_order(
-    preset, repository: Path, monkeypatch, rng: np.random.Generator
-) -> None:
-    monkeypatch.syspath_prepend(repository / "recipes")  # whence the processes import the recipe
+def test_worker_processes_make_the_same_batches_in_order(views, rng: np.random.Generator) -> None:
     images = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
     points = rng.uniform(16, 48, (3, 5, 2))
-    faces = preset.Faces(images, points, np.ones((3, 5), bool), "noise")
+    faces = views.Faces(images, points, np.ones((3, 5), bool), "noise")
     alone, helped = (
-        preset.PresetFeed(
+        views.PresetFeed(
             faces,
             faces,
             32,
