@@ -81,7 +81,7 @@ def test_shipped_presets_load_and_fit_their_sidecar() -> None:
     for name, sidecar in weights.shipped_presets().items():
         model = models.load(name)
         file = weights.WEIGHTS_DIR / sidecar["file"]
-        assert file.stat().st_size <= 12_000_000
+        assert file.stat().st_size <= 5_000_000 or name == "300w_deepreg"  # in the second wheel
         assert model.scheme is not None
         assert {"class", "config", "file", "licence", "provenance", "measured"} <= set(sidecar)
         json.dumps(sidecar)
@@ -138,4 +138,9 @@ def test_load_refuses_what_is_no_model(tmp_path: Path) -> None:
 def test_weights_of_the_second_wheel_are_asked_for(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
     with pytest.raises(FileNotFoundError, match="pip install tfalign-weights"):
+        weights.load_preset("300w")
+    # Of another version: the same shapes, other numbers.
+    other = models.GRegLRef.from_config(weights.shipped_presets()["300w"]["config"])
+    save_weights(other, tmp_path / "300w.npz")
+    with pytest.raises(ValueError, match="damaged or from another one"):
         weights.load_preset("300w")

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from tfalign import markup
-from tfalign.files import read_json, replacing
+from tfalign.files import read_json, replacing, sha256
 from tfalign.models.saved import load_model
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
     Raises:
         FileNotFoundError: If a path does not exist, or the preset is in the wheel
             ``tfalign-weights`` and that is not installed.
-        ValueError: If the weights belong to another class or configuration, or the file is not one
-            of the formats.
+        ValueError: If the weights belong to another class or configuration, the file is not one
+            of the formats, or a preset's file is not the one that its sidecar tells of.
     """
     source = os.fspath(source)
     if source in shipped_presets():
@@ -120,8 +120,15 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
         if not file.is_file():
             raise FileNotFoundError(
                 f"The weights {source!r} are in a wheel of their own, which must be installed: "
-                "pip install tfalign-weights. "
+                "`pip install tfalign-weights`, or `pip install .ci/weights_wheel` in a clone. "
                 f"Received: no file {file}"
+            )
+        if sha256(file) != preset["sha256"]:
+            raise ValueError(
+                f"{file} must hold the weights {source!r} of this version of tfalign; it is "
+                "damaged or from another one. Install tfalign anew, and tfalign-weights of the "
+                "same version. "
+                f"Received: SHA-256 {sha256(file)}, not {preset['sha256']}"
             )
         _load_npz(model, file)
         return
