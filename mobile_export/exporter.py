@@ -14,9 +14,9 @@ import numpy as np
 from mobile_export import calibration as calibrating
 from mobile_export import converter, golden, quantize
 from mobile_export.converter import require_tensorflow_backend
+from mobile_export.export_model import ExportModel, export_model
 from mobile_export.export_result import ExportResult
 from mobile_export.gpu import gpu_compatibility
-from mobile_export.landmark_model import LandmarkModel, landmark_model
 from mobile_export.layer_errors import layer_errors
 from mobile_export.parity import Parity, compare, keras_landmarks, limit_of
 from mobile_export.pictures import rendered_faces
@@ -64,7 +64,7 @@ def export(
     ``truth`` is given: an export that loses more than its kind may is refused (``parity``).
 
     Args:
-        model: Any model of ``tfalign.models`` or any Keras landmark model, see ``landmark_model``;
+        model: Any model of ``tfalign.models`` or any Keras landmark model, see ``export_model``;
             the path of one saved as ``.keras``; or the name of weights that ship with the package.
         kind: ``"float32"``, ``"float16"`` (weights), ``"dynamic"`` (int8 weights), ``"int8"``
             (int8 weights and features, coordinates in float), ``"int8_full"`` (integers
@@ -73,7 +73,7 @@ def export(
         calibration: For the int8 kinds: pictures from training data, see ``calibration.load``.
         out: Folder to write; its files appear together, or none does. ``~`` is the home folder.
         crop, box, scheme, pixels, output: What a model does not say itself, see
-            ``landmark_model``.
+            ``export_model``.
         input_dtype: Pixels of the file's input: ``"uint8"`` or ``"float32"``; RGB in [0, 255]
             either way. ``int8_full`` always takes uint8.
         images: Pictures (N, H, W, 3) on which the file is compared with the Keras model, too.
@@ -107,9 +107,7 @@ def export(
     licence = licence_of(model) if licence is None else licence
     box = box_of(model) if box is None else box
     given = load(model)
-    exported = landmark_model(
-        given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output
-    )
+    exported = export_model(given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output)
     size = exported.image_size
     # Before anything slow: a fine-tuning takes minutes.
     _check_arguments(exported, input_dtype, images, truth, protocol)
@@ -130,16 +128,16 @@ def export(
         before = None
         if kind in TUNED:
             from mobile_export.tuning import fine_tune, resolved
-            from tfalign.models import LandmarkModel as Trainable
+            from tfalign.models import LandmarkModel
 
-            if not isinstance(exported.keras, Trainable):
+            if not isinstance(exported.keras, LandmarkModel):
                 raise ValueError(
                     f"Kind {kind!r} fine-tunes models of tfalign.models, which say how they are "
                     f"trained. Received: model={type(given).__name__}"
                 )
             tuning = resolved(tuning, exported.keras, kind)
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
-            before, exported = exported, landmark_model(tuned, scheme=scheme, box=box)
+            before, exported = exported, export_model(tuned, scheme=scheme, box=box)
         faces = rendered_faces(RENDERED, size, exported.crop)
         exact, content, decisions = _content(
             exported.keras, kind, fitted, faces, input_dtype, tuning, gathers
@@ -307,7 +305,7 @@ def box_of(model: Any) -> str | None:
     return None if sidecar is None else str(sidecar["measured"]["box"])
 
 
-def _rules(exported: LandmarkModel) -> dict[str, Any]:
+def _rules(exported: ExportModel) -> dict[str, Any]:
     """Returns detectors' rules to the box, which are known for that of the 68 points alone."""
     if exported.box != "landmarks" or exported.scheme != markup.IBUG68:
         return {}
@@ -321,7 +319,7 @@ def _sidecar(model: Any) -> dict[str, Any] | None:
 
 
 def _check_arguments(
-    model: LandmarkModel,
+    model: ExportModel,
     input_dtype: str,
     images: np.ndarray | None,
     truth: np.ndarray | None,

@@ -22,7 +22,7 @@ MARGIN = 0.5
 LAST_SHARE = 0.03  # of rendered faces, at the end
 
 
-class Faces(NamedTuple):
+class FaceCrops(NamedTuple):
     """Crops with surroundings.
 
     Attributes:
@@ -38,7 +38,7 @@ class Faces(NamedTuple):
     name: str
 
     @classmethod
-    def of(cls, reader: Reader, size: int) -> Faces:
+    def of(cls, reader: Reader, size: int) -> FaceCrops:
         cache = CropCache.build(reader, "300w", (size, size), margin=MARGIN, source_size=2 * size)
         points = cache.landmarks.astype(np.float64)
         return cls(cache.images, points, cache.annotated, cache_fingerprint(cache))
@@ -168,8 +168,8 @@ class PresetFeed:
 
     def __init__(
         self,
-        photographs: Faces,
-        rendered: Faces,
+        photographs: FaceCrops,
+        rendered: FaceCrops,
         size: int,
         steps: int,
         flip: Sequence[int],

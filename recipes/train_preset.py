@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from preset_views import LAST_SHARE, Faces, PresetFeed, rendered_share
+from preset_views import LAST_SHARE, FaceCrops, PresetFeed, rendered_share
 
 from tfalign import training
 from tfalign.argument_help import HelpFormatter
@@ -146,7 +146,7 @@ def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[R
     return reader.subset(parts[0]), reader.subset(parts[1])
 
 
-class Data(NamedTuple):
+class PresetData(NamedTuple):
     """The faces of one preset's training.
 
     Attributes:
@@ -156,13 +156,13 @@ class Data(NamedTuple):
         result: What result.json says of them.
     """
 
-    photographs: Faces
-    rendered: Faces
+    photographs: FaceCrops
+    rendered: FaceCrops
     validation: training.Validation
     result: dict[str, Any]
 
 
-def load(arguments: argparse.Namespace, preset: Preset) -> Data:
+def load(arguments: argparse.Namespace, preset: Preset) -> PresetData:
     """Reads the photographs and renders faces; writes validation.txt."""
     out, size, scheme = arguments.out, preset.size, preset.scheme
     train, watched = photographs(
@@ -173,9 +173,9 @@ def load(arguments: argparse.Namespace, preset: Preset) -> Data:
     rendered = sets.get("wflw").read(root, "train", scheme=scheme, box="landmarks")
     if scheme != "ibug68":
         train, watched = (converted(faces, scheme, "mask") for faces in (train, watched))
-    real, drawn = Faces.of(train, size), Faces.of(rendered, size)
+    real, drawn = FaceCrops.of(train, size), FaceCrops.of(rendered, size)
     cache = CropCache.build(watched, "300w", (size, size))
-    return Data(
+    return PresetData(
         real,
         drawn,
         training.Validation.from_cache(cache, preset.protocol),
@@ -188,7 +188,7 @@ def load(arguments: argparse.Namespace, preset: Preset) -> Data:
     )
 
 
-def train_greglref(arguments: argparse.Namespace, preset: Preset, data: Data) -> Any:
+def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetData) -> Any:
     """Trains the global regression, then the refinement alone; returns model and errors."""
     out, points = arguments.out, data.rendered.points.shape[1]
     common: dict[str, Any] = {
@@ -243,7 +243,7 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: Data) ->
     return model, measured
 
 
-def train_paper(arguments: argparse.Namespace, preset: Preset, data: Data) -> Any:
+def train_paper(arguments: argparse.Namespace, preset: Preset, data: PresetData) -> Any:
     """Trains another paper's model by its architecture's schedule for a CPU."""
     architecture = ARCHITECTURES[preset.architecture]
     model: Any = architecture.make(
@@ -293,7 +293,7 @@ class Preset:
         rendered_share, easy_share, changed_share, epoch: See `PresetFeed`.
     """
 
-    train: Callable[[argparse.Namespace, Preset, Data], Any]
+    train: Callable[[argparse.Namespace, Preset, PresetData], Any]
     architecture: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     size: int = 112
@@ -314,7 +314,7 @@ class Preset:
     def feed(
         self,
         arguments: argparse.Namespace,
-        data: Data,
+        data: PresetData,
         steps: int,
         flip: Sequence[int],
         rendered: Callable[[float], float],

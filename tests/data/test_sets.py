@@ -153,7 +153,7 @@ def test_options_of_a_reader(formats, tmp_path, rng):
 
 def faces(dataset, names, **attributes):
     """A reader of faces with these names, without images."""
-    from tfalign.data.readers import Reader, Record, Report
+    from tfalign.data.readers import Reader, ReadingReport, Record
 
     points = np.array([[1, 1], [5, 4]], np.float32)
     records = [
@@ -169,7 +169,7 @@ def faces(dataset, names, **attributes):
         )
         for i, name in enumerate(names)
     ]
-    return Reader(dataset, markup.LandmarkScheme.unnamed(2), records, Report("raise"))
+    return Reader(dataset, markup.LandmarkScheme.unnamed(2), records, ReadingReport("raise"))
 
 
 def held(dataset, names, amount, by=None, **attributes):

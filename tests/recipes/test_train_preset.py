@@ -61,7 +61,7 @@ def test_preset_views_keep_points_on_the_face(views, monkeypatch) -> None:
     for x, y in points.astype(int):
         image[y - 2 : y + 2, x - 2 : x + 2] = 255
     known = np.array([True, True, True, True, False])
-    whole = views.Faces(image[None], points[None], np.ones((1, 5), bool), "dots")
+    whole = views.FaceCrops(image[None], points[None], np.ones((1, 5), bool), "dots")
     masked = whole._replace(annotated=known[None])
     feed = views.PresetFeed(masked, whole, 112, 4, [1, 0, 2, 4, 3], lambda _: 0.5, 0.25, 4, 0)
     for _ in range(20):
@@ -91,7 +91,7 @@ def test_preset_begins_with_rendered_faces_and_ends_with_photographs(views) -> N
 def test_unannotated_points_have_no_weight_in_a_batch(views) -> None:
     image = np.zeros((1, 224, 224, 3), np.uint8)
     points = np.array([[[70.0, 80.0], [150.0, 80.0], [112.0, 150.0]]])
-    whole = views.Faces(image, points, np.ones((1, 3), bool), "")
+    whole = views.FaceCrops(image, points, np.ones((1, 3), bool), "")
     masked = whole._replace(annotated=np.array([[True, True, False]]))
     feed = views.PresetFeed(masked, whole, 64, 4, [1, 0, 2], lambda _: 0.5, 0.25, 16, 0)
     images, landmarks, weights = next(feed.stream(0, 1))
@@ -106,7 +106,7 @@ def test_unannotated_points_have_no_weight_in_a_batch(views) -> None:
 def test_worker_processes_make_the_same_batches_in_order(views, rng: np.random.Generator) -> None:
     images = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
     points = rng.uniform(16, 48, (3, 5, 2))
-    faces = views.Faces(images, points, np.ones((3, 5), bool), "noise")
+    faces = views.FaceCrops(images, points, np.ones((3, 5), bool), "noise")
     alone, helped = (
         views.PresetFeed(
             faces,

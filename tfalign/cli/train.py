@@ -35,7 +35,7 @@ from tfalign import training
 from tfalign.argument_help import HelpFormatter
 from tfalign.cli.measuring import add_reader_option
 from tfalign.data import sets, synthetic
-from tfalign.data.readers import Reader, Report, union
+from tfalign.data.readers import Reader, ReadingReport, union
 from tfalign.data.readers.report import OnError
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import ARCHITECTURES, shipped_presets
@@ -48,7 +48,7 @@ RENDERED_STEPS = 600
 
 
 @dataclass(frozen=True)
-class Faces:
+class TrainAndTest:
     """The faces of a data set.
 
     Attributes:
@@ -69,7 +69,7 @@ def read_faces(
     group: str | None = None,
     test_split: str | None = None,
     **reading: Any,
-) -> Faces:
+) -> TrainAndTest:
     """Returns what to train on and what to measure on.
 
     Args:
@@ -97,9 +97,9 @@ def read_faces(
         train_split, test = ("train", [test_split]) if test_split else (None, [])
     train = known.read(data, train_split, **reading)
     if test:
-        return Faces(train, known.read(data, test, **reading), ", ".join(test))
+        return TrainAndTest(train, known.read(data, test, **reading), ", ".join(test))
     rest, held_out = known.hold_out(train, holdout, group)
-    return Faces(rest, held_out, f"{len(held_out)} held-out faces of {dataset}")
+    return TrainAndTest(rest, held_out, f"{len(held_out)} held-out faces of {dataset}")
 
 
 def further_faces(main: Reader, also: Sequence[Sequence[str]]) -> list[Reader]:
@@ -120,7 +120,7 @@ def further_faces(main: Reader, also: Sequence[Sequence[str]]) -> list[Reader]:
     if not also:
         return []
     # What was settled in the main set's files is told with that set.
-    plain = Reader(main.dataset, main.scheme, main.records, Report(main.report.on_error))
+    plain = Reader(main.dataset, main.scheme, main.records, ReadingReport(main.report.on_error))
     parts = [_further_set(first, words, main.report.on_error) for first, *words in also]
     return [union(plain, *parts, scheme=main.scheme)[len(main) :]]
 

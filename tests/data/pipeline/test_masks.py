@@ -16,7 +16,7 @@ from tfalign.data.pipeline import (
     training_dataset,
     write_shards,
 )
-from tfalign.data.readers import Reader, Record, Report, union
+from tfalign.data.readers import Reader, ReadingReport, Record, union
 
 FLIPPED = AugmentConfig(flip=1.0)
 
@@ -123,7 +123,7 @@ def reader(scheme, shapes, dataset="set"):
         )
         for i, shape in enumerate(shapes)
     ]  # fmt: skip
-    return Reader(dataset, scheme, records, Report("raise"))
+    return Reader(dataset, scheme, records, ReadingReport("raise"))
 
 
 def test_union_gives_each_face_its_own_points_and_a_whole_face_s_box():

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tfalign.data.readers import Problem, Report
+from tfalign.data.readers import Problem, ReadingReport
 
 BOX = Problem("empty-box", "list.txt:7", "a box must have an area. Received: 0", "a.jpg")
 GONE = Problem("missing-image", "list.txt:8", "no such image. Received: 'b.jpg'", "b.jpg")
@@ -15,13 +15,13 @@ GONE = Problem("missing-image", "list.txt:8", "no such image. Received: 'b.jpg'"
 
 def test_raise_raises_the_fitting_exception():
     with pytest.raises(ValueError, match=r"list\.txt:7: a box must have an area"):
-        Report().reject(BOX)
+        ReadingReport().reject(BOX)
     with pytest.raises(FileNotFoundError, match=r"list\.txt:8: no such image"):
-        Report().reject(GONE)
+        ReadingReport().reject(GONE)
 
 
 def test_skip_counts_and_lists_each_problem_once():
-    report = Report("skip")
+    report = ReadingReport("skip")
     for problem in (BOX, GONE, BOX):
         report.reject(problem)
     assert report.skipped == (BOX, GONE)
@@ -31,14 +31,14 @@ def test_skip_counts_and_lists_each_problem_once():
 
 
 def test_notes_never_raise():
-    report = Report("raise")
+    report = ReadingReport("raise")
     report.note(GONE)
     assert report.noted == (GONE,)
     assert report.skipped == ()
 
 
 def test_filling_from_threads_loses_nothing():
-    report = Report("skip")
+    report = ReadingReport("skip")
     problems = [Problem("outside-image", f"f:{i}", "…") for i in range(500)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(report.reject, problems))
@@ -54,4 +54,4 @@ def test_exceptions_survive_pickling(problem):
 
 def test_policy_is_checked():
     with pytest.raises(ValueError, match="Received: on_error='ignore'"):
-        Report("ignore")
+        ReadingReport("ignore")

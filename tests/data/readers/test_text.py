@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfalign.data.readers.report import Report
+from tfalign.data.readers.report import ReadingReport
 from tfalign.data.readers.text import is_number, leading_numbers, parse_numbers, read_lines
 
 
@@ -35,7 +35,7 @@ def test_leading_numbers():
 def test_lines_have_numbers_and_lose_byte_order_mark_and_carriage_return(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\n\r\n  two\t\n\xc3\xa9")
-    lines = list(read_lines(path, Report()))
+    lines = list(read_lines(path, ReadingReport()))
     assert lines == [(f"{path}:1", "one"), (f"{path}:3", "two"), (f"{path}:4", "é")]
 
 
@@ -44,14 +44,14 @@ def test_wrong_encoding_names_the_line_or_skips_it(tmp_path, bad):
     path = tmp_path / "a.txt"
     path.write_bytes(b"one\n" + bad + b"\nthree\n")
     with pytest.raises(ValueError, match=r"a\.txt:2: lines must"):
-        list(read_lines(path, Report()))
-    report = Report("skip")
+        list(read_lines(path, ReadingReport()))
+    report = ReadingReport("skip")
     assert [text for _, text in read_lines(path, report)] == ["one", "three"]
     assert report.counts == {"wrong-encoding": 1}
 
 
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
-        list(read_lines(tmp_path / "none.txt", Report("skip")))
+        list(read_lines(tmp_path / "none.txt", ReadingReport("skip")))
     with pytest.raises(ValueError, match="must be readable"):
-        list(read_lines(tmp_path, Report("skip")))
+        list(read_lines(tmp_path, ReadingReport("skip")))

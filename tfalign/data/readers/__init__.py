@@ -42,7 +42,7 @@ from tfalign.data.readers import (
 from tfalign.data.readers.conversion import converted, union
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
-from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, Report
+from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, ReadingReport
 
 __all__ = [
     "BadAnnotationError",
@@ -50,7 +50,7 @@ __all__ = [
     "Problem",
     "Reader",
     "Record",
-    "Report",
+    "ReadingReport",
     "aflw19",
     "coco",
     "cofw",

@@ -23,7 +23,7 @@ from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.matfile import load_mat, real_matrix
 from tfalign.data.readers.reader import Reader, attempt, expand_splits, numbered_names
 from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 
 NUM_POINTS = 19
 TRAIN_FACES = 20_000
@@ -48,7 +48,7 @@ def read(
         splits: ``"train"``, ``"test"`` (alias ``"full"``) or ``"test/frontal"`` (alias
             ``"frontal"``); None reads train and test. A face has one name, so test and
             test/frontal, which overlap, cannot be read together.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
         train_faces: How many faces at the start of ``ra`` are training faces; the published
             protocol's 20,000 unless the file is a cut of the release.
 
@@ -87,7 +87,7 @@ def read(
         "test/frontal": test[(mask[test] == 1).all(axis=1)],
     }
     folder = next((root / name for name in _IMAGE_FOLDERS if name and (root / name).is_dir()), root)
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     faces = numbered_names(names)
     seen: dict[tuple[str, bytes], int] = {}
     records: list[Record] = []

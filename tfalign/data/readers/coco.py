@@ -26,7 +26,7 @@ from tfalign import markup
 from tfalign.data.readers.image import ImageFile, find_image, image_folder
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
-from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, Report
+from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
 from tfalign.data.readers.text import read_bytes
 
 _IN_A_SPLITS_FOLDER = ("_annotations.coco.json", "annotations.json", "annotations.coco.json")
@@ -49,7 +49,7 @@ def read(
         root: The JSON file, or the folder of the export.
         splits: A split S is ``S.json``, ``annotations/S.json`` or (Roboflow)
             ``S/_annotations.coco.json``; None reads every JSON file of the folder.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
         scheme: The points' scheme, whose points are found by name in the category; names that are
             numbers, and points of a ``part``, are taken in order. None makes the scheme of the
             category's names and skeleton.
@@ -71,7 +71,7 @@ def read(
             (``"raise"``) an annotation is bad.
     """
     root = Path(root)
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     if scheme is None and part == "face":
         scheme = markup.IBUG68
     found = None if scheme is None else markup.get(scheme)
@@ -174,7 +174,7 @@ def _faces(
     path: Path,
     category: Mapping[str, Any],
     part: str | None,
-    report: Report,
+    report: ReadingReport,
 ) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Returns the usable annotations of the category, each with its image."""
     images: dict[Any, Mapping[str, Any]] = {}

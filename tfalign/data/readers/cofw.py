@@ -25,7 +25,7 @@ from tfalign.data.readers.hdf5 import CellImage, cell_images, matrix, read_hdf5
 from tfalign.data.readers.matfile import load_mat, real_matrix
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 
 NUM_POINTS = 29
 FILES = {"train": "COFW_train_color.mat", "test": "COFW_test_color.mat"}
@@ -42,7 +42,7 @@ def read(
         root: The folder of the files above.
         splits: ``"train"``, ``"test"``, or, alone because its scheme differs, ``"test68"``; None
             reads those of train and test whose file exists.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
 
     Returns:
         A reader of 29-point (``test68``: 68-point) samples in image space, named
@@ -56,7 +56,7 @@ def read(
     root = Path(root)
     existing = [split for split, name in FILES.items() if (root / name).is_file()]
     chosen = expand_splits(splits, [*FILES, "test68"], {}, existing or ["train"])
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     if "test68" in chosen:
         if len(chosen) > 1:
             raise ValueError(
@@ -119,7 +119,7 @@ def _corners(box: np.ndarray) -> np.ndarray:
     return np.concatenate([box[:2], box[:2] + box[2:]])
 
 
-def _read68(root: Path, report: Report) -> list[Record]:
+def _read68(root: Path, report: ReadingReport) -> list[Record]:
     """Joins the COFW-68 annotations with the images of the test file, by MATLAB's number."""
     path = root / FILES["test"]
     images = read_hdf5(path, lambda file: cell_images(file, path, "IsT"))

@@ -12,7 +12,7 @@ import numpy as np
 from tfalign import geometry, markup
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
-from tfalign.data.readers.report import Problem, Report
+from tfalign.data.readers.report import Problem, ReadingReport
 
 Undefined = Literal["raise", "mask"]
 
@@ -138,7 +138,7 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
         )
     mean = mean_of_shapes(np.stack(whole))
     strict = any(reader.report.on_error == "raise" for reader in readers)
-    report = Report("raise" if strict else "skip")
+    report = ReadingReport("raise" if strict else "skip")
     counter: Counter[str] = Counter()
     records = []
     for part in parts:

@@ -32,7 +32,7 @@ from tfalign import markup
 from tfalign.data.readers.image import ImageFile, find_image, image_folder
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
 _BOX = ("box_left", "box_top", "box_right", "box_bottom")
@@ -53,7 +53,7 @@ def read(
     Args:
         root: The CSV file, or the folder of the files.
         splits: A split S is ``S.csv``, or the rows with S in the column ``split``; None reads all.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
         scheme: The points' scheme; named columns are found in it by name, others are its points in
             order. None makes it of the columns' names.
         images: Folder that image names are relative to; None looks beside the file.
@@ -70,7 +70,7 @@ def read(
             bad.
     """
     root = Path(root)
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     wanted = [splits] if isinstance(splits, str) else list(splits or ())
     tables = [_table(path, scheme, report) for path in _files(root, wanted)]
     found = tables[0].scheme
@@ -112,7 +112,7 @@ def _files(root: Path, wanted: Sequence[str]) -> list[Path]:
 
 def header(path: Path) -> tuple[str, list[str]]:
     """Returns a table's delimiter and the names of its columns."""
-    where, text = next(read_lines(path, Report("raise")), (f"{path}:1", ""))
+    where, text = next(read_lines(path, ReadingReport("raise")), (f"{path}:1", ""))
     delimiter = max(",;\t", key=text.count)
     columns = _cells(text, delimiter, where)
     if len(columns) < 3 or len(set(columns)) < len(columns):
@@ -140,7 +140,7 @@ class _Table:
     places: np.ndarray  # (n, 3) the columns of x, y and v; -1 where there is none
 
 
-def _table(path: Path, scheme: Any, report: Report) -> _Table:
+def _table(path: Path, scheme: Any, report: ReadingReport) -> _Table:
     delimiter, columns = header(path)
     names, places = _points(path, columns)
     if scheme is None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tfalign.data.readers.image import ImageFile, is_metadata, missing_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
 NUM_POINTS = 194
@@ -35,7 +35,7 @@ def read(
         root: The folder of ``annotation``.
         splits: ``"train"``, ``"test"``, which need their list of names, or ``"all"``, which does
             not and is what None reads.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
 
     Returns:
         A reader of 194-point samples in image space, named by their image's path below the root;
@@ -48,7 +48,7 @@ def read(
     """
     root = Path(root)
     chosen = expand_splits(splits, [*LISTS, "all"], {}, ["all"])
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     annotations = _annotations(root / "annotation", report)
     images: dict[str, list[Path]] = {}
     for path in sorted(root.rglob("*")):
@@ -71,7 +71,7 @@ def read(
 _Lines = list[tuple[str, str]]
 
 
-def _annotations(folder: Path, report: Report) -> dict[str, tuple[Path, _Lines]]:
+def _annotations(folder: Path, report: ReadingReport) -> dict[str, tuple[Path, _Lines]]:
     """Returns every annotation's file and lines by image name."""
     if not folder.is_dir():
         raise Problem("missing-annotation", str(folder), "no such folder.").error()
@@ -80,7 +80,7 @@ def _annotations(folder: Path, report: Report) -> dict[str, tuple[Path, _Lines]]
     whole = {path: read_bytes(path).endswith(b"\n") for path in paths}
     annotations: dict[str, tuple[Path, _Lines]] = {}
     for path in paths:
-        problems = Report("skip")
+        problems = ReadingReport("skip")
         lines = list(read_lines(path, problems))
         # A file cut within its last number still has 194 points. Its only trace is the missing
         # line end, which counts as one where other files of the folder have it.
@@ -100,7 +100,7 @@ def _annotations(folder: Path, report: Report) -> dict[str, tuple[Path, _Lines]]
 
 
 def _members(
-    root: Path, split: str, annotations: dict[str, tuple[Path, _Lines]], report: Report
+    root: Path, split: str, annotations: dict[str, tuple[Path, _Lines]], report: ReadingReport
 ) -> list[tuple[str, str]]:
     """Returns (name, where) of a split's faces."""
     if split == "all":

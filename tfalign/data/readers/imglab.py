@@ -27,7 +27,7 @@ from tfalign import markup
 from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes
 
 
@@ -44,7 +44,7 @@ def read(
     Args:
         root: The XML file, or the folder of the files.
         splits: A split S is ``S.xml``; None reads every XML file of the folder.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
         scheme: The points' scheme. Parts are found in it by name or, where all parts are called by
             numbers, by number from 0 on. None makes the scheme of the parts that occur, by number
             or else by name in alphabetical order.
@@ -62,7 +62,7 @@ def read(
             part is bad.
     """
     root = Path(root)
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     files = {path: _parse(path) for path in annotation_files(root, splits, ".xml")}
     parts = {name for boxes in files.values() for box in boxes for name in box.parts}
     found, index = _scheme(root, scheme, parts)

@@ -36,7 +36,7 @@ from tfalign.data.readers.report import (
     MissingFileError,
     OnError,
     Problem,
-    Report,
+    ReadingReport,
 )
 from tfalign.data.readers.text import parse_numbers, read_lines
 
@@ -70,7 +70,7 @@ def read(
     Args:
         root: The folder of the tables.
         splits: ``"train"``, ``"test"``; None reads those whose table exists.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``. Missing images never raise.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``. Missing images never raise.
         worker: Whose rows to take: ``"average"``, ``"worker_0"``, …
 
     Returns:
@@ -84,7 +84,7 @@ def read(
     """
     root = Path(root)
     existing = [split for split, name in FILES.items() if (root / name).is_file()]
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     records: list[Record] = []
     for split in expand_splits(splits, list(FILES), {}, existing or ["train"]):
         workers: set[str] = set()
@@ -110,7 +110,7 @@ def read(
     return Reader("lfpw29", "lfpw29", records, report)
 
 
-def _rows(path: Path, report: Report) -> Iterator[tuple[str, int, dict[str, str]]]:
+def _rows(path: Path, report: ReadingReport) -> Iterator[tuple[str, int, dict[str, str]]]:
     """Yields (where, number of the image's address from 1, fields by column)."""
     lines = read_lines(path, report)
     where, text = next(lines, (f"{path}:1", ""))

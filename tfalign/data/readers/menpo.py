@@ -14,7 +14,7 @@ from tfalign.data.readers.image import ImageFile
 from tfalign.data.readers.pts import image_pairs, parse_pts
 from tfalign.data.readers.reader import Reader, attempt
 from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
-from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, Report
+from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
 
 NUM_POINTS, PROFILE_POINTS = 68, 39
 
@@ -27,7 +27,7 @@ def read(
     Args:
         root: The release's folder.
         splits: ``"train"`` or None: the release's other part has no annotation.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
 
     Returns:
         A reader of 68-point samples in image space, named by their image's path below the root; all
@@ -41,7 +41,7 @@ def read(
     if splits not in (None, "train") and list(splits) != ["train"]:
         raise ValueError(f"Menpo has the split 'train' alone. Received: splits={splits!r}")
     root = Path(root)
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir())]
     pairs = [pair for folder in folders for pair in image_pairs(folder, report)]
     records = []

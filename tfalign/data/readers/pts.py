@@ -28,7 +28,7 @@ from tfalign import markup
 from tfalign.data.readers.image import ImageFile, is_metadata, missing_image
 from tfalign.data.readers.reader import Reader, attempt
 from tfalign.data.readers.record import Record, build_record
-from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, Report
+from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -47,7 +47,7 @@ def read(
         root: The folder.
         splits: Names of folders below the root; None reads everything. ``"train"`` is everything
             where there is no folder of that name.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
         scheme: The points' scheme, as ``tfalign.markup.get`` takes it; None for points of which
             only the number is known.
         first_pixel: Coordinate of the centre of the first pixel: 1, 0, or 0.5 where the files
@@ -63,7 +63,7 @@ def read(
         ValueError: If there is no ``.pts`` file, or (``"raise"``) one is bad.
     """
     root = Path(root)
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     faces: list[tuple[Path, Path, np.ndarray]] = []
     for folder in _folders(root, splits):
         pairs = [pair for path in _below(folder) for pair in image_pairs(path, report)]
@@ -148,7 +148,7 @@ def parse_pts(path: Path, num_points: int | None = None) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not of that form, truncated, or has another number of points.
     """
-    lines = list(read_lines(path, Report("raise")))
+    lines = list(read_lines(path, ReadingReport("raise")))
     stated = None
     if num_points is not None or _has_header(path):
         lines, stated = _without_header(path, lines)
@@ -191,7 +191,7 @@ def _without_header(
     return lines[1:-1], stated
 
 
-def image_pairs(folder: Path, report: Report) -> list[tuple[Path, Path]]:
+def image_pairs(folder: Path, report: ReadingReport) -> list[tuple[Path, Path]]:
     """Returns (annotation, image) by name; a file without its partner is a problem.
 
     Suffixes count in capitals, too; macOS's ``._`` files are no pictures and no points.

@@ -11,7 +11,7 @@ from typing import Any, overload
 from tfalign import markup
 from tfalign.data.readers.image import is_metadata
 from tfalign.data.readers.record import Record
-from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, Report
+from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, ReadingReport
 from tfalign.data.sample import Sample
 
 
@@ -44,7 +44,7 @@ class Reader:
         dataset: str,
         scheme: str | markup.LandmarkScheme,
         records: Sequence[Record],
-        report: Report,
+        report: ReadingReport,
     ) -> None:
         seen: dict[str, Record] = {}
         for record in records:
@@ -177,7 +177,7 @@ def expand_splits(
     return expanded
 
 
-def attempt(report: Report, build: Callable[..., Record], *arguments: Any) -> Record | None:
+def attempt(report: ReadingReport, build: Callable[..., Record], *arguments: Any) -> Record | None:
     """Calls ``build`` for one face; a problem goes to the report and gives None."""
     try:
         record = build(*arguments)

@@ -73,7 +73,7 @@ class MissingFileError(FileNotFoundError):
         return str(self.problem)
 
 
-class Report:
+class ReadingReport:
     """Everything that a reader left out or settled, and why. Safe to fill from several threads.
 
     ``skipped`` are faces that should have been usable; ``noted`` is what is normal and goes on:
@@ -141,4 +141,4 @@ class Report:
         self._lock = threading.Lock()  # a lock cannot be pickled and belongs to one process
 
     def __repr__(self) -> str:
-        return f"Report(skipped={len(self.skipped)}, noted={len(self.noted)})"
+        return f"ReadingReport(skipped={len(self.skipped)}, noted={len(self.noted)})"

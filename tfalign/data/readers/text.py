@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tfalign.data.readers.report import Problem, Report
+from tfalign.data.readers.report import Problem, ReadingReport
 
 # float() also takes "1_000", "infinity" and digits of other scripts: a damaged file could slip
 # through it. "nan" and "inf" are recognised here so that the error can name them.
@@ -31,7 +31,7 @@ def read_bytes(path: Path) -> bytes:
         raise Problem("unreadable-file", str(path), message).error() from error
 
 
-def read_lines(path: Path, report: Report) -> Iterator[tuple[str, str]]:
+def read_lines(path: Path, report: ReadingReport) -> Iterator[tuple[str, str]]:
     """Yields ``(where, text)`` of each line that is not blank; ``where`` is ``path:line``.
 
     Lines end in LF or CRLF. A line must be UTF-8 without control characters; another one is

@@ -24,7 +24,7 @@ from tfalign.data.readers.matfile import load_mat
 from tfalign.data.readers.pts import image_pairs, parse_pts
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ONE_BASED, Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 
 NUM_POINTS = 68
 FOLDERS = {
@@ -61,7 +61,7 @@ def read(
         root: The folder that holds ``afw``, ``helen``, …
         splits: Folder names as in ``FOLDERS`` or aliases as in ``ALIASES``; None reads the
             folders that exist.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
         box: Which of the official boxes to use; ``"file"`` is ``"detector"``. Where there is none
             (and with ``"landmarks"``) the box is the landmarks' tight box, as ``"ground_truth"`` is
             by its definition; ``sample.box_source`` is then ``"landmarks"``.
@@ -79,7 +79,7 @@ def read(
         raise ValueError(f"`box` must be among {list(get_args(Box))}. Received: box={box!r}")
     box = "detector" if box == "file" else box
     existing = [folder for folder in FOLDERS if (root / folder).is_dir()]
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     records: list[Record] = []
     for folder in expand_splits(splits, list(FOLDERS), ALIASES, existing or ["afw"]):
         boxes = {} if box == "landmarks" else _read_boxes(root, folder, f"bb_{box}")

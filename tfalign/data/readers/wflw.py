@@ -26,7 +26,7 @@ from pathlib import Path
 from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
-from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, Report
+from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
 from tfalign.data.readers.text import leading_numbers, parse_numbers, read_lines
 
 NUM_POINTS = 98
@@ -50,7 +50,7 @@ def read(
         root: The folder that holds ``WFLW_images`` and ``WFLW_annotations``.
         splits: ``"train"``, ``"test"``, or a test subset such as ``"test/pose"``; None reads
             those of train and test whose list exists.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
 
     Returns:
         A reader of 98-point samples in image space. ``attributes`` holds the six flags as bools.
@@ -63,7 +63,7 @@ def read(
     root = Path(root)
     existing = [split for split in ("train", "test") if (root / FILES[split]).is_file()]
     chosen = expand_splits(splits, list(FILES), {}, existing or ["train"])
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     records: list[Record] = []
     known = _test_lines(root) if any(split in _SUBSETS for split in chosen) else {}
     for split in chosen:
@@ -89,7 +89,9 @@ class _Line:
         return self.path, self.numbers[: 2 * NUM_POINTS]
 
 
-def _parse(root: Path, split: str, report: Report, test: Mapping[_Key, _Line]) -> Iterator[_Line]:
+def _parse(
+    root: Path, split: str, report: ReadingReport, test: Mapping[_Key, _Line]
+) -> Iterator[_Line]:
     """Yields the well-formed lines of a list once each, completed by their lines in ``test``."""
     seen: dict[_Key, str] = {}
     for where, text in read_lines(root / FILES[split], report):
@@ -129,7 +131,7 @@ def _test_lines(root: Path) -> dict[_Key, _Line]:
     """Returns the test list's good lines by key; its bad ones are the test split's business."""
     if not (root / FILES["test"]).is_file():
         return {}
-    return {line.key: line for line in _parse(root, "test", Report("skip"), {})}
+    return {line.key: line for line in _parse(root, "test", ReadingReport("skip"), {})}
 
 
 def _names(lines: Sequence[_Line], test: Mapping[_Key, _Line]) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tfalign.data.readers.image import ImageFile, find_image
 from tfalign.data.readers.reader import Reader, attempt, expand_splits
 from tfalign.data.readers.record import CORNER_FROM_ZERO_BASED, Record, build_record
-from tfalign.data.readers.report import OnError, Problem, Report
+from tfalign.data.readers.report import OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
 NUM_POINTS = 68
@@ -34,7 +34,7 @@ def read(
     Args:
         root: The folder of the table.
         splits: ``"training"`` (alias ``"train"``), ``"test"``; None reads those whose table exists.
-        on_error: ``"raise"`` or ``"skip"``; see ``Report``.
+        on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
 
     Returns:
         A reader of 68-point samples in image space, named ``SPLIT/FILE``; all points count as
@@ -47,7 +47,7 @@ def read(
     """
     root = Path(root)
     existing = [split for split, name in FILES.items() if (root / name).is_file()]
-    report = Report(on_error)
+    report = ReadingReport(on_error)
     records: list[Record] = []
     aliases = {"train": ("training",)}
     for split in expand_splits(splits, list(FILES), aliases, existing or ["training"]):

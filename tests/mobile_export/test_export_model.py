@@ -13,7 +13,7 @@ from keras import layers
 
 import mobile_export
 from mobile_export.check import check
-from mobile_export.landmark_model import LUMA, in_float32, landmark_model
+from mobile_export.export_model import LUMA, export_model, in_float32
 from mobile_export.pictures import rendered_faces
 from tfalign import markup, models
 from tfalign.geometry import CROP_PRESETS
@@ -132,35 +132,35 @@ def test_a_strangers_model_keeps_its_points(
 def test_what_a_model_does_not_say_must_be_given() -> None:
     model = small_vit()
     with pytest.raises(ValueError, match=r"`crop` .* and `pixels`"):
-        landmark_model(model)
+        export_model(model)
     with pytest.raises(ValueError, match="give `pixels`"):
-        landmark_model(model, crop="300w")
+        export_model(model, crop="300w")
     own = models.GRegNet(12, (48, 48, 3), width=0.125, crop="300w")
     clone = keras.models.clone_model(keras.Model(own.inputs, own.outputs))
     with pytest.raises(ValueError, match=r"`crop` .* and `pixels`"):
-        landmark_model(clone)
-    assert landmark_model(own).crop == CROP_PRESETS["300w"]
+        export_model(clone)
+    assert export_model(own).crop == CROP_PRESETS["300w"]
     with pytest.raises(ValueError, match="what it was trained on"):
-        landmark_model(own, crop="wflw")
+        export_model(own, crop="wflw")
     with pytest.raises(ValueError, match="scales its pixels"):
-        landmark_model(own, pixels=(0, 1))
+        export_model(own, pixels=(0, 1))
 
 
 def test_what_is_no_landmark_model_is_told_the_remedy() -> None:
     arguments: dict[str, Any] = {"crop": "300w", "pixels": (0, 1)}
     two = grey_with_two_outputs()
     with pytest.raises(ValueError, match=r"`output` is one of \[.*'points'.*\]"):
-        landmark_model(two, **arguments)
+        export_model(two, **arguments)
     with pytest.raises(ValueError, match="pairs x, y"):
-        landmark_model(two, **arguments, output="score")
+        export_model(two, **arguments, output="score")
     image = keras.Input((None, None, 3))
     pooled = layers.Dense(4)(layers.GlobalAveragePooling2D()(image))
     with pytest.raises(ValueError, match=r"keras\.Input\(\(height, width, 3\)\)"):
-        landmark_model(keras.Model(image, pooled), **arguments)
+        export_model(keras.Model(image, pooled), **arguments)
     with pytest.raises(ValueError, match="low < high"):
-        landmark_model(small_vit(), crop="300w", pixels=(1, 0))
+        export_model(small_vit(), crop="300w", pixels=(1, 0))
     with pytest.raises(ValueError, match="must be the model's 5"):
-        landmark_model(small_vit(), **arguments, scheme="ibug68")
+        export_model(small_vit(), **arguments, scheme="ibug68")
 
 
 @pytest.mark.parametrize("make", [small_vit, lambda: models.GRegNet(12, (48, 48, 3), width=0.125)])

@@ -19,7 +19,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class LandmarkModel:
+class ExportModel:
     """A model in the exported form.
 
     Attributes:
@@ -53,7 +53,7 @@ class LandmarkModel:
         return int(self.keras.output_shape[1])
 
 
-def landmark_model(
+def export_model(
     model: Any,
     *,
     crop: str | CropConvention | Mapping[str, Any] | None = None,
@@ -61,7 +61,7 @@ def landmark_model(
     scheme: Any = None,
     pixels: Sequence[float] | None = None,
     output: str | None = None,
-) -> LandmarkModel:
+) -> ExportModel:
     """Brings a Keras model into the exported form.
 
     Args:
@@ -81,9 +81,9 @@ def landmark_model(
     """
     import keras
 
-    from tfalign.models import LandmarkModel as Stored
+    from tfalign.models import LandmarkModel
 
-    own = isinstance(model, Stored)
+    own = isinstance(model, LandmarkModel)
     if own and (pixels is not None or output is not None):
         raise ValueError(
             "A model of tfalign.models scales its pixels and has one output: leave out `pixels` "
@@ -143,7 +143,7 @@ def landmark_model(
     if scheme is None:
         notes.append("No scheme was given: the points have numbers, no names.")
     box = getattr(model, "box", None) if box is None else box
-    return LandmarkModel(model, crop_convention(crop), box, scheme, tuple(notes))
+    return ExportModel(model, crop_convention(crop), box, scheme, tuple(notes))
 
 
 def in_float32(model: Any) -> Any:
