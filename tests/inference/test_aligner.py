@@ -146,6 +146,7 @@ def test_grey_alpha_deep_and_turned_files_give_the_same_face(aligner, tmp_path):
     aligner.detector = lambda image: BOXES[:1]
     faces = aligner.align(sorted(tmp_path.iterdir()))
     assert len(faces) == 4
+    assert faces.sizes == ((120, 200),) * 4  # also of the one that lies on its side
     for face in faces:
         np.testing.assert_allclose(face.landmarks, shape_in_box(BOXES[0]), atol=0.4)
 

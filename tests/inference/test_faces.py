@@ -33,15 +33,20 @@ def test_sequence(faces):
     groups = faces.by_image()
     assert [len(group) for group in groups] == [1, 0, 2]
     assert groups[2].by_image()[0].landmarks.shape == (2, 68, 2)
-    assert groups[2].to_dict()["images"] == [{"image": 2, "source": None}]
+    assert groups[2].to_dict()["images"] == [
+        {"image": 2, "source": None, "height": None, "width": None}
+    ]
 
 
 def test_one_entry_of_every_image(faces):
     assert faces.left_out == (0, 0, 0)
-    counted = Faces(list(faces), faces.sources, 68, left_out=[1, 0, 2])
+    sizes = [(10, 20), None, (30, 40)]
+    counted = Faces(list(faces), faces.sources, 68, left_out=[1, 0, 2], sizes=sizes)
+    assert [group.sizes[0] for group in counted.by_image()] == sizes
+    assert Faces.joined(counted.by_image(), 68).sizes == tuple(sizes)
     assert counted[1:].left_out == (1, 0, 2)
     assert [group.left_out for group in counted.by_image()] == [(1,), (0,), (2,)]
-    with pytest.raises(ValueError, match="2 and 3 entries for 3 images"):
+    with pytest.raises(ValueError, match=r"\[2, 3, 3\] entries for 3 images"):
         Faces(list(faces), faces.sources, 68, left_out=[1, 0])
 
 
@@ -60,7 +65,7 @@ def test_table_and_csv(faces, tmp_path):
 
 def test_json(faces, tmp_path):
     data = json.loads(faces.write_json(tmp_path / "faces.json").read_text())
-    assert data["images"][1] == {"image": 1, "source": "in/b.png"}
+    assert data["images"][1] == {"image": 1, "source": "in/b.png", "height": None, "width": None}
     np.testing.assert_allclose(data["faces"][2]["landmarks"], faces[2].landmarks, atol=1e-4)
     assert data["faces"][0]["scheme"] == "ibug68"
     assert json.loads(faces[:0].to_json())["faces"] == []

@@ -285,8 +285,15 @@ class Aligner:
             ]
             if not job.detected:
                 self._hint(job, faces)
+            height, width = job.views[0].shape[:2] if job.views else (0, 0)
             yield Faces(
-                faces, [job.source], self.num_landmarks, job.number, [left_out], [job.error]
+                faces,
+                [job.source],
+                self.num_landmarks,
+                job.number,
+                [left_out],
+                [job.error],
+                [(height, width) if job.views else None],
             )
 
     def _hint(self, job: _Job, faces: Sequence[Face]) -> None:

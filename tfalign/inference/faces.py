@@ -29,9 +29,11 @@ class Faces(Sequence[Face]):
         left_out: How many detections in each image were left out because of their quality; None
             for none.
         errors: Why an image could not be used, or None, for each image; None for no error.
+        sizes: (height, width) of each upright image in pixels, or None where it is not known; None
+            for none known.
 
     Raises:
-        ValueError: If ``left_out`` or ``errors`` has not one entry per image.
+        ValueError: If ``left_out``, ``errors`` or ``sizes`` has not one entry per image.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Faces(Sequence[Face]):
         first: int = 0,
         left_out: Sequence[int] | None = None,
         errors: Sequence[str | None] | None = None,
+        sizes: Sequence[tuple[int, int] | None] | None = None,
     ) -> None:
         self._faces = tuple(faces)
         self.sources = tuple(sources)
@@ -49,11 +52,12 @@ class Faces(Sequence[Face]):
         self.first = first
         self.left_out = (0,) * len(self.sources) if left_out is None else tuple(left_out)
         self.errors = (None,) * len(self.sources) if errors is None else tuple(errors)
-        if not len(self.left_out) == len(self.errors) == len(self.sources):
+        self.sizes = (None,) * len(self.sources) if sizes is None else tuple(sizes)
+        lengths = [len(self.left_out), len(self.errors), len(self.sizes)]
+        if lengths != 3 * [len(self.sources)]:
             raise ValueError(
-                "`left_out` and `errors` must have one entry per image. Received: "
-                f"{len(self.left_out)} and {len(self.errors)} entries for {len(self.sources)} "
-                "images"
+                "`left_out`, `errors` and `sizes` must have one entry per image. Received: "
+                f"{lengths} entries for {len(self.sources)} images"
             )
 
     @classmethod
@@ -72,6 +76,7 @@ class Faces(Sequence[Face]):
             listed[0].first if listed else 0,
             [count for part in listed for count in part.left_out],
             [error for part in listed for error in part.errors],
+            [size for part in listed for size in part.sizes],
         )
 
     def __len__(self) -> int:
@@ -85,7 +90,13 @@ class Faces(Sequence[Face]):
         if isinstance(index, slice):
             found = self._faces[index]
             return Faces(
-                found, self.sources, self.num_landmarks, self.first, self.left_out, self.errors
+                found,
+                self.sources,
+                self.num_landmarks,
+                self.first,
+                self.left_out,
+                self.errors,
+                self.sizes,
             )
         return self._faces[index]
 
@@ -124,9 +135,11 @@ class Faces(Sequence[Face]):
         for face in self._faces:
             groups[face.image - self.first].append(face)
         return [
-            Faces(group, [source], self.num_landmarks, self.first + index, [left_out], [error])
-            for index, (group, source, left_out, error) in enumerate(
-                zip(groups, self.sources, self.left_out, self.errors, strict=True)
+            Faces(
+                group, [source], self.num_landmarks, self.first + index, [left_out], [error], [size]
+            )
+            for index, (group, source, left_out, error, size) in enumerate(
+                zip(groups, self.sources, self.left_out, self.errors, self.sizes, strict=True)
             )
         ]
 
@@ -149,11 +162,17 @@ class Faces(Sequence[Face]):
         return pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain data: ``images`` (number and source of each) and ``faces``."""
+        """Returns plain data: ``images`` (number, source and size of each) and ``faces``."""
         return {
             "coordinates": "pixels, 0-based, centre of the first pixel at (0.5, 0.5)",
             "images": [
-                {"image": i, "source": source} for i, source in enumerate(self.sources, self.first)
+                {
+                    "image": self.first + k,
+                    "source": source,
+                    "height": size[0] if size else None,
+                    "width": size[1] if size else None,
+                }
+                for k, (source, size) in enumerate(zip(self.sources, self.sizes, strict=True))
             ],
             "faces": [face.to_dict() for face in self._faces],
         }

@@ -138,16 +138,20 @@ def picture_row(
 
     Returns:
         ``source``; ``source_bytes``, its name in hexadecimal digits where it is no UTF-8, else
-        None; ``error`` or None; ``left_out``, detections of too little quality; ``scheme``; and
-        ``faces``, each with ``quality``, ``expected_nme``, ``box`` (4,), ``landmarks`` (n, 2) in
-        pixels of the upright picture, centre of the first pixel at (0.5, 0.5); ``files``.
+        None; ``height`` and ``width`` of the upright picture, or None; ``error`` or None;
+        ``left_out``, detections of too little quality; ``scheme``; and ``faces``, each with
+        ``quality``, ``expected_nme``, ``box`` (4,), ``landmarks`` (n, 2) in pixels of the upright
+        picture, centre of the first pixel at (0.5, 0.5); ``files``.
     """
     wanted = ("quality", "expected_nme", "box", "landmarks")
     plain = [face.to_dict() for face in faces]
     name = shown(source)
+    height, width = faces.sizes[0] or (None, None)
     return {
         "source": name,
         "source_bytes": None if name == os.fspath(source) else os.fsencode(source).hex(),
+        "height": height,
+        "width": width,
         "error": faces.errors[0],
         "left_out": faces.left_out[0],
         "scheme": plain[0]["scheme"] if plain else None,
@@ -325,6 +329,8 @@ def row_schema(pa: Any) -> Any:
         [
             ("source", pa.string()),
             ("source_bytes", pa.string()),
+            ("height", pa.int64()),
+            ("width", pa.int64()),
             ("error", pa.string()),
             ("left_out", pa.int64()),
             ("scheme", pa.string()),
