@@ -26,6 +26,7 @@ class ExportModel:
         keras: The Keras model.
         crop: How a face's box becomes the input, or None.
         box: The box that the crop starts from, or None.
+        box_padding: How other boxes become such, or None, see `tfalign.evaluation.boxes`.
         scheme: The scheme of the points, or None.
         notes: What was read into the model, in words.
     """
@@ -35,6 +36,7 @@ class ExportModel:
     box: str | None
     scheme: markup.LandmarkScheme | None
     notes: tuple[str, ...] = ()
+    box_padding: Mapping[str, Any] | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -143,7 +145,8 @@ def export_model(
     if scheme is None:
         notes.append("No scheme was given: the points have numbers, no names.")
     box = getattr(model, "box", None) if box is None else box
-    return ExportModel(model, crop_convention(crop), box, scheme, tuple(notes))
+    padding = getattr(model, "box_padding", None)
+    return ExportModel(model, crop_convention(crop), box, scheme, tuple(notes), padding)
 
 
 def in_float32(model: Any) -> Any:

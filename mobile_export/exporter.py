@@ -23,6 +23,7 @@ from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
 from tfalign import markup
 from tfalign.files import new_folder, sha256, versions, write_json
+from tfalign.geometry import pad_box
 from tfalign.inference.detectors import box_rules
 from tfalign.models import load
 from tfalign.tflite import Graph, Metadata, Runner, require
@@ -195,6 +196,7 @@ def export(
             num_landmarks=exported.num_landmarks,
             crop=exported.crop,
             box=exported.box,
+            box_padding=exported.box_padding,
             scheme=exported.scheme,
             input_dtype=np.dtype(runner.input_dtype).name,
             output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),
@@ -309,10 +311,26 @@ def box_of(model: Any) -> str | None:
 
 
 def _rules(exported: ExportModel) -> dict[str, Any]:
-    """Returns detectors' rules to the box, which are known for that of the 68 points alone."""
-    if exported.box != "landmarks" or exported.scheme != markup.IBUG68:
+    """Returns detectors' rules to the box, where they are known.
+
+    They are for the box of the 68 points, and lead on to the boxes that another model was trained
+    with if training has measured how these lie about a face.
+    """
+    rules = {name: rule.to_dict() for name, rule in box_rules().items()}
+    if exported.box == "landmarks" and exported.scheme == markup.IBUG68:
+        return rules
+    padding = exported.box_padding
+    if padding is None or padding["face"] is None:
         return {}
-    return {name: rule.to_dict() for name, rule in box_rules().items()}
+    for rule in rules.values():
+        box = np.array([0.0, 0.0, 1.0, 1.0])
+        for step in (rule["padding"], padding["face"], padding["points"]):
+            box = np.asarray(pad_box(box, step), np.float64)
+        left, top, right, bottom = box
+        rule["padding"] = [round(float(v), 4) for v in (-left, -top, right - 1, bottom - 1)]
+        rule["center_spread"] = rule["size_spread"] = None
+        rule["fitted_on"] += ", from there to the model's boxes on its training faces"
+    return rules
 
 
 def _sidecar(model: Any) -> dict[str, Any] | None:

@@ -291,3 +291,26 @@ def test_missing_extra_is_named(model: Any, tmp_path: Path, monkeypatch: Any) ->
     )
     with pytest.raises(ImportError, match=r"pip install 'tfalign\[mobile\]'"):
         mobile_export.export(model, "float32", out=tmp_path)
+
+
+def test_detectors_lead_to_the_boxes_of_a_model_of_other_points(
+    model: Any, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    from tfalign.models import GRegNet
+
+    own = GRegNet(5, (32, 32, 3), width=0.125, trunk="mobile", crop="300w")
+    plain = mobile_export.export(own, "float32", out=tmp_path / "plain", allow_loss=True)
+    assert plain.metadata.detectors == {}
+    assert plain.metadata.box_padding is None
+    own.box = "file"
+    own.box_padding = {"points": [0.5, 0.3, 0.5, 0.6], "face": [-0.2, -0.2, -0.2, -0.3]}
+    result = mobile_export.export(own, "float32", out=tmp_path / "own", allow_loss=True)
+    assert Metadata.read(tmp_path / "own").box_padding == own.box_padding
+    boxes = rng.uniform(0, 50, (6, 4)) + [0, 0, 60, 60]
+    for name, rule in box_rules().items():
+        steps = (rule.padding, own.box_padding["face"], own.box_padding["points"])
+        expected = boxes
+        for step in steps:
+            expected = geometry.pad_box(expected, step)
+        found = geometry.pad_box(boxes, result.metadata.detectors[name]["padding"])
+        np.testing.assert_allclose(found, expected, atol=0.02)

@@ -292,7 +292,8 @@ def _hint(summary: dict[str, Any], job: PhotographJob) -> None:
         more = "" if len(left_out) <= 5 else f" … all in {job.out / 'summary.json'}"
         print(f"left out: {len(left_out)} entries: {first}{more}", file=sys.stderr)
     searched = not job.box and not job.aligner["rotations"]
-    if summary["photographs"] and not summary["with_a_face"] and searched:
+    seen = summary["photographs"] - len(summary["errors"])
+    if seen > 0 and not summary["with_a_face"] and searched:
         print(
             "no face found: --rotations also tries pictures that lie on their side, "
             "--smallest looks for smaller faces",

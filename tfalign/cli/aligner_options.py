@@ -47,7 +47,11 @@ def add_aligner_options(parser: argparse.ArgumentParser) -> None:
         help="Search each photograph in its four quarter turns.",
     )
     parser.add_argument(
-        "--passes", type=int, default=2, metavar="N", help="How often crops are cut anew."
+        "--passes",
+        type=int,
+        default=2,
+        metavar="N",
+        help="How often the face is cropped: first by its box, then about the points found.",
     )
     parser.add_argument(
         "--min-quality",

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -60,9 +61,20 @@ def run_recipe(recipe: Callable[[], Mapping[str, Any]]) -> int:
     return _guarded(lambda: _exit_code(recipe()), show_traceback=False)
 
 
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows warnings as a line each, without the place in the code that they come from."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
 def _guarded(work: Callable[[], int], show_traceback: bool) -> int:
     """Returns the work's exit code, or the one of the mistake or Ctrl-C that ended it."""
-    with _noticed_interrupts() as interrupts:
+    with _noticed_interrupts() as interrupts, _plain_warnings():
         try:
             return work()
         except KeyboardInterrupt:

@@ -10,11 +10,17 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tfalign import geometry
+from tfalign import geometry, markup
 from tfalign.data import sets
 from tfalign.data.sample import Sample
 from tfalign.evaluation.protocols import Floats
-from tfalign.inference.detectors import Detector, HaarDetector, overlap
+from tfalign.inference.detectors import (
+    Detector,
+    HaarDetector,
+    fit_box_rule,
+    overlap,
+    resolve_detector,
+)
 
 BoxSource = Literal["landmarks", "file", "detector"]
 MINIMUM_OVERLAP = 0.3
@@ -48,6 +54,75 @@ def trained_box(parts: Sequence[Any]) -> BoxSource | None:
     """
     found = {box_of(part) if hasattr(part, "records") else None for part in parts}
     return found.pop() if len(found) == 1 else None
+
+
+RULE_FACES = 48
+"""Photographs in which a detector looks for the faces of a training."""
+
+
+def fit_box_padding(
+    parts: Sequence[Any], scheme: markup.LandmarkScheme | None, detector: Detector | None = None
+) -> dict[str, list[float] | None] | None:
+    """Learns from training faces how other boxes become the boxes that a model is trained with.
+
+    `Aligner` starts at a detector's box, an estimate of the tight box of 68 points of the whole
+    face, and goes on from the tight box of the points that it found. The box of five inner points,
+    or one that an annotation tool has drawn, is neither.
+
+    Args:
+        parts: Readers; of anything else, e.g. crops, nothing is known.
+        scheme: Of the model.
+        detector: Finds faces; None is ``"auto"``.
+
+    Returns:
+        None where both are the same, else
+
+        - ``"points"``: (left, top, right, bottom), the median by which the training box reaches
+          beyond the tight box of its points, in fractions of that;
+        - ``"face"``: likewise, the tight box of the points beyond a face's; None where no face was
+          found in ``RULE_FACES`` photographs.
+    """
+    records = [
+        (part, record)
+        for part in parts
+        for record in getattr(part, "records", ())
+        if np.all(record.annotated)
+    ]
+    whole_face = scheme in (markup.IBUG68, markup.WFLW98)
+    if not records or (whole_face and trained_box(parts) == "landmarks"):
+        return None
+    tight = np.array([geometry.box_from_landmarks(record.landmarks) for _, record in records])
+    boxes = np.array([record.box for _, record in records])
+    usable = np.asarray((tight[:, 2:] > tight[:, :2]).all(axis=1))
+    if not usable.any():
+        return None
+    points = fit_box_rule(tight[usable], boxes[usable], "the training faces").padding
+    face = (0.0,) * 4 if whole_face else _face_padding(records, tight, usable, detector)
+    return {"points": list(points), "face": None if face is None else list(face)}
+
+
+def _face_padding(
+    records: Sequence[tuple[Any, Any]],
+    tight: NDArray[Any],
+    usable: NDArray[Any],
+    detector: Detector | None,
+) -> tuple[float, float, float, float] | None:
+    """Fits the tight box of the points to detected faces; None where fewer than five were found."""
+    detector = detector or resolve_detector("auto")
+    assert detector is not None
+    chosen = np.flatnonzero(usable)
+    chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, RULE_FACES).round().astype(int))]
+    found, belongs = [], []
+    for index in chosen:
+        detected = np.asarray(detector(records[index][1].image.load()), np.float64)
+        middle = (tight[index, :2] + tight[index, 2:]) / 2
+        holds = ((detected[:, :2] < middle) & (middle < detected[:, 2:])).all(axis=1)
+        if holds.sum() == 1:
+            found.append(detected[holds][0])
+            belongs.append(tight[index])
+    if len(found) < 5:
+        return None
+    return fit_box_rule(found, belongs, "the training faces").padding
 
 
 def usual_box(model: Any, faces: Any) -> BoxSource:

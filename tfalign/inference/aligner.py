@@ -118,6 +118,9 @@ class Aligner:
         self.detector = resolve_detector(detector, smallest, threads)
         runs = load_backend(model, crop, scheme, threads, backend)
         self.predictor = Predictor(runs, batch_size, box_padding=box_padding)
+        # Detectors of a name find whole faces, whatever the model's points lie on.
+        whole = isinstance(detector, (str, os.PathLike))
+        self._face_padding = (runs.box_padding or {}).get("face") if whole else None
         self.passes = int(passes)
         self.min_quality = float(min_quality)
         self.max_pixels = int(max_pixels)
@@ -201,7 +204,10 @@ class Aligner:
         yield from self._finish(waiting)
 
     def detect(self, image: ImageLike) -> NDArray[np.float32]:
-        """Returns the detector's boxes (faces, 4) in image pixels.
+        """Returns estimates of the landmarks' tight boxes (faces, 4) in image pixels.
+
+        They are the detector's boxes. Where the model's points do not lie on the whole face, those
+        of a built-in detector are fitted to them, by the rule that training has left in the model.
 
         Raises:
             ValueError: If there is no detector, or it returned no boxes of that form.
@@ -211,7 +217,10 @@ class Aligner:
                 "Without a detector the faces' boxes must be given. Received: detector=None, "
                 "boxes=None"
             )
-        return check_detections(self.detector(self.read(image)))
+        found = check_detections(self.detector(self.read(image)))
+        if self._face_padding is None:
+            return found
+        return np.asarray(geometry.pad_box(found, self._face_padding), np.float32)
 
     def read(self, image: ImageLike) -> NDArray[np.uint8]:
         """Returns an image as (H, W, 3) uint8 RGB; see ``align`` for what it may be."""

@@ -35,6 +35,8 @@ class Backend(abc.ABC):
         crop: Convention by which a box becomes a crop.
         scheme: Landmark scheme of the output, or None if unknown.
         box: Source of the boxes that it was trained with, or None if unknown.
+        box_padding: How other boxes become such, see
+            `tfalign.evaluation.boxes.fit_box_padding`; None where they are the same.
         num_landmarks: n.
         calibration: What makes a quality of this model's looks, or None if it brings none.
     """
@@ -45,6 +47,7 @@ class Backend(abc.ABC):
     scheme: markup.LandmarkScheme | None
     num_landmarks: int
     box: str | None = None
+    box_padding: Mapping[str, Any] | None = None
     calibration: QualityCalibration | None = None
 
     @abc.abstractmethod
@@ -151,6 +154,7 @@ class KerasBackend(Backend):
         self.model = model
         self.name = name or model.name
         self.box = getattr(model, "box", None)
+        self.box_padding = getattr(model, "box_padding", None)
         found_crop = getattr(model, "crop", None) or crop
         if found_crop is None:
             raise ValueError(
@@ -237,6 +241,7 @@ class TFLiteBackend(Backend):
         self.image_size, self.num_landmarks = runner.image_size, runner.num_landmarks
         stored = (None, None) if metadata is None else (metadata.crop, metadata.scheme)
         self.box = None if metadata is None else metadata.box
+        self.box_padding = None if metadata is None else metadata.box_padding
         found_crop = stored[0] or crop
         if found_crop is None:
             raise ValueError(

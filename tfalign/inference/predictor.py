@@ -37,8 +37,8 @@ class Predictor:
         batch_size: Crops per call of the backend.
         border: What lies outside an image.
         box_padding: (left, top, right, bottom), fractions by which the kind of box that the model
-            was trained with reaches beyond the landmarks' tight box. None: not at all, but for a
-            model with WFLW's crop and points as far as that set's boxes do.
+            was trained with reaches beyond the landmarks' tight box. None: as the model says, or
+            not at all, but for a model with WFLW's crop and points as far as that set's boxes do.
 
     Raises:
         ValueError: If ``batch_size`` is not positive, or ``box_padding`` leaves no box.
@@ -58,7 +58,8 @@ class Predictor:
         self.border: Border = border
         if box_padding is None:
             of_wflw = backend.crop == CROP_PRESETS["wflw"] and backend.num_landmarks == 98
-            box_padding = _WFLW_BOX if of_wflw else (0.0,) * 4
+            usual = _WFLW_BOX if of_wflw else (0.0,) * 4
+            box_padding = (backend.box_padding or {}).get("points", usual)
         geometry.pad_box([0.0, 0.0, 1.0, 1.0], box_padding)  # raises where it is unusable
         self.box_padding = tuple(float(value) for value in box_padding)
         self._flip_map = None if backend.scheme is None else backend.scheme.flip_map

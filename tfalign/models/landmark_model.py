@@ -60,6 +60,7 @@ class LandmarkModel(keras.Model):
         self.crop = crop_convention(crop)
         _, self.scheme = resolve_points(self.num_landmarks, scheme)
         self.box: str | None = None
+        self.box_padding: dict[str, Any] | None = None
         # Views of the same layers; kept out of Keras's attribute tracking, which would otherwise
         # store every weight once more per view.
         self.__dict__["groups"] = {
@@ -119,6 +120,7 @@ class LandmarkModel(keras.Model):
             "scheme": None if self.scheme is None else self.scheme.to_config(),
             "name": self.name,
             **({} if self.box is None else {"box": self.box}),
+            **({} if self.box_padding is None else {"box_padding": self.box_padding}),
         }
 
     @classmethod
@@ -131,7 +133,7 @@ class LandmarkModel(keras.Model):
         """
         del custom_objects
         arguments = {cls.RENAMED.get(key, key): value for key, value in config.items()}
-        box = arguments.pop("box", None)
+        box, padding = arguments.pop("box", None), arguments.pop("box_padding", None)
         scheme = arguments.get("scheme")
         if isinstance(scheme, str) and scheme not in markup.SCHEMES:
             warnings.warn(
@@ -143,6 +145,7 @@ class LandmarkModel(keras.Model):
             arguments["scheme"] = None
         model = cls(**arguments)
         model.box = box
+        model.box_padding = None if padding is None else dict(padding)
         return model
 
     @classmethod

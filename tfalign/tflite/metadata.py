@@ -30,6 +30,9 @@ class Metadata:
         box: The box that the crop starts from: ``"landmarks"`` (the tight box round the points),
             ``"file"`` (as a data set gives it), a detector's name, or None where nobody said.
         scheme: The points' names, parts and edges; None where nobody said.
+        box_padding: How the tight box of the points (``"points"``), and a face's box
+            (``"face"``), become ``box``, see `tfalign.evaluation.boxes.fit_box_padding`; None where
+            they are the same, or nobody said.
         input_dtype: Type of the file's input, e.g. ``"uint8"``.
         output_dtype: Type of the file's output, e.g. ``"float32"``.
         model: Class, name, parameters and multiply-accumulates (None where they are not counted).
@@ -51,6 +54,7 @@ class Metadata:
     output_dtype: str = "float32"
     model: Mapping[str, Any] = field(default_factory=dict)
     detectors: Mapping[str, Any] = field(default_factory=dict)
+    box_padding: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] | None = None
     licence: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
@@ -79,6 +83,7 @@ class Metadata:
             },
             "crop": None if self.crop is None else self.crop.get_config(),
             "box": self.box,
+            "box_padding": None if self.box_padding is None else dict(self.box_padding),
             "scheme": None if self.scheme is None else self.scheme.to_config(),
             "detectors": {name: dict(rule) for name, rule in self.detectors.items()},
             "quality": None if self.quality is None else dict(self.quality),
@@ -127,6 +132,7 @@ class Metadata:
             num_landmarks=n,
             crop=None if crop is None else crop_convention(crop),
             box=data.get("box"),
+            box_padding=data.get("box_padding"),
             scheme=found,
             input_dtype=types[0],
             output_dtype=types[1],

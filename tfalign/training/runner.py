@@ -200,8 +200,9 @@ class _Run:
         progress = self.progress
         if self.validation and (idle := self.validation.idle_stages(self.predict)):
             warnings.warn(
-                f"Stages {idle} of the trained model move all validation faces alike: they were "
-                "not trained, or their filters have died, which a lower learning rate prevents.",
+                f"Stages {idle} of the trained model (0 is the first) move all validation faces "
+                "alike: the model works, but they add nothing. They were not trained, or their "
+                "filters have died, which a lower learning rate prevents.",
                 stacklevel=2,
             )
         return TrainingResult(

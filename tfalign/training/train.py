@@ -18,7 +18,7 @@ from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
-from tfalign.evaluation.boxes import trained_box
+from tfalign.evaluation.boxes import fit_box_padding, trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
 from tfalign.files import read_json, sha256
 from tfalign.training.distribution import Distribution
@@ -133,6 +133,7 @@ def train(
     protocol = protocol or _protocol(parts[0])
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     trained.box = trained_box(whole)
+    trained.box_padding = fit_box_padding(whole, trained.scheme)
 
     caches = [_cropped(part, trained, settings.cache) for part in parts]
     cache = concatenate(caches)

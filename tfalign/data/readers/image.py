@@ -201,7 +201,8 @@ def opened_picture(data: bytes, max_pixels: int, formats: Sequence[str]) -> Iter
             picture = Image.open(io.BytesIO(data), formats=tuple(formats))
         except UnidentifiedImageError as error:
             raise ValueError(
-                f"images must be {' or '.join(formats)}. Received: first bytes {data[:8]!r}"
+                f"images must be {' or '.join(formats)}. Received: "
+                + (f"first bytes {data[:8]!r}" if data else "an empty file")
             ) from error
         except Image.DecompressionBombError as error:
             raise ValueError(
