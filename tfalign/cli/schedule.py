@@ -20,7 +20,7 @@ from typing import Any
 from tfalign import markup, training
 from tfalign.argument_help import HelpFormatter
 from tfalign.files import read_json
-from tfalign.models import architecture
+from tfalign.models import ARCHITECTURES, architecture
 from tfalign.models.saved import load_model
 from tfalign.training import Schedule, Settings
 
@@ -32,7 +32,11 @@ def options(prog: str = "tfalign schedule") -> argparse.ArgumentParser:
         description=str(__doc__).replace("tfalign schedule", prog),
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="Architecture, .keras file or run folder.")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help=f"Architecture ({', '.join(ARCHITECTURES)}), .keras file or run folder.",
+    )
     parser.add_argument("--schedule", default="cpu", metavar="NAME", help="Which of its schedules.")
     parser.add_argument(
         "--steps", type=int, metavar="N", help="Length of all phases together, in optimizer steps."

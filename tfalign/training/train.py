@@ -145,7 +145,7 @@ def train(
     held_out = None if watched is None else _cropped(watched, trained, settings.cache)
     measured = watched if test is None else test
     print(
-        f"{len(cache)} faces to train on, {0 if held_out is None else len(held_out)} held out"
+        f"{len(cache)} faces to train on, {0 if held_out is None else len(held_out)} to watch"
         + ("" if test is None else f"; measured on {len(test)}: {test_name or 'test faces'}"),
         flush=True,
     )
