@@ -54,22 +54,6 @@ def test_the_same_points_in_another_order_are_the_same_model(source: GRegLRef) -
     assert set(told.points) == set(IBUG.points)
 
 
-def test_refinement_of_other_points_starts_anew(source: GRegLRef) -> None:
-    """Its increments are sums over the patches of all points; the trunk and S0 go over."""
-    five = markup.LandmarkScheme(
-        "five", ("chin", "left_mouth_corner", "right_mouth_corner", "hat", "beard"), flip_pairs=()
-    )
-    target = GRegLRef(5, scheme=five, **SMALL)
-    before = {v.path: v.numpy() for v in target.trainable_weights}
-    told = transfer(target, source)
-    refinement = {f"{name}_{t}/{v}" for name in ("local", "increment") for t in (1, 2)
-                  for v in ("kernel", "bias")}  # fmt: skip
-    assert refinement == set(told.anew)
-    for variable in target.trainable_weights:
-        same = np.array_equal(variable.numpy(), before[variable.path])
-        assert same == any(part in variable.path for part in ("local_", "increment_"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "arguments"),

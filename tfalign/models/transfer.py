@@ -67,9 +67,8 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
     where the shapes agree. Of what does, such as the layers that make coordinates, the part of
     each point is taken over that the source's scheme has, too: by its name, or as
     ``tfalign.markup.convert`` makes it (where a point is the mean of several, so are its weights).
-    The rest keeps its own values, and so does GRegLRef's refinement if the points are not the same
-    ones. A model of 68 points thus starts one of 98, of 5 points of one's own, or of the same 68 in
-    another order, at any input size.
+    The rest keeps its own values. A model of 68 points thus starts one of 98, of 5 points of one's
+    own, or of the same 68 in another order, at any input size.
 
     Args:
         model: The model to change.
@@ -89,14 +88,9 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
     other = load(source)
     mix, points = _mix(other, model)
     mine, theirs = _variables(model), _variables(other)
-    same_points = mix.shape[0] == mix.shape[1] and np.array_equal(mix, np.eye(len(mix)))
-    # An increment of GRegLRef is a sum over the patches of all points: of other ones it means
-    # nothing, and filters that have died would stay dead.
-    one_to_one = mix.shape[0] == mix.shape[1] and np.count_nonzero(mix == 1) == len(mix)
-    stages = range(1, 1 + getattr(model, "refinements", 0))
-    refinement = [] if one_to_one else [(f"local_{t}/", f"increment_{t}/") for t in stages]
-    for part in _changed_parts(model, other) + refinement:
+    for part in _changed_parts(model, other):
         theirs = {k: v for k, v in theirs.items() if not k.startswith(part)}
+    same_points = mix.shape[0] == mix.shape[1] and np.array_equal(mix, np.eye(len(mix)))
     axes = {} if same_points else _landmark_axes(model)
     other_axes = {} if same_points else _landmark_axes(other)
     whole, by_point, anew = [], [], []
