@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,18 @@ def test_whole_faces_need_no_rule() -> None:
     ]  # fmt: skip
     assert fit_box_padding([Reader("x", scheme, records, ReadingReport("raise"))], scheme) is None
     assert fit_box_padding([object()], FIVE) is None
+
+
+def test_pictures_that_cannot_be_read_are_left_to_the_cropping() -> None:
+    class Broken:
+        def load(self) -> np.ndarray:
+            raise ValueError("a.png: truncated")
+
+    part = reader("file")
+    broken = [replace(record, image=Broken()) for record in part.records[:8]]
+    damaged = part.subset([*broken, *part.records[8:]])
+    padding = fit_box_padding([damaged], FIVE, faces_of(range(8, 20)))
+    assert padding == fit_box_padding([part], FIVE, faces_of(range(20)))
 
 
 def test_no_face_found_leaves_the_second_pass_right() -> None:

@@ -17,6 +17,7 @@ from tfalign.evaluation.protocols import Floats
 from tfalign.inference.detectors import (
     Detector,
     HaarDetector,
+    blazeface,
     fit_box_rule,
     overlap,
     resolve_detector,
@@ -72,7 +73,7 @@ def fit_box_padding(
     Args:
         parts: Readers; of anything else, e.g. crops, nothing is known.
         scheme: Of the model.
-        detector: Finds faces; None is ``"auto"``.
+        detector: Finds faces; None is BlazeFace where it is installed, else Viola–Jones.
 
     Returns:
         None where both are the same, else
@@ -108,13 +109,18 @@ def _face_padding(
     detector: Detector | None,
 ) -> tuple[float, float, float, float] | None:
     """Fits the tight box of the points to detected faces; None where fewer than five were found."""
-    detector = detector or resolve_detector("auto")
+    # Not "auto", whose advice on what to install belongs to the search for faces.
+    detector = detector or resolve_detector("blazeface" if blazeface.is_available() else "haar")
     assert detector is not None
     chosen = np.flatnonzero(usable)
     chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, RULE_FACES).round().astype(int))]
     found, belongs = [], []
     for index in chosen:
-        detected = np.asarray(detector(records[index][1].image.load()), np.float64)
+        try:
+            picture = records[index][1].image.load()
+        except (ValueError, OSError):
+            continue  # Cropping will name it, or leave it out as it was told to.
+        detected = np.asarray(detector(picture), np.float64).reshape(-1, 4)
         middle = (tight[index, :2] + tight[index, 2:]) / 2
         holds = ((detected[:, :2] < middle) & (middle < detected[:, 2:])).all(axis=1)
         if holds.sum() == 1:
