@@ -14,10 +14,10 @@ are kept apart in their place. OUT receives model.keras, result.json, report.htm
 calibration.npz; "tensorboard --logdir OUT/tensorboard" draws the run's curves. A killed run
 continues when the same command is given again. "tfalign data" lists the sets.
 
-Without --data, synthetic faces are rendered into OUT/faces in WFLW's layout and trained on, 19,200
-views in batches of 16 where no length is given: a demonstration of minutes, whose numbers say
-nothing about photographs. For accuracy on a small set, train on rendered faces first and go on
-from there with --init-weights, as above.
+Without --data, synthetic faces are rendered into OUT/faces in WFLW's layout and trained on, for 600
+steps where no length is given: a demonstration of minutes, whose numbers say nothing about
+photographs. For accuracy on a small set, train on rendered faces first and go on from there with
+--init-weights, as above.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ from tfalign.training.schedules import PUBLISHED_BOXES
 
 # Without --data: what two CPU cores render and train in about five minutes.
 RENDERED_FACES = (1500, 200)
-# What a demonstration of minutes can show. Batches of 16 learn more from them than of 32.
-RENDERED_VIEWS = 19_200
-RENDERED_BATCH = 16
+RENDERED_STEPS = 600
 
 
 @dataclass(frozen=True)
@@ -409,10 +407,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     "(tfalign train --help tells more)."
                 )
             if "steps" not in settings and "epochs" not in settings:
-                if settings.get("schedule", "cpu") == "cpu":
-                    settings.setdefault("batch_size", RENDERED_BATCH)
-                size = settings.get("batch_size", Settings.batch_size)
-                settings["steps"] = max(1, RENDERED_VIEWS // size)
+                settings["steps"] = RENDERED_STEPS
             data = render(arguments, distribution.writes)
         faces = read_faces(
             name,
