@@ -144,8 +144,10 @@ def export_model(
         )
     if scheme is None:
         notes.append("No scheme was given: the points have numbers, no names.")
-    box = getattr(model, "box", None) if box is None else box
-    padding = getattr(model, "box_padding", None)
+    trained = getattr(model, "box", None)
+    box = trained if box is None else box
+    # What is known of the boxes of the training says nothing of others.
+    padding = getattr(model, "box_padding", None) if box == trained else None
     return ExportModel(model, crop_convention(crop), box, scheme, tuple(notes), padding)
 
 

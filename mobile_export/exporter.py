@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ def export(
                 )
             tuning = resolved(tuning, exported.keras, kind)
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
-            before, exported = exported, export_model(tuned, scheme=scheme, box=box)
+            before, exported = exported, export_model(tuned, scheme=scheme, box=exported.box)
+            exported = replace(exported, box_padding=before.box_padding)
         faces = rendered_faces(RENDERED, size, exported.crop)
         exact, content, decisions = _content(
             exported.keras, kind, fitted, faces, input_dtype, tuning, gathers

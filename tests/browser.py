@@ -48,12 +48,16 @@ const tasks = {
   async picture({model, picture: p, box, passes}) {
     return (await load(model)).landmarks(await picture(p), box, passes);
   },
+  async face({model, picture: p, box}) {
+    const m = await load(model);
+    return m.landmarks(await picture(p), m.boxOfFace(box), 2);
+  },
   async follow({model, frames, box, seconds}) {
     const m = await load(model), filter = new OneEuroFilter(), found = [];
     for (let k = 0; k < frames.length; k++) {
       const points = await m.landmarks(await picture(frames[k]), box, 1);
-      box = tightBox(points);
-      const size = Math.sqrt((box[2] - box[0]) * (box[3] - box[1]));
+      const [x0, y0, x1, y1] = tightBox(points), size = Math.sqrt((x1 - x0) * (y1 - y0));
+      box = m.boxOfPoints(points);
       found.push(filter.filter(points, seconds[k], size));
     }
     return found;

@@ -24,15 +24,25 @@ class Point(val x: Double, val y: Double)
 
 class Picture(val argb: IntArray, val width: Int, val height: Int)
 
-/** metadata.json -> crop, and the input's size from metadata.json -> input.shape. */
-class Crop(val padding: DoubleArray, val square: Boolean, val inputHeight: Int, val inputWidth: Int)
+/**
+ * metadata.json -> crop, the input's size from metadata.json -> input.shape, and
+ * metadata.json -> box_padding -> points, which is null there where it is nothing.
+ */
+class Crop(
+    val padding: DoubleArray, val square: Boolean, val inputHeight: Int, val inputWidth: Int,
+    val boxPadding: DoubleArray = doubleArrayOf(0.0, 0.0, 0.0, 0.0))
+
+/** A box with left, top, right and bottom added as fractions of its size. */
+fun pad(box: Box, padding: DoubleArray): Box {
+    val (l, t, r, b) = padding
+    return Box(
+        box.left - l * box.width, box.top - t * box.height,
+        box.right + r * box.width, box.bottom + b * box.height)
+}
 
 /** The part of the picture that the model's input shows: the padded box, squared if asked for. */
 fun region(box: Box, crop: Crop): Box {
-    val (l, t, r, b) = crop.padding
-    val padded = Box(
-        box.left - l * box.width, box.top - t * box.height,
-        box.right + r * box.width, box.bottom + b * box.height)
+    val padded = pad(box, crop.padding)
     if (!crop.square) return padded
     val half = max(padded.width, padded.height) / 2
     val cx = (padded.left + padded.right) / 2
@@ -94,21 +104,24 @@ fun cut(picture: Picture, region: Box, crop: Crop): ByteArray {
     return bytes
 }
 
-/** The points' tight box: what the crop starts from, and so the box of the next pass or frame. */
+/** The points' tight box. */
 fun tightBox(points: List<Point>) = Box(
     points.map { it.x }.min()!!, points.map { it.y }.min()!!, points.map { it.x }.max()!!, points.map { it.y }.max()!!)
 
+/** Where the crop starts about points that were found: the box of the next pass or frame. */
+fun nextBox(points: List<Point>, crop: Crop) = pad(tightBox(points), crop.boxPadding)
+
 /**
- * Finds the landmarks of the face in a box. The second pass looks again at the first one's tight
- * box: a detector's box is seldom the one of the training. In films one pass is enough, from the
- * tight box of the frame before.
+ * Finds the landmarks of the face in a box. The second pass looks again about the first one's
+ * points: a detector's box is seldom the one of the training. In films one pass is enough, from
+ * the box about the points of the frame before.
  *
  * run: the model: R, G, B bytes -> u0, v0, u1, v1, ... in [0, 1] of the crop.
  */
 fun landmarks(picture: Picture, box: Box, crop: Crop, passes: Int = 2, run: (ByteArray) -> FloatArray): List<Point> {
     var points = emptyList<Point>()
     for (pass in 0 until passes) {
-        val part = region(if (pass == 0) box else tightBox(points), crop)
+        val part = region(if (pass == 0) box else nextBox(points, crop), crop)
         val unit = run(cut(picture, part, crop))
         points = List(unit.size / 2) { i ->
             Point(part.left + unit[2 * i] * part.width, part.top + unit[2 * i + 1] * part.height)

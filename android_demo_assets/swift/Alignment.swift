@@ -21,18 +21,24 @@ public struct Picture {
     public var width, height: Int
 }
 
-/// metadata.json → crop, and the input's size from metadata.json → input.shape.
+/// metadata.json → crop, the input's size from metadata.json → input.shape, and
+/// metadata.json → box_padding → points, which is null there where it is nothing.
 public struct Crop {
     public var padding: [Double]
     public var square: Bool
     public var inputHeight, inputWidth: Int
+    public var boxPadding: [Double] = [0, 0, 0, 0]
+}
+
+/// A box with left, top, right and bottom added as fractions of its size.
+public func pad(_ box: Box, _ p: [Double]) -> Box {
+    Box(box.left - p[0] * box.width, box.top - p[1] * box.height,
+        box.right + p[2] * box.width, box.bottom + p[3] * box.height)
 }
 
 /// The part of the picture that the model's input shows: the padded box, squared if asked for.
 public func region(_ box: Box, _ crop: Crop) -> Box {
-    let p = crop.padding
-    let padded = Box(box.left - p[0] * box.width, box.top - p[1] * box.height,
-                     box.right + p[2] * box.width, box.bottom + p[3] * box.height)
+    let padded = pad(box, crop.padding)
     guard crop.square else { return padded }
     let half = max(padded.width, padded.height) / 2
     let cx = (padded.left + padded.right) / 2, cy = (padded.top + padded.bottom) / 2
@@ -91,22 +97,25 @@ public func cut(_ picture: Picture, _ region: Box, _ crop: Crop) -> Data {
     return bytes
 }
 
-/// The points' tight box: what the crop starts from, and so the box of the next pass or frame.
+/// The points' tight box.
 public func tightBox(_ points: [Point]) -> Box {
     let xs = points.map { $0.x }, ys = points.map { $0.y }
     return Box(xs.min()!, ys.min()!, xs.max()!, ys.max()!)
 }
 
-/// Finds the landmarks of the face in a box. The second pass looks again at the first one's tight
-/// box: a detector's box is seldom the one of the training. In films one pass is enough, from the
-/// tight box of the frame before.
+/// Where the crop starts about points that were found: the box of the next pass or frame.
+public func nextBox(_ points: [Point], _ crop: Crop) -> Box { pad(tightBox(points), crop.boxPadding) }
+
+/// Finds the landmarks of the face in a box. The second pass looks again about the first one's
+/// points: a detector's box is seldom the one of the training. In films one pass is enough, from
+/// the box about the points of the frame before.
 ///
 /// run: the model: R, G, B bytes → u0, v0, u1, v1, … in [0, 1] of the crop.
 public func alignedLandmarks(_ picture: Picture, _ box: Box, _ crop: Crop, passes: Int = 2,
                              run: (Data) throws -> [Float32]) rethrows -> [Point] {
     var points: [Point] = []
     for pass in 0..<passes {
-        let part = region(pass == 0 ? box : tightBox(points), crop)
+        let part = region(pass == 0 ? box : nextBox(points, crop), crop)
         let unit = try run(cut(picture, part, crop))
         points = stride(from: 0, to: unit.count, by: 2).map {
             Point(x: part.left + Double(unit[$0]) * part.width, y: part.top + Double(unit[$0 + 1]) * part.height)

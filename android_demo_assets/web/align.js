@@ -81,7 +81,7 @@ export function inPicture(unit, [x0, y0, x1, y1]) {
   return unit.map(([u, v]) => [x0 + u * (x1 - x0), y0 + v * (y1 - y0)]);
 }
 
-/** The points' tight box: what the crop starts from, and so the box of the next pass or frame. */
+/** The points' tight box. */
 export function tightBox(points) {
   const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
   return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
@@ -113,14 +113,30 @@ export class LandmarkModel {
     return Array.from({length: numbers.length / 2}, (_, i) => [numbers[2 * i], numbers[2 * i + 1]]);
   }
 
+  /** Where the crop starts about points that were found: the box of the next pass or frame. */
+  boxOfPoints(points) {
+    return this.padded(tightBox(points), 'points');
+  }
+
+  /** Where the crop starts in the box of a whole face, as FaceDetector finds it. */
+  boxOfFace(box) {
+    return this.padded(this.padded(box, 'face'), 'points');
+  }
+
+  /** A box with metadata.json → box_padding; null there means that all boxes are the same. */
+  padded(box, kind) {
+    const padding = this.metadata.box_padding?.[kind];
+    return padding ? region(box, {padding, square: false}) : box;
+  }
+
   /**
-   * Finds the landmarks of the face in a box of the picture. The second pass looks again at the
-   * tight box of the first one's points: a detector's box is seldom the one of the training.
+   * Finds the landmarks of the face in a box of the picture. The second pass looks again about
+   * the first one's points: a detector's box is seldom the one of the training.
    */
   async landmarks(picture, box, passes = 2) {
     let points = [];
     for (let pass = 0; pass < passes; pass++) {
-      const part = region(pass ? tightBox(points) : box, this.metadata.crop);
+      const part = region(pass ? this.boxOfPoints(points) : box, this.metadata.crop);
       points = inPicture(await this.run(cut(picture, part, this.width, this.height)), part);
     }
     return points;
@@ -134,7 +150,7 @@ export class LandmarkModel {
 export async function mirrorDifference(model, picture, points) {
   const pairs = model.metadata.scheme?.flip_pairs;
   if (!pairs) return null;
-  const box = tightBox(points), part = region(box, model.metadata.crop);
+  const box = tightBox(points), part = region(model.boxOfPoints(points), model.metadata.crop);
   const {width, height} = model, bytes = cut(picture, part, width, height), mirrored = new Uint8Array(bytes.length);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -150,7 +166,7 @@ export async function mirrorDifference(model, picture, points) {
   return sum / points.length / size;
 }
 
-/** BlazeFace: the boxes of faces as estimates of the landmarks' tight boxes. */
+/** BlazeFace: the boxes of faces as estimates of the tight boxes of their 68 points. */
 export class FaceDetector {
   static async load(runtime, url) {
     const about = await (await fetch(`${url}/detector.json`)).json();

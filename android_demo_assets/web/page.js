@@ -49,7 +49,7 @@ export async function showPicture(source, width, height) {
   const picture = draw(source, width, height), start = performance.now();
   const faces = [];
   for (const box of await boxes(picture)) {
-    const points = await model.landmarks(picture, box);
+    const points = await model.landmarks(picture, model.boxOfFace(box));
     faces.push({points, difference: await mirrorDifference(model, picture, points)});
   }
   const ms = performance.now() - start;
@@ -67,7 +67,8 @@ async function follow() {
     if (film.videoWidth && film.readyState >= 2) {
       const picture = draw(film, film.videoWidth, film.videoHeight), start = performance.now();
       if (box === null) {
-        box = (await boxes(picture))[0] ?? null;
+        const [face] = await boxes(picture);
+        box = face ? model.boxOfFace(face) : null;
         filter.reset();
       }
       if (box !== null) {
@@ -77,8 +78,8 @@ async function follow() {
         if (difference !== null && difference > LOST) {
           box = null;
         } else {
-          box = tightBox(found);
-          const size = Math.sqrt((box[2] - box[0]) * (box[3] - box[1]));
+          box = model.boxOfPoints(found);
+          const [x0, y0, x1, y1] = tightBox(found), size = Math.sqrt((x1 - x0) * (y1 - y0));
           overlay(filter.filter(found, start / 1000, size));
         }
         const mean = times.reduce((a, b) => a + b, 0) / times.length;

@@ -290,6 +290,7 @@ def test_what_users_do_wrong(align, tmp_path, monkeypatch, words, told):
     assert outcome.code == 2
     assert is_one_line(outcome.err)
     assert told in outcome.err
+    assert "--rotations" not in outcome.err  # advice for pictures that were searched
 
 
 def test_names_stay_inside_the_folder(align, tmp_path):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,19 @@ def raising(error: BaseException) -> Any:
         raise error
 
     return run
+
+
+def test_warnings_are_a_line_without_the_place_in_the_code(tfalign, command) -> None:
+    usual = warnings.formatwarning
+
+    def run(arguments: argparse.Namespace) -> dict[str, Any]:
+        print(warnings.formatwarning("few faces", UserWarning, __file__, 7), file=sys.stderr)
+        return {}
+
+    command(run)
+    outcome = tfalign("work")
+    assert outcome.err.strip() == "warning: few faces"
+    assert warnings.formatwarning is usual
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])

@@ -59,6 +59,25 @@ def test_detector_takes_the_detection_of_this_face(sample):
     assert not found.missed.any()
 
 
+def test_a_face_that_is_found_is_fitted_to_points_that_do_not_fill_it(sample):
+    """Five points in the middle third of a face, trained on a tool's box about them."""
+    face = np.array([30.0, 20.0, 120.0, 140.0])
+    inner = geometry.pad_box(face, (-0.3, -0.3, -0.3, -0.2))
+    padding = {"points": [0.5, 0.4, 0.5, 0.6], "face": [-0.3, -0.3, -0.3, -0.2]}
+    part = replace(sample, box=np.asarray(inner, np.float32), box_source="landmarks")
+    detect = lambda image: face[None].astype(np.float32)  # noqa: E731
+    # As it is, the face's box has too little in common with theirs to count as found.
+    assert choose_boxes([part], "detector", detect).missed.tolist() == [True]
+    found = choose_boxes([part], "detector", detect, padding)
+    assert found.missed.tolist() == [False]
+    expected = geometry.pad_box(inner, padding["points"])
+    np.testing.assert_allclose(found.boxes[0], expected, atol=1e-3)
+    # Points of the whole face, and places that are not known, take a detector's box as it is.
+    for none in (None, {**padding, "face": None}, {**padding, "face": [0.0] * 4}):
+        same = choose_boxes([sample], "detector", lambda image: tight(sample)[None], none)
+        np.testing.assert_allclose(same.boxes[0], tight(sample), atol=1e-5)
+
+
 @pytest.mark.parametrize("detections", [np.zeros((0, 4)), np.array([[0.0, 0.0, 9.0, 9.0]])])
 def test_missed_faces_fall_back_and_are_counted(sample, detections):
     found = choose_boxes([sample], "detector", lambda image: detections.astype(np.float32))

@@ -130,3 +130,13 @@ def test_growth_needs_the_unperturbed_case(faces, mean_shape):
         found.growth()
     with pytest.raises(ValueError, match="a model, a condition and a face"):
         box_sweep({}, faces.samples, PROTOCOL, progress=False)
+
+
+def test_boxes_of_a_detector_are_for_models_of_whole_faces(faces):
+    backend = faces.backend()
+    backend.box_padding = {"points": [0.0] * 4, "face": [-0.2, -0.2, -0.2, -0.3]}
+    detect = lambda image: np.zeros((0, 4), np.float32)  # noqa: E731
+    with pytest.raises(ValueError, match="points of the whole face.*Received: own"):
+        box_sweep({"own": backend}, faces.samples, PROTOCOL, SPOILED, box="detector")
+    with pytest.raises(ValueError, match="Received: own"):
+        box_comparison({"own": backend}, faces.samples, PROTOCOL, {"theirs": detect})

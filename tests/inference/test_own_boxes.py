@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfalign import geometry, markup
 from tfalign.data.readers import Reader, ReadingReport, Record
 from tfalign.evaluation.boxes import fit_box_padding
 from tfalign.inference import Aligner, CallableBackend, KerasBackend
+from tfalign.inference.detectors import HaarDetector
 from tfalign.models import GRegNet
 
 FIVE = markup.LandmarkScheme(
@@ -61,7 +63,7 @@ def faces_of(zooms: Any) -> Any:
 
 
 @pytest.mark.parametrize("source", ["file", "landmarks"])
-def test_aligner_looks_where_training_looked(source: str) -> None:
+def test_aligner_looks_where_training_looked(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     padding = fit_box_padding([reader(source)], FIVE, faces_of(range(20)))
     assert padding is not None
     crop = geometry.crop_convention("300w")
@@ -78,8 +80,11 @@ def test_aligner_looks_where_training_looked(source: str) -> None:
     backend.box_padding = padding
     picture = np.zeros((400, 400, 3), np.uint8)
     for passes in (1, 2, 3):
-        aligner = Aligner(backend, "haar", passes, min_quality=0.0)
-        aligner.detector = faces_of([7])
+        detector = "haar" if passes == 1 else HaarDetector()
+        aligner = Aligner(backend, detector, passes, min_quality=0.0)
+        # The answer of one of the library's detectors, which find whole faces.
+        found = faces_of([7])
+        monkeypatch.setattr(HaarDetector, "__call__", lambda _, image, found=found: found(image))
         image_boxes = aligner.detect(picture)
         shapes = aligner.predictor.once([picture], image_boxes)[0, -1]
         truth = reader(source).records[7].landmarks
@@ -122,6 +127,14 @@ def test_no_face_found_leaves_the_second_pass_right() -> None:
     padding = fit_box_padding([reader("file")], FIVE, lambda image: np.zeros((0, 4), np.float32))
     assert padding is not None
     assert padding["face"] is None
+    backend = CallableBackend(lambda crops: crops, (64, 64), "300w", FIVE, "own")
+    backend.box_padding = padding
+    picture = np.zeros((400, 400, 3), np.uint8)
+    with pytest.warns(UserWarning, match="give boxes, or a detector of your own"):
+        Aligner(backend, "haar").detect(picture)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Aligner(backend, faces_of([7])).detect(picture)
     tight = PLACES.max(axis=0) - PLACES.min(axis=0)
     expected = [0.3 / tight[0], 0.45 / tight[1], 0.3 / tight[0], 0.25 / tight[1]]
     np.testing.assert_allclose(padding["points"], expected, atol=1e-3)

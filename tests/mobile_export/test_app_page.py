@@ -63,7 +63,8 @@ fun main(arguments: Array<String>) {
     val b = arguments[2].split(",").map { it.toDouble() }
     val part = region(Box(b[0], b[1], b[2], b[3]), crop)
     File(arguments[3]).writeBytes(cut(picture, part, crop))
-    val found = landmarks(picture, Box(b[0], b[1], b[2], b[3]), crop, 2) {
+    val own = Crop(crop.padding, true, 56, 56, doubleArrayOf(0.1, 0.2, 0.1, 0.05))
+    val found = landmarks(picture, Box(b[0], b[1], b[2], b[3]), own, 2) {
         floatArrayOf(0.25f, 0.25f, 0.75f, 0.875f)
     }
     val filter = OneEuroFilter()
@@ -108,7 +109,8 @@ def test_kotlin_cuts_and_filters_as_python(size: int, repository: Path, tmp_path
         crop_from_image = np.asarray(convention.crop_from_image(np.asarray(box), (56, 56)))
         points = geometry.transform_points(geometry.invert(crop_from_image), unit * 56)
         points = np.asarray(points)
-        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        box = np.asarray(geometry.pad_box(tight, (0.1, 0.2, 0.1, 0.05)))
     smooth = OneEuroFilter()
     smooth(points, 0.0, 100.0)
     moved = smooth(points + [3, -1], 0.04, 100.0)

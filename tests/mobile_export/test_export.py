@@ -306,6 +306,10 @@ def test_detectors_lead_to_the_boxes_of_a_model_of_other_points(
     own.box_padding = {"points": [0.5, 0.3, 0.5, 0.6], "face": [-0.2, -0.2, -0.2, -0.3]}
     result = mobile_export.export(own, "float32", out=tmp_path / "own", allow_loss=True)
     assert Metadata.read(tmp_path / "own").box_padding == own.box_padding
+    other = mobile_export.export(
+        own, "float32", out=tmp_path / "other", box="landmarks", allow_loss=True
+    )
+    assert (other.metadata.box, other.metadata.box_padding) == ("landmarks", None)
     boxes = rng.uniform(0, 50, (6, 4)) + [0, 0, 60, 60]
     for name, rule in box_rules().items():
         steps = (rule.padding, own.box_padding["face"], own.box_padding["points"])

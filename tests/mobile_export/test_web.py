@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from mobile_export import assets
 from mobile_export.check import check
 from tfalign import geometry, markup
 from tfalign.data.synthetic import render, render_clip
+from tfalign.inference import Aligner
 from tfalign.inference.detectors import blazeface
 from tfalign.inference.one_euro import OneEuroFilter
 from tfalign.tflite import Metadata, Runner
@@ -101,6 +103,29 @@ def test_shipped_files_give_the_same_points_as_in_python(
         size = float(np.sqrt(np.prod(box[2:] - box[:2])))
         expected = smooth(points, at, size)
         assert np.linalg.norm(np.array(found) - expected, axis=-1).mean() <= 0.5
+
+
+@pytest.mark.slow
+def test_a_model_of_other_boxes_gets_them_as_in_python(browser: Browser, repository: Path) -> None:
+    folder = browser.folder / "own"
+    shutil.copytree(repository / "android_demo_assets/300w/float16", folder)
+    about = json.loads((folder / "metadata.json").read_text("utf-8"))
+    about["box_padding"] = {"points": [0.2, 0.3, 0.2, 0.1], "face": [-0.1, -0.2, -0.1, -0.05]}
+    (folder / "metadata.json").write_text(json.dumps(about), encoding="utf-8")
+    sample = render(2019, 0, 256)
+    picture = browser.picture("face.bin", sample.image)
+    box = [float(value) for value in sample.box]
+    (found,) = browser.run({"do": "face", "model": "own", "picture": picture, "box": box})
+
+    aligner = Aligner(folder / "model.tflite", None)
+    tight = np.asarray([geometry.pad_box(sample.box, about["box_padding"]["face"])])
+    points = aligner.predictor.once([sample.image], tight)[0, -1]
+    again = np.asarray(geometry.box_from_landmarks(points))[None]
+    expected = aligner.predictor.once([sample.image], again)[0, -1]
+    assert np.linalg.norm(np.array(found) - expected, axis=-1).mean() <= 0.5
+    plain = Runner(folder / "model.tflite")
+    other = in_python(plain, Metadata.read(folder).crop, sample.image, sample.box)
+    assert np.linalg.norm(other - expected, axis=-1).mean() > 1.0  # The paddings matter here.
 
 
 @pytest.mark.slow

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,10 +20,8 @@ from tfalign.markup import IBUG68, WFLW98, convert
 
 
 @pytest.fixture(scope="module")
-def recipe(repository: Path) -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(repository / "recipes")
-        yield importlib.import_module("hard_faces")
+def recipe(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return import_recipe("hard_faces")
 
 
 @pytest.fixture(scope="module")

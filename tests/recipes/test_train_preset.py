@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,15 +15,13 @@ from tfalign.models import GRegNet
 
 
 @pytest.fixture(scope="module")
-def preset(repository: Path) -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(repository / "recipes")
-        yield importlib.import_module("train_preset")
+def preset(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return import_recipe("train_preset")
 
 
 @pytest.fixture(scope="module")
-def views(preset: ModuleType) -> ModuleType:
-    return importlib.import_module("preset_views")
+def views(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return import_recipe("preset_views")
 
 
 @pytest.mark.exhaustive

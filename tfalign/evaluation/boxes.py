@@ -3,7 +3,7 @@ spoiled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -187,8 +187,19 @@ class ChosenBoxes:
     missed: NDArray[np.bool_]
 
 
+def fits_faces(padding: Mapping[str, Any] | None) -> bool:
+    """Whether a model with this ``box_padding`` takes detectors' boxes as they are.
+
+    It does if its points lie on the whole face, as the 68 do that detectors' rules are fitted to.
+    """
+    return padding is None or padding["face"] is None or not any(padding["face"])
+
+
 def choose_boxes(
-    samples: Sequence[Sample], source: BoxSource, detector: Detector | None = None
+    samples: Sequence[Sample],
+    source: BoxSource,
+    detector: Detector | None = None,
+    padding: Mapping[str, Any] | None = None,
 ) -> ChosenBoxes:
     """Returns the box of each sample's face.
 
@@ -199,6 +210,8 @@ def choose_boxes(
             ``MINIMUM_OVERLAP``; a face that the detector misses gets the data set's box, or the
             landmarks' where there is none (as TSR's Table 1 does), and is counted.
         detector: For ``"detector"``; None uses ``HaarDetector``.
+        padding: The model's (`fit_box_padding`), for ``"detector"``: a model whose points do not
+            lie on the whole face gets boxes that are fitted to them, as from `Aligner`.
 
     Raises:
         ValueError: If the source is unknown, or is ``"file"`` and the data set has no box.
@@ -208,6 +221,7 @@ def choose_boxes(
     missed = np.zeros(len(samples), np.bool_)
     if source == "detector" and detector is None:
         detector = HaarDetector()
+    fitted = None if fits_faces(padding) else padding
     for index, sample in enumerate(samples):
         tight = landmarks_box(sample)
         boxes[index] = tight
@@ -220,9 +234,13 @@ def choose_boxes(
             boxes[index] = sample.box
         elif detector is not None and source == "detector":
             found = detector(sample.image)
+            if fitted is not None:
+                found = np.asarray(geometry.pad_box(found, fitted["face"]), np.float32)
             shares = overlap(found, tight) if len(found) else np.zeros(1)
             if shares.max() >= MINIMUM_OVERLAP:
                 boxes[index] = found[int(shares.argmax())]
+                if fitted is not None:
+                    boxes[index] = geometry.pad_box(boxes[index], fitted["points"])
             else:
                 missed[index] = True
                 boxes[index] = sample.box if sample.box_source == "file" else tight

@@ -81,7 +81,7 @@ def evaluate_model(
     started = time.perf_counter()
     with tqdm(total=length_of(data), unit="face", disable=not progress, desc="evaluating") as bar:
         for batch in batches(data, batch_size):
-            boxes = choose_boxes(batch, box, detector)
+            boxes = choose_boxes(batch, box, detector, predictor.backend.box_padding)
             points = predictor([sample.image for sample in batch], boxes.boxes)
             schemes = {sample.scheme for sample in batch}
             predicted, faces.undefined = convert_points(

@@ -17,6 +17,7 @@ from tfalign.evaluation.boxes import (
     BoxSource,
     Perturbation,
     choose_boxes,
+    fits_faces,
     tsr_table_2,
     usual_box,
 )
@@ -176,6 +177,8 @@ def box_sweep(
     chosen = tsr_table_2() if perturbations is None else tuple(perturbations)
     models = {name: predictor_of(model) for name, model in models.items()}
     source = common_box(models, samples) if box is None else box
+    if source == "detector":
+        _check_whole_faces(models)
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
         found = choose_boxes(batch, source, detector)
@@ -185,6 +188,17 @@ def box_sweep(
 
     frame = _measure(models, samples, protocol, threshold, croppings, seed, batch_size, progress)
     return Robustness(get_protocol(protocol), frame, source)
+
+
+def _check_whole_faces(models: Mapping[str, Predictor]) -> None:
+    """Raises ``ValueError`` for a model that a detector's box is fitted to before it is cropped."""
+    for name, model in models.items():
+        if not fits_faces(model.backend.box_padding):
+            raise ValueError(
+                "Models that are compared on a detector's boxes must take them as they are, as "
+                "those with points of the whole face do; `evaluate` measures others one by one. "
+                f"Received: {name}"
+            )
 
 
 def predictor_of(model: Any) -> Predictor:
@@ -232,6 +246,10 @@ def box_comparison(
     Raises:
         ValueError: As ``evaluate_model``.
     """
+
+    models = {name: predictor_of(model) for name, model in models.items()}
+    if any(callable(source) or source == "detector" for source in sources.values()):
+        _check_whole_faces(models)
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
         for name, source in sources.items():

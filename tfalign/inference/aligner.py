@@ -20,6 +20,7 @@ from tfalign.data.readers.image import MAX_PIXELS
 from tfalign.inference.backends import Backend, load_backend
 from tfalign.inference.detectors import (
     Detector,
+    FaceDetector,
     check_detections,
     distinct,
     resolve_detector,
@@ -118,9 +119,6 @@ class Aligner:
         self.detector = resolve_detector(detector, smallest, threads)
         runs = load_backend(model, crop, scheme, threads, backend)
         self.predictor = Predictor(runs, batch_size, box_padding=box_padding)
-        # Detectors of a name find whole faces, whatever the model's points lie on.
-        whole = isinstance(detector, (str, os.PathLike))
-        self._face_padding = (runs.box_padding or {}).get("face") if whole else None
         self.passes = int(passes)
         self.min_quality = float(min_quality)
         self.max_pixels = int(max_pixels)
@@ -211,6 +209,9 @@ class Aligner:
 
         Raises:
             ValueError: If there is no detector, or it returned no boxes of that form.
+
+        Warns:
+            UserWarning: If it is not known where in a face the model's points lie.
         """
         if self.detector is None:
             raise ValueError(
@@ -218,9 +219,19 @@ class Aligner:
                 "boxes=None"
             )
         found = check_detections(self.detector(self.read(image)))
-        if self._face_padding is None:
+        padding = self.predictor.backend.box_padding
+        # The library's detectors find whole faces, whatever the model's points lie on.
+        if padding is None or not isinstance(self.detector, FaceDetector):
             return found
-        return np.asarray(geometry.pad_box(found, self._face_padding), np.float32)
+        if padding["face"] is None:
+            warnings.warn(
+                "Training found too few of its faces with a detector to know how this model's "
+                "points lie in a detected face: give boxes, or a detector of your own that returns "
+                "the tight boxes of these points.",
+                stacklevel=2,
+            )
+            return found
+        return np.asarray(geometry.pad_box(found, padding["face"]), np.float32)
 
     def read(self, image: ImageLike) -> NDArray[np.uint8]:
         """Returns an image as (H, W, 3) uint8 RGB; see ``align`` for what it may be."""

@@ -134,6 +134,8 @@ def train(
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     trained.box = trained_box(whole)
     trained.box_padding = fit_box_padding(whole, trained.scheme)
+    if trained.box_padding is not None and trained.box_padding["face"] is None:
+        print("Detectors find too few of these faces: aligning will need boxes.", flush=True)
 
     caches = [_cropped(part, trained, settings.cache) for part in parts]
     cache = concatenate(caches)
