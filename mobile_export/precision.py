@@ -10,12 +10,14 @@ follows from the graph alone, so one rule serves every architecture:
   coordinates or parameters of a transform; so does a map whose largest entry is looked up.
 * **static**, carrying: operators between them whose inputs are all int8 already (residual sums,
   pooling, activations, reshapes, the gather of shape-indexed crops). A crop is therefore gathered
-  from the int8 map, and only the few gathered cells are turned into float.
+  from the int8 map, and only the few gathered cells are turned into float. Maps that are joined
+  for int8 products alone are joined in int8 if any of them is int8.
 * **dynamic** (int8 weights, float results): the dense layers that make coordinates from features,
   which are quantized on the fly with a scale of their own.
 * **float**: everything else: coordinates, fractions, indices, resampling grids, fixed linear maps
   (an integral image has no use for eight bits), the products that take coordinates in, the tiles of
-  large depthwise filters (``simplify``), and convolutions of one or two channels.
+  large depthwise filters (``simplify``), convolutions of up to three channels, the picture's, and
+  small ones that have float before and behind them.
 """
 
 from __future__ import annotations
@@ -45,11 +47,18 @@ TRANSPARENT = CARRIERS | ACTIVATIONS | {"LOCAL_RESPONSE_NORMALIZATION", "SQUEEZE
 """Operators behind which a product still counts as hidden, whether or not they run in int8."""
 SELECTORS = frozenset({"ARG_MAX", "ARG_MIN", "TOPK_V2"})
 """Operators that turn a map into a position: the map is then a coordinate."""
-NEEDS_ALL = frozenset({"ADD", "CONCATENATION", "PACK"})
+JOINS = frozenset({"CONCATENATION", "PACK"})
+NEEDS_ALL = JOINS | {"ADD"}
 
-THIN = 2
+THIN = 3
 """Convolutions of at most so many input channels stay float: LiteRT's int8 kernels take channels in
-fours or eights and multiply by zeros for those that are missing."""
+fours or eights and multiply by zeros for those that are missing. On a processor without
+instructions for bytes the first convolutions of a colour picture, three channels, took 1.7 to 2.7
+times as long in int8."""
+
+ALONE = 32
+"""Convolutions between float operators stay float below so many multiplications for each number
+that would be rounded before or expanded behind: the conversions cost what int8 gains, and round."""
 
 INTEGER = (PRODUCTS | CARRIERS | {"MUL", "SUB"}) - {"RELU", "HARD_SWISH", "BATCH_MATMUL"}
 """Operators that LiteRT runs on int8 and, where coordinates need it, int16."""
@@ -89,7 +98,8 @@ def mixed(graph: Graph) -> list[Decision]:
         if is_tile(graph.layer(op)):
             pass  # Sums of eight-bit tiles would be rounded once for each.
         elif hidden:
-            precision = "float" if _thin(graph, op) else "static"
+            gains = _in_int8(graph, op) and not _alone(graph, op, integer)
+            precision = "static" if gains else "float"
         elif op.kind == "FULLY_CONNECTED" and product and not coordinates & {*op.inputs}:
             precision = "dynamic"
         elif op.kind in CARRIERS and _carries(graph, op, integer):
@@ -163,9 +173,35 @@ def _weighted(graph: Graph, op: Operator) -> bool:
     return stored and not is_fixed_linear_map(graph.layer(op))
 
 
+def _in_int8(graph: Graph, op: Operator) -> bool:
+    """Whether the operator is a product of features that gains from int8."""
+    product = op.kind in PRODUCTS and _weighted(graph, op) and not is_tile(graph.layer(op))
+    return product and not _thin(graph, op) and _hidden(graph, op)
+
+
 def _thin(graph: Graph, op: Operator) -> bool:
     """Whether the operator is a convolution with too few channels to gain from int8."""
     return op.kind == "CONV_2D" and graph.tensors[op.inputs[1]].shape[3] <= THIN
+
+
+def _alone(graph: Graph, op: Operator, integer: set[int]) -> bool:
+    """Whether the operator is a small convolution with float before and behind it."""
+    read = {t.index for t in graph.activations(op)}
+    if op.kind not in CONVOLUTIONS or read & integer or _feeds_int8(graph, op):
+        return False
+    result, weight = graph.tensors[op.outputs[0]], graph.tensors[op.inputs[1]]
+    products = result.elements * weight.elements // result.shape[3]
+    converted = result.elements + sum(graph.tensors[index].elements for index in read)
+    return products < ALONE * converted
+
+
+def _feeds_int8(graph: Graph, op: Operator) -> bool:
+    """Whether a product in int8 reads the result, directly or through operators that carry it."""
+    return any(
+        _in_int8(graph, reader) or (reader.kind in CARRIERS and _feeds_int8(graph, reader))
+        for out in op.outputs
+        for reader in graph.consumers.get(out, ())
+    )
 
 
 def _hidden(graph: Graph, op: Operator) -> bool:
@@ -224,12 +260,16 @@ def _reached(graph: Graph, op: Operator) -> set[str]:
 
 
 def _carries(graph: Graph, op: Operator, integer: set[int]) -> bool:
-    """Whether every feature that the operator reads is already int8."""
-    floats = [t.index for t in graph.activations(op) if t.dtype == "FLOAT32"]
+    """Whether every feature that the operator reads is already int8, or is rounded in any case."""
+    floats = {t.index for t in graph.activations(op) if t.dtype == "FLOAT32"}
     stored = [i for i in op.inputs if graph.tensors[i].constant]
     if op.kind in NEEDS_ALL and any(graph.tensors[i].dtype == "FLOAT32" for i in stored):
         return False
-    return bool(floats) and all(index in integer for index in floats)
+    readers = [reader for out in op.outputs for reader in graph.consumers.get(out, ())]
+    if op.kind in JOINS and readers and all(_in_int8(graph, reader) for reader in readers):
+        # It is rounded whole for its readers: in float, its int8 parts would be expanded first.
+        return bool(floats & integer)
+    return bool(floats) and floats <= integer
 
 
 def apply(quantizer: Any, graph: Graph, decisions: Sequence[Decision]) -> None:

@@ -46,6 +46,15 @@ def test_channels_behind_gdconv(model: Any, pictures: np.ndarray) -> None:
     assert lost[1].mean_px < 0.5 * lost[0].mean_px
 
 
+def _biased(x: Any) -> Any:
+    return layers.Conv2D(4, 1, bias_initializer="random_normal")(x)
+
+
+def _bounded(x: Any) -> Any:
+    """Returns a map that cannot be scaled."""
+    return layers.ReLU(6.0)(_biased(x))
+
+
 CHAINS: dict[str, Callable[[Any], Any]] = {
     "depthwise": lambda x: layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, activation="relu")(x)),
     "pool": lambda x: layers.Dense(6, activation="relu")(
@@ -53,11 +62,17 @@ CHAINS: dict[str, Callable[[Any], Any]] = {
     ),
     "prelu": lambda x: layers.Conv2D(4, 3)(layers.PReLU(shared_axes=[1, 2])(x)),
     "padded": lambda x: layers.Conv2D(4, 3, strides=2)(layers.ZeroPadding2D(2)(x)),
+    "joined": lambda x: layers.Conv2D(4, 3)(layers.Concatenate()([_biased(x), x, _bounded(x)])),
+    "joined twice": lambda x: layers.Conv2D(4, 3)(layers.Concatenate()([x, x])),
+    "joined, then added": lambda x: layers.Conv2D(4, 1)(
+        layers.Add()([layers.Concatenate()([x, x]), layers.Conv2D(16, 1)(x)])
+    ),
+    "joined rows": lambda x: layers.Conv2D(4, 1)(layers.Concatenate(axis=1)([x, x])),
     "residual": lambda x: layers.Add()([x, layers.Conv2D(8, 1)(x)]),
     "relu6": lambda x: layers.Conv2D(4, 3)(layers.ReLU(6.0)(x)),
     "multiplier": lambda x: layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
 }
-MOVED = {"depthwise", "pool", "prelu", "padded"}
+MOVED = {"depthwise", "pool", "prelu", "padded", "joined", "joined twice"}
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -109,3 +124,29 @@ def test_a_channel_that_no_picture_reaches_does_not_set_the_readers_scale() -> N
     stored, _ = quantize.quantize_weights(equal, "dynamic")
     error = np.abs(Runner(Graph.read(stored))(pictures) - expected).max()
     assert error < 0.05 * np.abs(expected).max()
+
+
+def test_small_maps_beside_large_features_keep_their_steps() -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((12, 12, 3))
+    features = layers.Conv2D(8, 3, activation="relu", padding="same")
+    maps = layers.Conv2D(8, 3, activation="relu", padding="same")
+    reader = layers.Conv2D(8, 1, activation="relu")
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    x = reader(layers.Concatenate()([features(x), maps(x)]))
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    model = keras.Model(image, layers.Reshape((2, 2))(layers.Dense(4)(layers.Flatten()(x))))
+    kernel, bias = features.get_weights()
+    features.set_weights([kernel * 100, bias])
+    kernel, bias = reader.get_weights()
+    kernel[:, :, :8] /= 1000  # What the large features say is of little weight.
+    reader.set_weights([kernel, bias])
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 12, 12, 3), "uint8")
+    graph = Graph.read(convert(model))
+    expected = keras_landmarks(model, pictures)
+    errors = []
+    for one in (graph, equalize(graph, pictures)):
+        content, decisions = quantize.quantize_mixed(one, pictures)
+        assert "static" in {d.precision for d in decisions if d.operator == "CONCATENATION"}
+        errors.append(np.abs(Runner(Graph.read(content))(pictures) - expected).mean())
+    assert errors[1] < 0.2 * errors[0]

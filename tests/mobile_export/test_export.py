@@ -103,14 +103,16 @@ def test_int8_keeps_coordinates_in_float_and_gathers_before_it_dequantizes(expor
     output = graph.tensors[graph.outputs[0]]
     assert output.dtype == "FLOAT32"
     gathers = [op for op in graph.operators if op.kind == "GATHER"]
-    assert [graph.tensors[op.inputs[0]].dtype for op in gathers] == ["INT8", "INT8"]
+    # The finest map is the first convolution's, which reads the picture's three channels in float.
+    assert [graph.tensors[op.inputs[0]].dtype for op in gathers] == ["INT8", "FLOAT32"]
+    first, *convolutions = [op for op in graph.operators if op.kind == "CONV_2D"]
+    assert graph.tensors[first.outputs[0]].dtype == "FLOAT32"
+    assert {graph.tensors[op.outputs[0]].dtype for op in convolutions} == {"INT8"}
     for op in graph.operators:
-        if op.kind == "CONV_2D":
-            assert graph.tensors[op.outputs[0]].dtype == "INT8"
         if op.kind == "FLOOR":
             assert graph.tensors[op.inputs[0]].dtype == "FLOAT32"
-    # Only gathered cells and features after pooling become float; only the image and the two
-    # blended patches become int8.
+    # Only gathered cells and features after pooling become float; only the first convolution's map
+    # and the two blended patches become int8.
     whole_map = min(np.prod(graph.tensors[op.inputs[0]].shape) for op in gathers)
     floats = [op for op in graph.operators if op.kind == "DEQUANTIZE"]
     assert max(np.prod(graph.tensors[op.inputs[0]].shape) for op in floats) < whole_map

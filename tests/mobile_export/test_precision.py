@@ -51,8 +51,8 @@ class Sketch:
 
 def test_residual_trunk_and_coordinate_layer() -> None:
     g = Sketch()
-    image = g.tensor((1, 8, 8, 3))
-    first = g.op("CONV_2D", [image, g.weight(4, 3, 3, 3)], (1, 8, 8, 4), "RELU")
+    image = g.tensor((1, 8, 8, 4))
+    first = g.op("CONV_2D", [image, g.weight(4, 3, 3, 4)], (1, 8, 8, 4), "RELU")
     second = g.op("CONV_2D", [first, g.weight(4, 3, 3, 4)], (1, 8, 8, 4))
     total = g.op("ADD", [first, second], (1, 8, 8, 4))
     flat = g.op("RESHAPE", [total, g.tensor((2,), "INT32", True)], (1, 256))
@@ -88,13 +88,13 @@ def test_coordinates_that_feed_a_later_dense_layer_stay_float() -> None:
 
 def test_map_whose_largest_entry_is_looked_up_stays_float() -> None:
     g = Sketch()
-    features = g.tensor((1, 8, 8, 4))
-    hidden = g.op("CONV_2D", [features, g.weight(4, 1, 1, 4)], (1, 8, 8, 4), "RELU")
-    heat = g.op("CONV_2D", [hidden, g.weight(2, 1, 1, 4)], (1, 8, 8, 2))
+    features = g.tensor((1, 8, 8, 8))
+    hidden = g.op("CONV_2D", [features, g.weight(8, 3, 3, 8)], (1, 8, 8, 8), "RELU")
+    heat = g.op("CONV_2D", [hidden, g.weight(2, 1, 1, 8)], (1, 8, 8, 2))
     flat = g.op("RESHAPE", [heat, g.tensor((3,), "INT32", True)], (1, 64, 2))
     peak = g.op("ARG_MAX", [flat, g.tensor((), "INT32", True)], (1, 2))
-    joined = g.op("CONCATENATION", [hidden, heat], (1, 8, 8, 6))
-    last = g.op("CONV_2D", [joined, g.weight(4, 8, 8, 6)], (1, 1, 1, 4))
+    joined = g.op("CONCATENATION", [hidden, heat], (1, 8, 8, 10))
+    last = g.op("CONV_2D", [joined, g.weight(4, 8, 8, 10)], (1, 1, 1, 4))
     assert g.precisions([features], [peak, last]) == [
         "CONV_2D static",
         "CONV_2D float",
@@ -105,15 +105,15 @@ def test_map_whose_largest_entry_is_looked_up_stays_float() -> None:
     ]
 
 
-@pytest.mark.parametrize(("channels", "precision"), [(1, "float"), (2, "float"), (3, "static")])
+@pytest.mark.parametrize(("channels", "precision"), [(1, "float"), (3, "float"), (4, "static")])
 def test_convolutions_of_hardly_any_channel_stay_float(channels: int, precision: str) -> None:
     g = Sketch()
     image = g.tensor((1, 8, 8, channels))
-    first = g.op("CONV_2D", [image, g.weight(4, 3, 3, channels)], (1, 8, 8, 4), "RELU")
-    last = g.op("CONV_2D", [first, g.weight(4, 1, 1, 4)], (1, 8, 8, 4), "RELU")
-    flat = g.op("RESHAPE", [last, g.tensor((2,), "INT32", True)], (1, 256))
+    first = g.op("CONV_2D", [image, g.weight(8, 3, 3, channels)], (1, 8, 8, 8), "RELU")
+    last = g.op("CONV_2D", [first, g.weight(16, 3, 3, 8)], (1, 8, 8, 16), "RELU")
+    flat = g.op("RESHAPE", [last, g.tensor((2,), "INT32", True)], (1, 1024))
     # What a filter in float makes is no coordinate: the layers behind it are as before.
-    points = g.op("FULLY_CONNECTED", [flat, g.weight(6, 256)], (1, 6))
+    points = g.op("FULLY_CONNECTED", [flat, g.weight(6, 1024)], (1, 6))
     assert g.precisions([image], [points]) == [
         f"CONV_2D {precision}",
         "CONV_2D static",
@@ -124,22 +124,71 @@ def test_convolutions_of_hardly_any_channel_stay_float(channels: int, precision:
 
 def test_tiles_of_a_large_depthwise_filter_stay_float() -> None:
     image = keras.Input((24, 24, 3))
-    x = layers.Conv2D(4, 3, activation="relu")(image)
+    x = layers.Conv2D(16, 3, activation="relu")(image)
+    x = layers.Conv2D(16, 3, activation="relu")(x)
     x = layers.DepthwiseConv2D(7, activation="relu")(x)
-    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(x))
+    x = layers.Flatten()(layers.Conv2D(16, 3, activation="relu")(x))
     model = keras.Model(image, layers.Reshape((3, 2))(layers.Dense(6)(x)))
     decisions = precision.mixed(Graph.read(convert(model)))
     found = {(one.operator, one.precision) for one in decisions}
     assert ("DEPTHWISE_CONV_2D", "float") in found
     assert ("DEPTHWISE_CONV_2D", "static") not in found
-    assert [one.precision for one in decisions if one.operator == "CONV_2D"] == ["static"] * 2
+    convolutions = [one.precision for one in decisions if one.operator == "CONV_2D"]
+    assert convolutions == ["float", "static", "static"]  # The first reads three channels.
+
+
+@pytest.mark.parametrize(("channels", "precision"), [(32, "float"), (64, "static")])
+def test_convolutions_that_cost_no_more_than_their_conversions_stay_float(
+    channels: int, precision: str
+) -> None:
+    # n² products a pixel for 2 n numbers: 16 for each of 32 channels, 32 for each of 64.
+    g = Sketch()
+    features = g.tensor((1, 8, 8, channels))
+    before = g.op("LEAKY_RELU", [features], (1, 8, 8, channels))
+    mixed = g.op("CONV_2D", [before, g.weight(channels, 1, 1, channels)], (1, 8, 8, channels))
+    behind = g.op("LEAKY_RELU", [mixed], (1, 8, 8, channels))
+    last = g.op("CONV_2D", [behind, g.weight(64, 3, 3, channels)], (1, 8, 8, 64), "RELU")
+    # Two in a row are not between floats.
+    pair = g.op("CONV_2D", [last, g.weight(channels, 1, 1, 64)], (1, 8, 8, channels))
+    flat = g.op("RESHAPE", [pair, g.tensor((2,), "INT32", True)], (1, 64 * channels))
+    points = g.op("FULLY_CONNECTED", [flat, g.weight(6, 64 * channels)], (1, 6))
+    assert g.precisions([features], [points]) == [
+        "LEAKY_RELU float",
+        f"CONV_2D {precision}",
+        "LEAKY_RELU float",
+        "CONV_2D static",
+        "CONV_2D static",
+        "RESHAPE static",
+        "FULLY_CONNECTED dynamic",
+    ]
+
+
+@pytest.mark.parametrize(("reader", "precision"), [("CONV_2D", "static"), ("EXP", "float")])
+def test_maps_are_joined_in_int8_for_products_in_int8_alone(reader: str, precision: str) -> None:
+    g = Sketch()
+    features, heat = g.tensor((1, 8, 8, 8)), g.tensor((1, 8, 8, 8))
+    hidden = g.op("CONV_2D", [features, g.weight(8, 3, 3, 8)], (1, 8, 8, 8), "RELU")
+    joined = g.op("CONCATENATION", [hidden, g.op("EXP", [heat], (1, 8, 8, 8))], (1, 8, 8, 16))
+    deeper = g.op("CONV_2D", [joined, g.weight(8, 3, 3, 16)], (1, 8, 8, 8), "RELU")
+    other = [joined, g.weight(8, 1, 1, 16)] if reader == "CONV_2D" else [joined]
+    beside = g.op(reader, other, (1, 8, 8, 8))
+    total = g.op("CONCATENATION", [deeper, beside], (1, 8, 8, 16))
+    flat = g.op("RESHAPE", [total, g.tensor((2,), "INT32", True)], (1, 1024))
+    points = g.op("FULLY_CONNECTED", [flat, g.weight(6, 1024)], (1, 6))
+    found = g.precisions([features, heat], [points])
+    assert found[:4] == [
+        "CONV_2D static",
+        "EXP float",
+        f"CONCATENATION {precision}",
+        "CONV_2D static",
+    ]
 
 
 def test_gather_of_cells_is_int8_and_its_indices_are_not_features() -> None:
     g = Sketch()
-    image = g.tensor((1, 8, 8, 3))
+    image = g.tensor((1, 8, 8, 4))
     index = g.tensor((9,), "INT32")
-    features = g.op("CONV_2D", [image, g.weight(4, 3, 3, 3)], (1, 8, 8, 4), "RELU")
+    features = g.op("CONV_2D", [image, g.weight(4, 3, 3, 4)], (1, 8, 8, 4), "RELU")
     rows = g.op("RESHAPE", [features, g.tensor((2,), "INT32", True)], (64, 4))
     cells = g.op("GATHER", [rows, index], (9, 4))
     blended = g.op("MUL", [cells, g.tensor((9, 1))], (9, 4))
