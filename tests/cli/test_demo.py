@@ -25,6 +25,28 @@ def test_paper_row_has_the_printed_figures() -> None:
     assert paper_row("deepreg") == []
 
 
+@pytest.mark.parametrize(
+    ("words", "weights", "steps"),
+    [
+        ("", "300w", 300),
+        ("--steps 7", "300w", 7),
+        ("--epochs 2", "300w", None),
+        ("--init-weights mine.keras", "mine.keras", None),
+        ("--data WFLW", None, None),
+        ("--model ccnn", None, None),
+        ("--width 0.5", None, None),
+        ("--schedule published", None, None),
+    ],
+)
+def test_usual_model_starts_from_a_preset(
+    words: str, weights: str | None, steps: int | None
+) -> None:
+    arguments = demo.options().parse_args([*words.split(), "--out", "out"])
+    demo.start(arguments)
+    assert getattr(arguments, "init_weights", None) == weights
+    assert getattr(arguments, "steps", None) == steps
+
+
 @pytest.mark.slow
 def test_demo(
     tfalign: Callable[..., Any],
