@@ -174,7 +174,7 @@ class KerasBackend(Backend):
         training = getattr(self.model, "training_model", None)
         # Where the model knows the shapes of all stages, they come with the last at no cost.
         self._all_stages = (
-            None if training is None else keras.Model(self.model.inputs, training.output["stages"])
+            None if training is None else keras.Model(self.model.input, training.output["stages"])
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def feature_maps(bench: Bench) -> dict[str, Any]:
         if not isinstance(output, (list, tuple)) and len(output.shape) == 4:
             last[int(output.shape[1])] = output
     sizes = sorted((size for size in last if size > 1), reverse=True)
-    shallow = keras.Model(model.inputs, [last[size] for size in sizes[:3]])
+    shallow = keras.Model(model.input, [last[size] for size in sizes[:3]])
     crops = evaluation_arrays(_crops(bench, label))[0]
     maps = [np.abs(np.asarray(m)).mean(axis=-1) for m in shallow.predict_on_batch(crops)]
     rows = [[cv2.resize(np.asarray(crop, np.uint8), (SIDE, SIDE)) for crop in crops]]

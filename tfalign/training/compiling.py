@@ -76,7 +76,7 @@ def compile_phase(
     per_call = max(n for n in range(1, wanted + 1) if steps_per_epoch % n == 0)
     with distribution.scope():
         train_only(whole, model.groups, phase.train)
-        trainer = keras.Model(whole.inputs, {name: whole.output[name] for name in phase.losses})
+        trainer = keras.Model(whole.input, {name: whole.output[name] for name in phase.losses})
         for callback in callbacks:
             if hasattr(callback, "hold_out"):
                 callback.hold_out(trainer)
