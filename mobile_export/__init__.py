@@ -11,7 +11,7 @@ Every export is a folder: ``model.tflite`` (input ``image`` (1, H, W, 3) RGB in 
 ``scheme.json`` (the points' names), ``golden.npz`` (pictures and their landmarks, to replay) and
 ``report.json`` (how the file was made). One that loses more than its kind may is refused.
 
-Needs ``pip install 'tfalign[mobile]'``.
+Needs tfalign's extra ``mobile``.
 """
 
 from mobile_export.export_result import ExportResult

@@ -16,6 +16,7 @@ import pytest
 BELOW: dict[str, set[str]] = {
     "version": set(),
     "files": {"version"},
+    "extras": {"version"},
     "argument_help": set(),
     "geometry": set(),
     "markup": {"files"},
@@ -24,10 +25,10 @@ BELOW: dict[str, set[str]] = {
     "losses": {"geometry", "markup"},
     "metrics": {"geometry", "markup"},
     "callbacks": {"geometry", "markup", "metrics"},
-    "tflite": {"geometry", "markup", "files"},
-    "macc": {"layers", "models", "files", "tflite"},
+    "tflite": {"geometry", "markup", "files", "extras"},
+    "macc": {"layers", "models", "files", "tflite", "argument_help"},
     "data": {"geometry", "markup", "files"},
-    "inference": {"geometry", "markup", "models", "data", "files", "tflite"},
+    "inference": {"geometry", "markup", "models", "data", "files", "extras", "tflite"},
     # Evaluation runs models, and does so through the same predictor as inference: a second way
     # from image to landmarks would be a second place to get the crop wrong.
     "evaluation": {

@@ -8,6 +8,7 @@ import pytest
 
 from tfalign import geometry
 from tfalign.data.readers import w300
+from tfalign.extras import how_to_install
 from tfalign.inference import HaarDetector
 from tfalign.inference.detectors import (
     BlazeFaceDetector,
@@ -154,10 +155,10 @@ def test_rules_are_recovered(rng):
 def test_which_detector(monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(blazeface, "is_available", lambda: False)
     assert isinstance(resolve_detector("auto"), HaarDetector)
-    assert "tfalign[detector]" in caplog.text
+    assert how_to_install("detector") in caplog.text
     assert resolve_detector("haar", smallest=0.2).smallest == 0.2
     monkeypatch.setattr(blazeface, "PACKAGE", "no_such_package")
-    with pytest.raises(ImportError, match=r"pip install 'tfalign\[detector\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[detector\]'"):
         BlazeFaceDetector()
     with pytest.raises(ValueError, match="variant='front'"):
         BlazeFaceDetector("front")

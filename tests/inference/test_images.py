@@ -138,7 +138,7 @@ def test_heic_is_read_or_the_remedy_is_told(photo, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"IMG\.HEIC"):
         read_image(tmp_path / "IMG.HEIC")
     monkeypatch.setattr(images, "_heif_is_read", lambda: False)
-    with pytest.raises(ValueError, match=r"pip install 'tfalign\[media\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[media\]'"):
         read_image(tmp_path / "IMG.HEIC")
     monkeypatch.undo()
     pytest.importorskip("pillow_heif").register_heif_opener()

@@ -262,5 +262,5 @@ def test_missing_packages_name_the_extra(save, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else found(name)
     )
-    with pytest.raises(ImportError, match=r"pip install 'tfalign\[mobile\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[mobile\]'"):
         macc.count_tflite(path)

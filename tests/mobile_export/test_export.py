@@ -291,7 +291,7 @@ def test_missing_extra_is_named(model: Any, tmp_path: Path, monkeypatch: Any) ->
         "find_spec",
         lambda name: None if name == "ai_edge_quantizer" else found(name),
     )
-    with pytest.raises(ImportError, match=r"pip install 'tfalign\[mobile\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[mobile\]'"):
         mobile_export.export(model, "float32", out=tmp_path)
 
 

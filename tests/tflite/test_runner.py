@@ -147,7 +147,7 @@ def test_the_room_imports_without_the_optional_package(repository: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False
     )
-    assert "pip install 'tfalign[mobile]'" in done.stdout, done.stderr
+    assert "pip install -e '.[mobile]'" in done.stdout, done.stderr
 
 
 def test_metadata_of_version_1_still_opens(tmp_path: Path) -> None:

@@ -13,22 +13,16 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NoReturn
+
+from tfalign.extras import EXTRAS, how_to_install
 
 DONE, DIFFERS, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; done, but a check found a difference; a user's mistake; Ctrl-C."""
 
 # What a user can mend. Anything else is a fault of ours and keeps its traceback.
 _MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
-
-_EXTRAS = {
-    **dict.fromkeys(("pandas", "matplotlib", "scipy", "sklearn", "h5py"), "train"),
-    **dict.fromkeys(("ai_edge_litert", "ai_edge_quantizer", "tf_keras"), "mobile"),
-    **dict.fromkeys(("av", "pillow_heif", "pyarrow"), "media"),
-    **{name: name for name in ("jax", "ray")},
-}
-"""Package to the extra of ``tfalign`` that installs it."""
 
 
 def run_command(name: str, module: str, words: Sequence[str]) -> int:
@@ -119,8 +113,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     missing = (getattr(error, "name", None) or "").partition(".")[0]
-    if isinstance(error, ModuleNotFoundError) and missing in _EXTRAS:
-        return f"{missing} is not installed: pip install 'tfalign[{_EXTRAS[missing]}]'"
+    if isinstance(error, ModuleNotFoundError) and missing in EXTRAS:
+        return f"The package {missing} is not installed. {how_to_install(EXTRAS[missing])}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -145,9 +139,13 @@ def _import_modules(words: Sequence[str]) -> None:
             ) from error
 
 
-def _run(name: str, module_name: str, words: Sequence[str]) -> int:
-    _import_modules(words)
-    module = importlib.import_module(f"tfalign.cli.{module_name}")
+def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Returns the parser of a command's options.
+
+    Args:
+        name: How it is called, e.g. ``"train"``.
+        module: Its module, from ``tfalign.cli``.
+    """
     parser: argparse.ArgumentParser = module.options(f"tfalign {name}")
     group = parser.add_argument_group("every command")
     group.add_argument(
@@ -159,6 +157,13 @@ def _run(name: str, module_name: str, words: Sequence[str]) -> int:
     group.add_argument("--json", action="store_true", help="Print the result as JSON.")
     group.add_argument("--traceback", action="store_true", help="Show where an error comes from.")
     parser.error = _one_line_usage(parser.prog)  # type: ignore[method-assign]
+    return parser
+
+
+def _run(name: str, module_name: str, words: Sequence[str]) -> int:
+    _import_modules(words)
+    module = importlib.import_module(f"tfalign.cli.{module_name}")
+    parser = parser_of(name, module)
     try:
         arguments = parser.parse_args(words)
     except SystemExit as stop:  # after --help

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tfalign.data.readers.image import MAX_PIXELS, check_pixels, opened_picture
+from tfalign.extras import how_to_install
 from tfalign.files import write_whole
 
 IMAGE_SUFFIXES = (
@@ -73,7 +74,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes the bytes of a picture file; see ``read_image``."""
     if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis") and not _heif_is_read():
         raise ValueError(
-            "HEIC is read where pillow-heif is installed: pip install 'tfalign[media]'. "
+            f"HEIC is read where pillow-heif is installed. {how_to_install('media')} "
             f"Received: a file of type {data[8:12]!r}"
         )
     if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _formats():

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from tfalign.extras import how_to_install
 from tfalign.files import replacing
 from tfalign.inference.faces import Faces
 from tfalign.inference.images import IMAGE_SUFFIXES
@@ -301,7 +302,7 @@ def write_parquet(rows: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: pip install 'tfalign[media]'") from error
+        raise ImportError(f"Parquet needs pyarrow. {how_to_install('media')}") from error
     schema = row_schema(pa)
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         group: list[dict[str, Any]] = []

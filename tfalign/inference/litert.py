@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from tfalign.extras import how_to_install
 from tfalign.inference.per_thread import PerThread
 
 
@@ -32,7 +33,7 @@ def _interpreter(content: bytes, threads: int, name: str) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise ImportError(
-            "Running .tflite files needs ai-edge-litert: pip install 'tfalign[mobile]'"
+            f"Running .tflite files needs ai-edge-litert. {how_to_install('mobile')}"
         ) from error
     try:
         interpreter = Interpreter(model_content=content, num_threads=threads)

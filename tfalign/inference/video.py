@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tfalign.data.readers.image import MAX_PIXELS, check_pixels
+from tfalign.extras import how_to_install
 from tfalign.inference.aligner import Aligner
 from tfalign.inference.faces import Faces
 from tfalign.inference.overlay import draw_faces
@@ -301,7 +302,7 @@ def _av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise ImportError("Films need PyAV: pip install 'tfalign[media]'") from error
+        raise ImportError(f"Films need PyAV. {how_to_install('media')}") from error
     av.logging.set_level(av.logging.PANIC)  # what matters is told as a problem
     return av
 

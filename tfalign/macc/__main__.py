@@ -24,6 +24,7 @@ from typing import Any
 import keras
 
 from tfalign import models
+from tfalign.argument_help import ArgumentParser
 from tfalign.files import write_json
 from tfalign.macc import Report, count, count_tflite
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 where the two counts disagree; 2 for a mistake in the arguments.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m tfalign.macc",
         description="Counts multiply-accumulates and parameters of a model.",
     )
@@ -165,13 +166,13 @@ def _count_exported(model: keras.Model) -> Report:
         path = Path(folder) / f"{model.name}.tflite"
         try:
             model.export(path, format="litert", input_signature=signature, verbose=False)
+            return count_tflite(path)
         except (ImportError, ValueError) as error:
             raise ValueError(
-                f"This Keras cannot export a .tflite ({error}); --no-tflite counts the Keras graph "
-                f"alone. Received: backend={keras.backend.backend()!r}, "
+                f"The model cannot be counted as a .tflite here ({error}); --no-tflite counts the "
+                f"Keras graph alone. Received: backend={keras.backend.backend()!r}, "
                 f"keras={keras.version()}"
             ) from error
-        return count_tflite(path)
 
 
 if __name__ == "__main__":

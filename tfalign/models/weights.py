@@ -120,7 +120,7 @@ def load_weights(model: LandmarkModel, source: str | os.PathLike[str]) -> None:
         if not file.is_file():
             raise FileNotFoundError(
                 f"The weights {source!r} are in a wheel of their own, which must be installed: "
-                "`pip install tfalign-weights`, or `pip install .ci/weights_wheel` in a clone. "
+                "python -m pip install .ci/weights_wheel in the folder of tfalign's repository. "
                 f"Received: no file {file}"
             )
         if sha256(file) != preset["sha256"]:

@@ -4,7 +4,7 @@
     runner = Runner(graph)                        # pixels in, landmarks out, as on a phone
     about = Metadata.read("build")                # crop, box, scheme: what an app must know
 
-Needs ``pip install 'tfalign[mobile]'``; importing this room does not.
+Needs tfalign's extra ``mobile``; importing this room does not.
 """
 
 from tfalign.tflite.graph import IDENTIFIER, Graph, Operator, Tensor, pack

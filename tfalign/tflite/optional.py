@@ -1,10 +1,10 @@
-"""The optional packages behind ``.tflite`` files, and the one sentence that names them."""
+"""The optional packages behind ``.tflite`` files."""
 
 from __future__ import annotations
 
 import importlib.util
 
-INSTALL = "pip install 'tfalign[mobile]'"
+from tfalign.extras import how_to_install
 
 
 def require(*modules: str) -> None:
@@ -19,6 +19,5 @@ def require(*modules: str) -> None:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"Work with .tflite files needs the optional packages of this project: {INSTALL}. "
-            f"Missing here: {', '.join(missing)}"
+            f"Work with .tflite files needs {', '.join(missing)}. {how_to_install('mobile')}"
         )

@@ -25,7 +25,6 @@ from tfalign.training.distribution import Distribution
 from tfalign.training.feed import CacheFeed, cache_fingerprint
 from tfalign.training.mirror import mirrored
 from tfalign.training.phase import Phase, Schedule
-from tfalign.training.results import write_results
 from tfalign.training.runner import fit
 from tfalign.training.schedules import Budget, schedules_of
 from tfalign.training.settings import Settings
@@ -116,6 +115,10 @@ def train(
             they are, or a further set has a photograph that is held out or measured on.
         FloatingPointError: If the loss becomes infinite or NaN.
     """
+    # Here, so that a schedule needs neither pandas nor Matplotlib, and at once, so that their lack
+    # is told before anything is trained.
+    from tfalign.training.results import write_results
+
     parts = [faces] if isinstance(faces, Reader | CropCache) else list(faces)
     if not parts:
         raise ValueError("`faces` must hold at least one reader or crop cache. Received: none")

