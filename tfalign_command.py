@@ -1,8 +1,9 @@
 """The command ``tfalign``, as far as it goes without the package of that name.
 
 ``import tfalign`` brings Keras along, and Keras its back end, so that saved models can be loaded.
-That takes seconds, which the overview, the version and a misspelt command need not wait for. What
-must be settled before the back end is loaded is settled here, too.
+That takes seconds, which the overview, the version, a misspelt command and every ``--help`` need
+not wait for: the texts of the latter lie in ``tfalign/cli/help``, see ``tfalign.cli.stored_help``.
+What must be settled before the back end is loaded is settled here, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _HELP = """\
 usage: tfalign COMMAND [options]        tfalign COMMAND --help for its options and examples
@@ -64,6 +66,8 @@ COMMANDS: Mapping[str, Command] = {
     "demo": Command("demo", "render, train, quantize, export, check and report, in minutes"),
 }
 
+_PACKAGE = Path(__file__).with_name("tfalign")
+
 # What TensorFlow's libraries print while they are loaded, past every setting of theirs.
 _NOTE = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:\d\d")
 
@@ -82,18 +86,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_overview(), end="")
         return 0
     if words[0] == "--version":
-        file = Path(__file__).with_name("tfalign") / "version.py"
-        print(f"tfalign {runpy.run_path(str(file))['__version__']}")
+        print(f"tfalign {_run_file('version.py')['__version__']}")
         return 0
     name, *rest = words
     if name not in COMMANDS:
+        meant = _run_file("argument_help.py")["did_you_mean"](name, COMMANDS)
         known = ", ".join(COMMANDS)
-        print(f"error: The command must be one of: {known}. Received: {name!r}", file=sys.stderr)
+        print(
+            f"error: The command must be one of: {known}{meant or '.'} Received: {name!r}",
+            file=sys.stderr,
+        )
         return 2
+    if {"-h", "--help"} & set(rest) and not any(word.startswith("--import") for word in rest):
+        text = _PACKAGE / "cli" / "help" / f"{name}.txt"
+        if text.is_file():
+            print(text.read_text(encoding="utf-8"), end="")
+            return 0
     # TensorFlow's notes on processors and drivers help nobody here. A user's value wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if {"-h", "--help"} & set(rest) and "keras" not in sys.modules:
-        # Keras's smallest back end is enough to read the options.
+        # Of a module of the user's (--import), too. Keras's smallest back end is enough to read the
+        # options.
         os.environ.setdefault("KERAS_BACKEND", "numpy")
     try:
         with _without_notes():
@@ -102,6 +115,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)
         return 130
     return program.run_command(name, COMMANDS[name].module, rest)
+
+
+def _run_file(name: str) -> dict[str, Any]:
+    """Returns what a file of the package defines, without importing the package."""
+    return runpy.run_path(str(_PACKAGE / name))
 
 
 def _overview() -> str:

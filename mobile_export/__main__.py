@@ -18,17 +18,16 @@ from mobile_export import training_faces, tuning
 from mobile_export.exit_status import DONE, exit_status
 from mobile_export.export_result import ExportResult
 from mobile_export.exporter import KINDS, TUNED, box_of, export, licence_of
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import load
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the program's arguments."""
-    arguments = argparse.ArgumentParser(
+    arguments = ArgumentParser(
         prog="python -m mobile_export",
         description="Export a landmark model to .tflite, with metadata and golden outputs.",
-        formatter_class=HelpFormatter,
     )
     arguments.add_argument("model", help="A model saved as .keras, or a shipped preset.")
     arguments.add_argument(

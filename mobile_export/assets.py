@@ -13,7 +13,6 @@ its face box, and the landmarks that every exported file finds in it.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from mobile_export import calibration as calibrating
 from mobile_export.exit_status import DONE, exit_status
 from mobile_export.exporter import box_of, export, licence_of
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.files import new_folder, write_json, write_whole
 from tfalign.models import load
 from tfalign.tflite import Runner
@@ -206,10 +205,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfalign.models import shipped_presets
     from tfalign.models.weights import WEIGHTS_DIR, presets_with_tflite
 
-    arguments = argparse.ArgumentParser(
+    arguments = ArgumentParser(
         prog="python -m mobile_export.assets",
         description="Write android_demo_assets/: models, metadata, golden outputs, a demo picture.",
-        formatter_class=HelpFormatter,
     )
     arguments.add_argument(
         "models",

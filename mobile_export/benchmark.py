@@ -23,7 +23,7 @@ from pathlib import Path
 
 from mobile_export.exit_status import DONE, exit_status
 from mobile_export.timing import Latency, ceiling, latencies, operator_times, race
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.files import write_json
 from tfalign.tflite import Graph
 
@@ -157,10 +157,9 @@ def add_operator_options(arguments: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
-    arguments = argparse.ArgumentParser(
+    arguments = ArgumentParser(
         prog="python -m mobile_export.benchmark",
         description=(__doc__ or "").split("\n\n")[0],
-        formatter_class=HelpFormatter,
     )
     arguments.add_argument("files", nargs="+", help=".tflite files; the first is the baseline")
     arguments.add_argument(

@@ -7,7 +7,6 @@ own landmarks again, and the Keras model's within what its kind may lose.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from mobile_export import golden
 from mobile_export.converter import check_builtin
 from mobile_export.exit_status import DIFFERS, DONE, exit_status
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.files import sha256
 from tfalign.tflite import Graph, Metadata, Runner
 
@@ -60,10 +59,9 @@ def check(folder: str | Path) -> golden.Replay:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks every folder and returns the worst exit status."""
-    arguments = argparse.ArgumentParser(
+    arguments = ArgumentParser(
         prog="python -m mobile_export.check",
         description="Check exports: hashes, operators, arithmetic, golden outputs.",
-        formatter_class=HelpFormatter,
     )
     arguments.add_argument("folders", nargs="+")
     folders = arguments.parse_args(argv).folders

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.aligner_options import add_aligner_options, aligner_keywords
 from tfalign.cli.program import run_recipe
 from tfalign.inference import VIDEO_SUFFIXES, Aligner, Faces, find_inputs, picture_row
@@ -32,7 +32,7 @@ from tfalign.inference.names import shown
 
 def options() -> argparse.ArgumentParser:
     """Returns the program's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("inputs", nargs="*", help="Photographs, folders of them, or patterns.")
     parser.add_argument("--list", type=Path, help="Read further photographs from a file.")
     parser.add_argument("--paths", nargs="+", help="Files or folders that Ray itself reads.")

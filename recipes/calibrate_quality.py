@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from tfalign import geometry, markup
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
 from tfalign.data import sets
 from tfalign.data.readers.reader import Reader
@@ -150,7 +150,7 @@ def named(data: Path, file: Path) -> Reader:
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="a .keras file or a preset")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
     parser.add_argument("--names", type=Path, required=True, help="text file with faces' names")

@@ -17,7 +17,6 @@ TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1) those of one idle core.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from tfalign import markup, training
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
 from tfalign.data import sets
 from tfalign.data.readers import Reader
@@ -73,7 +72,7 @@ def read(name: str, data: Path, count: int) -> tuple[Reader, Reader]:
 
 def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains both and returns the content of ``few_faces.json``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("set", choices=list(SOURCES), help="Whose faces.")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Its folder.")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder for both.")

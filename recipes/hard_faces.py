@@ -36,7 +36,7 @@ from photographs import replace
 from train_preset import photographs
 
 from tfalign import markup
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli import measuring
 from tfalign.cli.program import run_recipe
 from tfalign.data import sets
@@ -191,7 +191,7 @@ def picture(frame: pd.DataFrame) -> Figure:
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     add = parser.add_argument
     what = "Models to compare: .keras, .tflite or preset, each with a name for its row."
     add("--model", required=True, nargs="+", metavar="[NAME=]MODEL", help=what)

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 
 from tfalign import geometry
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.align_photographs import PhotographJob
 from tfalign.cli.program import run_recipe
 from tfalign.data.readers import w300
@@ -54,7 +54,7 @@ Picture = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def options() -> argparse.ArgumentParser:
     """Returns the program's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="+", choices=sorted(SECTIONS), metavar="SECTION")
     parser.add_argument("--data", type=Path, required=True, help="The folder with 300w_subset/.")
     parser.add_argument("--out", type=Path, required=True, help="The folder for the results.")

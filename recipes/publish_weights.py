@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from tfalign import macc
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
 from tfalign.files import read_json, sha256, write_json
 from tfalign.models import save_weights
@@ -46,7 +46,7 @@ MEASURED = (
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="a .keras file")
     parser.add_argument("--name", required=True, help="the preset's name")
     parser.add_argument(

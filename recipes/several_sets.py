@@ -14,7 +14,6 @@ processor seconds.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tfalign import markup, training
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
 from tfalign.cli.train import further_faces, read_faces
 from tfalign.evaluation import evaluate_model
@@ -70,7 +69,7 @@ def scheme_of(name: str) -> markup.LandmarkScheme:
 
 def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains both and returns the content of ``several_sets.json``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W.")
     parser.add_argument("--others", type=Path, required=True, metavar="DIR", help="The others.")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder for both.")

@@ -46,7 +46,7 @@ import numpy as np
 from preset_views import LAST_SHARE, FaceCrops, PresetFeed, rendered_share
 
 from tfalign import training
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
 from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import CropCache
@@ -403,7 +403,7 @@ PRESETS = {
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("preset", choices=sorted(PRESETS), help="which preset's weights to train")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
     parser.add_argument(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
+import pytest
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 
 
 def test_defaults_are_told_where_there_is_one_to_tell() -> None:
-    parser = argparse.ArgumentParser(
-        description="First line.\n    indented", formatter_class=HelpFormatter
-    )
+    parser = ArgumentParser(description="First line.\n    indented")
     parser.add_argument("place", nargs="?", default="here", help="a place")
     parser.add_argument("--faces", type=int, default=3, help="how many")
     parser.add_argument("--share", type=float, default=0.5, help="of all (default: half)")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     parser.add_argument("--name", help="its name")
+    parser.add_argument("--more", nargs="+", default=[], help="what else")
     parser.add_argument("--rate", type=float, default=0.0, help="of learning")
     lines = [" ".join(line.split()) for line in parser.format_help().splitlines()]
     assert "    indented" in parser.format_help()
@@ -24,4 +23,21 @@ def test_defaults_are_told_where_there_is_one_to_tell() -> None:
     assert "--quiet no bar" in lines
     assert "--name NAME its name" in lines
     assert "--rate RATE of learning (default: 0.0)" in lines
+    assert "what else" in lines
     assert "place a place" in lines
+
+
+def test_options_are_taken_by_their_whole_names_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--scales", type=float, nargs="*")
+    parser.add_argument("--note")
+    parser.add_argument("rest", nargs="*")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--step", "5"])
+    assert "--step" in capsys.readouterr().err
+    # What argparse takes for values is no option.
+    given = parser.parse_args(["--scales", "-0.2", "-3", "--note", "-a b", "-", "--", "--step"])
+    assert given.scales == [-0.2, -3.0]
+    assert (given.note, given.rest) == ("-a b", ["-", "--step"])
+    assert parser.parse_args(["--steps=7"]).steps == 7

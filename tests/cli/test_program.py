@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import tfalign_command
-from tfalign.cli import program
+from tfalign.cli import program, stored_help
+from tfalign.models import ARCHITECTURES
 from tfalign.version import __version__
 from tfalign_command import COMMANDS, Command, main
 
@@ -84,6 +85,51 @@ def test_help_of_each_command_shows_examples_of_itself(tfalign, name):
     assert outcome.out.count(f"    tfalign {name} ") >= 2
     assert "--json" in outcome.out
     assert "python recipes" not in outcome.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_stored_help_is_what_the_parser_tells(tfalign, name):
+    """Words alone are compared: Python's versions break lines differently."""
+    told = stored_help.help_text(name)
+    assert tfalign(name, "--help").out.split() == told.split(), (
+        "the stored texts are old: python -m tfalign.cli.stored_help"
+    )
+
+
+def test_help_knows_the_architectures_of_an_imported_module(tfalign, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    outcome = tfalign("train", "--import", "own_architecture", "--help")
+    assert outcome.code == 0
+    (name,) = set(ARCHITECTURES) - set(tfalign("train", "--help").out.replace(",", " ").split())
+    assert f"{name}," in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["train", "wflw", "--out", "x", "--step", "5"], "--steps"),
+        (["train", "wflw", "--out", "x", "--step=5"], "--steps"),
+        (["evaluate", "--modle", "300w"], "--model"),
+        (["align", "-recursive", "album"], "--recursive"),
+        (["inspect", "cocoo", "--data", "x", "--out", "y"], "coco"),
+        (["export", "300w", "--kind", "int-8"], "int8"),
+        (["trian", "wflw"], "train"),
+        (["evalute"], "evaluate"),
+    ],
+)
+def test_a_mistyped_word_is_told_what_was_meant(tfalign, words, meant):
+    outcome = tfalign(*words)
+    assert outcome.code == 2
+    assert f"; did you mean {meant}?" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_word_like_no_other_is_told_without_a_guess(tfalign):
+    for words in (["train", "wflw", "--out", "x", "--qqqq"], ["zzzz"]):
+        outcome = tfalign(*words)
+        assert outcome.code == 2
+        assert "did you mean" not in outcome.err
+        assert "Received: " in outcome.err
 
 
 def test_what_is_no_command(tfalign):
@@ -240,10 +286,11 @@ def test_start_is_light(repository):
         "import sys\n"
         "from tfalign_command import main\n"
         "assert main(['--help']) == main(['--version']) == 0\n"
+        "from tfalign_command import COMMANDS\n"
         "assert main(['aling']) == 2\n"
+        "assert not any(main([name, '--help']) for name in COMMANDS)\n"
         "heavy = {'tfalign', 'keras', 'tensorflow', 'numpy', 'cv2', 'pandas', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "assert main(['render', '--help']) == 0 and 'tensorflow' not in sys.modules\n"
     )
     python(repository, "-c", code)
 

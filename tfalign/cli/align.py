@@ -31,7 +31,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.align_clips import align_clip
 from tfalign.cli.align_photographs import Named, PhotographJob
 from tfalign.cli.aligner_options import add_aligner_options, aligner_keywords, aligner_settings
@@ -56,7 +56,7 @@ _RESULTS = "landmarks.jsonl"
 
 def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "inputs",
         nargs="*",

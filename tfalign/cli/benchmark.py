@@ -13,12 +13,12 @@ import argparse
 from typing import Any
 
 from mobile_export import benchmark
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 
 
 def options(prog: str = "tfalign benchmark") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE.tflite", help="the first is the baseline")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N")
     parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed runs of each file")

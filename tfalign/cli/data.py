@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.data import sets
 
 
 def options(prog: str = "tfalign data") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("dataset", nargs="?", metavar="SET", help="Data set to tell about.")
     return parser
 

@@ -22,14 +22,12 @@ from typing import Any
 
 from mobile_export import __main__ as program
 from mobile_export.check import check
-from tfalign.argument_help import HelpFormatter
 
 
 def options(prog: str = "tfalign export") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
     parser = program.parser()
     parser.prog, parser.description = prog, __doc__
-    parser.formatter_class = HelpFormatter
     return parser
 
 

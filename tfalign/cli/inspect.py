@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.measuring import add_reader_option
 from tfalign.data import inspection, sets
 from tfalign.files import write_json, write_whole
@@ -32,7 +32,7 @@ from tfalign.files import write_json, write_whole
 
 def options(prog: str = "tfalign inspect") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "dataset",
         choices=list(sets.SETS),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.data.readers.report import OnError
@@ -23,7 +23,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     Args:
         doc: The program's docstring; its first paragraph and examples are the help text.
     """
-    made = argparse.ArgumentParser(description=doc, formatter_class=HelpFormatter)
+    made = ArgumentParser(description=doc)
     data = made.add_argument_group("data")
     data.add_argument(
         "--dataset",

@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.models import ARCHITECTURES, shipped_presets
 
 
 def options(prog: str = "tfalign models") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("preset", nargs="?", metavar="NAME", help="Weights to tell about.")
     return parser
 

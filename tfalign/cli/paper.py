@@ -25,16 +25,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.paper.scales import SCALES
 
 
 def options(prog: str = "tfalign paper") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=prog,
         description=str(__doc__).replace("tfalign paper", prog),
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("paper", nargs="?", help="Which paper; without it all are listed.")
     parser.add_argument(

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.data import synthetic
 
 SHEET = "sheet.jpg"
@@ -23,7 +23,7 @@ SHEET = "sheet.jpg"
 
 def options(prog: str = "tfalign render") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=HelpFormatter)
+    parser = ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument(
         "--train", type=int, default=2000, metavar="FACES", help="faces to train on"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfalign import markup, training
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.files import read_json
 from tfalign.models import ARCHITECTURES, architecture
 from tfalign.models.saved import load_model
@@ -27,10 +27,9 @@ from tfalign.training import Schedule, Settings
 
 def options(prog: str = "tfalign schedule") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=prog,
         description=str(__doc__).replace("tfalign schedule", prog),
-        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "model",

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from tfalign import training
-from tfalign.argument_help import HelpFormatter
+from tfalign.argument_help import ArgumentParser
 from tfalign.cli.measuring import add_reader_option
 from tfalign.data import sets, synthetic
 from tfalign.data.readers import Reader, ReadingReport, union
@@ -157,10 +157,9 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
         prog: How the program is called.
         dataset: The data set of a program that has one only.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=prog,
         description=str(__doc__).replace("tfalign train", prog),
-        formatter_class=HelpFormatter,
     )
     if dataset is None:
         parser.add_argument(
