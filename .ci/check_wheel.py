@@ -20,6 +20,7 @@ DATA = (
     "py.typed",
     "evaluation/*.json",
     "tflite/*.json",
+    "cli/help/*.txt",
 )
 
 
