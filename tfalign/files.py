@@ -234,6 +234,7 @@ def settle(
     settings: Mapping[str, Any],
     record: str = "settings.json",
     writes: bool = True,
+    remedy: str = "",
 ) -> bool:
     """Makes a folder the place of one configuration's results, or checks that it already is.
 
@@ -242,6 +243,7 @@ def settle(
         settings: Everything that decides the results, as plain data.
         record: The file of the folder that keeps the settings.
         writes: Whether this process may write (of several that share a run, one does).
+        remedy: What else a user whose settings differ may do, as a sentence after a space.
 
     Returns:
         Whether the folder was free.
@@ -261,8 +263,8 @@ def settle(
         )
         raise ValueError(
             "An output folder belongs to one configuration: give a new folder, repeat the command "
-            f"that made this one, or delete it. Received: out={str(folder)!r}, which differs in\n"
-            f"{lines}"
+            f"that made this one, or delete it.{remedy} Received: out={str(folder)!r}, which "
+            f"differs in\n{lines}"
         )
     return False
 
@@ -273,6 +275,7 @@ def settled(
     settings: Mapping[str, Any],
     record: str = "settings.json",
     writes: bool = True,
+    remedy: str = "",
 ) -> Iterator[None]:
     """Settles a folder, see ``settle``, and gives it back where nothing came of it.
 
@@ -282,7 +285,7 @@ def settled(
     """
     folder = Path(folder)
     made_here = [path for path in (folder, *folder.parents) if not path.exists()]
-    free = settle(folder, settings, record, writes)
+    free = settle(folder, settings, record, writes, remedy)
     file = folder / record
     try:
         yield

@@ -305,3 +305,23 @@ def test_stages_that_move_all_faces_alike_are_told() -> None:
         return np.stack([first, second, third], axis=1)
 
     assert held.idle_stages(predict) == [1]
+
+
+def test_a_finished_run_is_told_from_a_killed_one(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="Interrupted"):
+        run(tmp_path, train=StopsAt(4, 1))
+    assert not run(tmp_path)[1].finished_before
+    assert run(tmp_path)[1].finished_before
+
+
+def test_another_schedule_in_a_finished_runs_folder_is_told_how_to_go_on(tmp_path: Path) -> None:
+    model, _ = run(tmp_path)
+    phases = tiny.schedule().phases
+    more = dataclasses.replace(phases[-1], name="more")
+    longer = dataclasses.replace(tiny.schedule(), phases=(*phases, more))
+    with pytest.raises(ValueError, match="give a new folder") as without:
+        run(tmp_path, longer)
+    assert "--init-weights" not in str(without.value)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=f"--init-weights {tmp_path / 'model.keras'}"):
+        run(tmp_path, longer)

@@ -54,12 +54,15 @@ class TrainingResult:
         best_nme: Lowest validation NME, a fraction; infinity without validation.
         best_epoch: The epoch, counted over the run from 0, that reached it, or -1.
         seconds: Time spent in the epochs, interruptions left out.
+        finished_before: Whether the run was finished when `fit` was called, which then only loaded
+            its result.
     """
 
     rows: list[dict[str, Any]]
     best_nme: float
     best_epoch: int
     seconds: float
+    finished_before: bool = False
 
 
 def fit(
@@ -120,10 +123,20 @@ def fit(
     )
     configuration, writes = run.configuration(identity or {}), run.distribution.writes
     with (
-        settled(run.out, configuration, "run.json", writes),
+        settled(run.out, configuration, "run.json", writes, _further(run.out)),
         trainable_flags_kept(model.training_model),
     ):
         return run.execute()
+
+
+def _further(out: Path) -> str:
+    """Returns the remedy of who wants to train the run that lies in a folder further."""
+    model = out / "model.keras"
+    if not model.is_file():
+        return ""
+    return (
+        f" To train the run that lies there further, give a new folder and --init-weights {model}."
+    )
 
 
 def _check_crop(model: Any, train: Feed) -> None:
@@ -183,6 +196,7 @@ class _Run:
         stored = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
         if stored is not None:
             self.progress = Progress(**stored[1]["progress"])
+        finished_before = stored is not None and self._is_finished()
         first_epoch = 0
         for index, phase in enumerate(self.schedule.phases):
             length = phase.length(self.train.steps_per_epoch)
@@ -206,8 +220,18 @@ class _Run:
                 stacklevel=2,
             )
         return TrainingResult(
-            progress.rows, progress.best_nme, progress.best_epoch, progress.seconds
+            progress.rows,
+            progress.best_nme,
+            progress.best_epoch,
+            progress.seconds,
+            finished_before,
         )
+
+    def _is_finished(self) -> bool:
+        last = len(self.schedule.phases) - 1
+        length = self.schedule.phases[last].length(self.train.steps_per_epoch)
+        progress = self.progress
+        return progress.phase == last and (progress.stopped or progress.epoch >= length)
 
     def _variables(self) -> list[keras.Variable]:
         return variables_of(self.model.training_model)

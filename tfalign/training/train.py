@@ -193,6 +193,8 @@ def train(
             execution=settings.execution,
             identity={"seed": settings.seed, "init_weights": digest},
         )
+        if result.finished_before and distribution.writes:
+            print(_finished_before(folder, len(result.rows)), flush=True)
         if not distribution.writes:
             return TrainResult(trained, result.rows, {}, Path(out) if out else None)
         # Training faces for the calibration of a quantized export: never test faces.
@@ -210,6 +212,16 @@ def train(
         about = {"seed": settings.seed, "data": data}
         summary = write_results(trained, result, measured, protocol, folder, name, about)
     return TrainResult(trained, result.rows, summary, Path(out) if out else None)
+
+
+def _finished_before(folder: Path, epochs: int) -> str:
+    """Returns what there is to know when a command is given again after its run has ended."""
+    return (
+        f"This run was finished before, after {epochs} epochs: nothing is trained, its result is "
+        f"measured again. {folder} holds model.keras, result.json and report.html. To train "
+        f"further, start a run in another folder from it, --init-weights {folder / 'model.keras'}; "
+        "to train anew, give another folder or delete this one."
+    )
 
 
 def _architecture(model: Any) -> models.Architecture | None:
