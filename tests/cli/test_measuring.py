@@ -116,7 +116,7 @@ def test_a_foreign_record_is_told_and_stops_nothing(tmp_path, content):
 
 
 @pytest.mark.slow
-def test_training_writes_what_is_looked_for(tmp_path):
+def test_training_writes_what_is_looked_for(tmp_path, capsys):
     """The record of a real run, of two steps: its faces are recognised by their readers."""
     from tfalign.cli import train
 
@@ -134,7 +134,14 @@ def test_training_writes_what_is_looked_for(tmp_path):
     words += (
         " --model gregnet --width 0.125 --image-size 32 --batch-size 2 --steps 2 --validation 1"
     )
-    train.run(train.options().parse_args(words.split()))
+    arguments = train.options().parse_args(words.split())
+    summary = train.run(arguments)
+    told = capsys.readouterr().out
+    assert f"± {100 * summary['nme_standard_error']:.3f} (standard error)" in told
+    assert "Measured on 3 faces only, the figure is rough" in told
+    assert "finished before" not in told
+    train.run(arguments)
+    assert f"--init-weights {tmp_path / 'out' / 'model.keras'}" in capsys.readouterr().out
     model = str(tmp_path / "out" / "model.keras")
 
     def notes(split):

@@ -6,6 +6,7 @@ from scipy.integrate import simpson
 
 import tfalign
 from tfalign.evaluation import Ced, score
+from tfalign.evaluation.scores import few_faces_note
 
 
 @pytest.fixture
@@ -132,3 +133,23 @@ def test_table_and_dict_tell_the_same():
     assert content["nme"] == pytest.approx(0.03)
     assert content["protocol"] == "300w_inter_ocular"
     assert json.dumps(score(*shapes([0.02]), "300w_inter_ocular").to_dict(), allow_nan=False)
+
+
+def test_an_error_is_told_with_its_standard_error_over_faces(rng):
+    truth = rng.uniform(50, 150, (40, 68, 2))
+    found = score(truth + rng.normal(0, 2, truth.shape), truth, "300w_inter_ocular")
+    resampled = rng.choice(found.errors, (20000, len(found))).mean(axis=1)
+    (line,) = [line for line in found.table().splitlines() if line.startswith("NME ")]
+    shown = float(line.split("±")[1].split()[0])
+    # The bootstrap divides by n in the place of n - 1.
+    assert abs(shown - 100 * resampled.std() * np.sqrt(40 / 39)) < 0.03 * shown
+    assert found.to_dict()["nme_standard_error"] == pytest.approx(shown / 100, abs=1e-7)
+    alone = found.subset(np.arange(40) < 1)
+    assert "±" not in alone.table()
+    assert alone.to_dict()["nme_standard_error"] is None
+
+
+def test_a_figure_of_few_faces_is_told_to_be_rough():
+    assert few_faces_note(30) is None
+    assert "29 faces only, the figure is rough" in few_faces_note(29)
+    assert "on 1 face only" in few_faces_note(1)

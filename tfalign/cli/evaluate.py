@@ -99,6 +99,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for subset, mask in one.subsets.items()
         }
         | {
+            "± standard error": one.score.protocol.scale * one.score.standard_error,
             f"FR@{100 * limit:g} %": 100 * one.failure_rate,
             f"AUC@{100 * limit:g}": one.auc,
             "boxes": one.box,

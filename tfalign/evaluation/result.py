@@ -12,7 +12,7 @@ import pandas as pd
 
 from tfalign.evaluation import published
 from tfalign.evaluation.protocols import Floats
-from tfalign.evaluation.scores import Score
+from tfalign.evaluation.scores import Score, few_faces_note
 from tfalign.evaluation.tables import (
     Subsets,
     comparison_table,
@@ -114,6 +114,8 @@ class Evaluation:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know, in words."""
         notes = [*self.score.warnings, *self.remarks]
+        if rough := few_faces_note(len(self.score)):
+            notes.append(rough)
         if self.missed:
             notes.append(
                 f"The detector missed {len(self.missed)} of {len(self.names)} faces; these were "

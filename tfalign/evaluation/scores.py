@@ -13,6 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from tfalign.evaluation.checks import Mask, check_input, suspicions, warn
 from tfalign.evaluation.protocols import Floats, Protocol, get_protocol
 
+FEW_FACES = 30
+"""With fewer faces than this an error is told to be rough."""
+
+
+def few_faces_note(faces: int) -> str | None:
+    """Returns what to say of a figure that was measured on few faces, or None."""
+    if faces >= FEW_FACES:
+        return None
+    return (
+        f"Measured on {faces} face{'s' if faces > 1 else ''} only, the figure is rough, and so is "
+        f"its standard error: measure on at least {FEW_FACES} before you compare models by it."
+    )
+
 
 class Ced:
     """Cumulative error distribution: ``ced(x)`` is the share of faces with NME ≤ x.
@@ -144,12 +157,12 @@ class Score:
         """Returns the numbers as text, in per cent as papers print them."""
         scale, unit = self.protocol.scale, self.protocol.unit
         limit = f"{scale * self.threshold:g} {unit}"
-        spread = f"(standard error {scale * self.standard_error:.3f})"
+        spread = "" if len(self) < 2 else f" ± {scale * self.standard_error:.5f} (standard error)"
         rows = (
             ("protocol", self.protocol.title),
             ("normaliser", self.protocol.normalizer.meaning),
             ("faces", f"{len(self)}"),
-            ("NME", f"{scale * self.nme:.5f} {unit}  {spread}"),
+            ("NME", f"{scale * self.nme:.5f} {unit}{spread}"),
             (f"failure rate at {limit}", f"{100 * self.failure_rate:.5f} %"),
             (f"AUC at {limit}, exact", f"{self.auc:.6f}"),
             ("mean offset", f"({self.offset[0]:+.3f}, {self.offset[1]:+.3f}) px"),

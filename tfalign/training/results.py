@@ -71,6 +71,7 @@ def write_results(
         stages = crops.predict_all(stage_predictor(model.stage_model))
         summary = {
             "nme": evaluation.nme,
+            "nme_standard_error": evaluation.score.to_dict()["nme_standard_error"],
             "failure_rate": evaluation.failure_rate,
             "auc": evaluation.auc,
             "threshold": evaluation.score.threshold,
