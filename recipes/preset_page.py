@@ -72,7 +72,7 @@ def main() -> dict[str, Any]:
         "",
         "Written by `recipes/preset_page.py` from the sidecars in `tfalign/weights`. Errors are",
         "inter-ocular, boxes from the landmarks, ± standard error over the faces, which were",
-        "never trained on or chosen by.",
+        "never trained on or chosen by. MMACC: million multiply-accumulates for one face.",
         "",
         "| preset | model | points | input | MMACC | parameters | file | NME | > 8 % | on |",
         "|---|---|---|---|---|---|---|---|---|---|",

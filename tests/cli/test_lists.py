@@ -52,7 +52,7 @@ def test_models_lists_the_shipped_weights_and_tells_about_one(tfalign) -> None:
     assert set(json.loads(listed.out)["presets"]) == set(known)
     sidecar = known["300w"]
     told = tfalign("models", "300w").out
-    for part in (sidecar["provenance"], sidecar["licence"], f"{sidecar['macc'] / 1e6:.1f} MMAC"):
+    for part in (sidecar["provenance"], sidecar["licence"], f"{sidecar['macc'] / 1e6:.1f} MMACC"):
         assert part in told
     wrong = tfalign("models", "nothing")
     assert wrong.code == 2

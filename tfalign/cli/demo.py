@@ -115,7 +115,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     write_whole(out / "demo.html", page)
     write_json(out / "demo.json", result)
     print(f"\n{demo_table(rows)}\n")
-    print(f"measured on {summary['split']} ({len(faces)}); latency: one thread, median")
+    print(
+        f"measured on {summary['split']} ({len(faces)}), ± standard error over them; "
+        "ms: one face on one thread, median; MMACC: million multiply-accumulates"
+    )
     if result["init_weights"] is not None:
         print(f"trained on from {result['init_weights']}; --help tells more")
     print("exported files checked: " + ("passed" if passed else "FAILED"))

@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         name: What was measured, or the paper.
-        nme, failure_rate, auc: Fractions.
+        nme, nme_standard_error, failure_rate, auc: Fractions.
         limit: Threshold of the last two, a fraction.
         size: Bytes of the file.
         milliseconds: Median latency of one face on one thread.
@@ -38,6 +38,7 @@ class Row:
 
     name: str
     nme: float
+    nme_standard_error: float | None
     failure_rate: float
     auc: float
     limit: float
@@ -61,6 +62,7 @@ class Row:
         return cls(
             name,
             score.nme,
+            score.standard_error if len(score) > 1 else None,
             score.failure_rate,
             score.auc,
             limit,
@@ -90,7 +92,7 @@ def paper_row(model: str) -> list[Row]:
     }
     nme, failures, auc = values.values()
     title = f"paper: {name}, ResNet-18, photographs of WFLW"
-    return [Row(title, nme / 100, failures / 100, auc, 0.1, None, None, macc, params)]
+    return [Row(title, nme / 100, None, failures / 100, auc, 0.1, None, None, macc, params)]
 
 
 def demo_frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -99,6 +101,7 @@ def demo_frame(rows: Sequence[Row]) -> pd.DataFrame:
     table = {
         row.name: {
             "NME %": 100 * row.nme,
+            "± s.e.": None if row.nme_standard_error is None else 100 * row.nme_standard_error,
             f"failures > {limit} %": 100 * row.failure_rate,
             f"AUC to {limit} %": row.auc,
             "size MB": None if row.size is None else row.size / 1e6,

@@ -1,4 +1,4 @@
-"""Counts multiply-accumulates and parameters, layer by layer.
+"""Counts multiply-accumulates (MACC) and parameters, layer by layer.
 
     tfalign macc GRegLRef --num-landmarks 98
     tfalign macc GRegLRef --num-landmarks 68 --width 0.5 --set trunk=mobile --totals

@@ -36,7 +36,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         width = max(map(len, presets))
         for known, sidecar in presets.items():
             print(f"{known:<{width}}  {_summary(sidecar)}")
-        print(f"\nArchitectures to train: {', '.join(ARCHITECTURES)}")
+        print(
+            "\nMMACC: million multiply-accumulates for one face; error: NME in % ± standard error."
+        )
+        print(f"Architectures to train: {', '.join(ARCHITECTURES)}")
         return {"presets": dict(presets)}
     if name not in presets:
         raise ValueError(
@@ -60,6 +63,6 @@ def _summary(sidecar: dict[str, Any]) -> str:
     height, width = config["input_shape"][:2]
     return (
         f"{sidecar['class']}, {config['num_landmarks']} points, {height}×{width} px, "
-        f"{sidecar['macc'] / 1e6:.1f} MMAC, {sidecar['params'] / 1e6:.2f} M parameters, "
+        f"{sidecar['macc'] / 1e6:.1f} MMACC, {sidecar['params'] / 1e6:.2f} M parameters, "
         f"error {100 * measured['nme']:.2f} % ± {100 * measured['nme_standard_error']:.2f}"
     )

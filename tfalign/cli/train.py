@@ -37,6 +37,7 @@ from tfalign.cli.measuring import add_reader_option
 from tfalign.data import sets, synthetic
 from tfalign.data.readers import Reader, ReadingReport, union
 from tfalign.data.readers.report import OnError
+from tfalign.evaluation.scores import few_faces_note
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import ARCHITECTURES, shipped_presets
 from tfalign.training import Settings
@@ -433,12 +434,22 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     summary = result.summary
     if summary:
-        print(
-            f"NME {100 * summary['nme']:.3f} % (stages "
-            + ", ".join(f"{100 * nme:.3f}" for nme in summary["nme_of_stages"])
-            + f"), {summary['macc'] / 1e6:.1f} MMACC, {summary['params']:,} parameters"
-        )
+        print(_headline(summary))
+        if rough := few_faces_note(summary["faces"]):
+            print(f"note: {rough}")
     return summary
+
+
+def _headline(summary: Mapping[str, Any]) -> str:
+    """Returns a training's result in one line."""
+    error = summary["nme_standard_error"]
+    spread = "" if error is None else f" ± {100 * error:.3f} (standard error)"
+    stages = ", ".join(f"{100 * nme:.3f}" for nme in summary["nme_of_stages"])
+    return (
+        f"NME {100 * summary['nme']:.3f} %{spread} on {summary['split']} (stages {stages}); "
+        f"{summary['macc'] / 1e6:.1f} million multiply-accumulates (MMACC), "
+        f"{summary['params']:,} parameters"
+    )
 
 
 def published_box(model: str, dataset: str, settings: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,8 @@
 """Counting multiply-accumulates of Keras models and of ``.tflite`` files.
 
-MACC means multiply-accumulates of convolutions and dense layers. Bias, normalisation, activation,
-pooling, resampling and other arithmetic are reported in columns of their own, see ``Cost``.
+MACC means multiply-accumulates of convolutions and dense layers; MMACC is a million of them. Bias,
+normalisation, activation, pooling, resampling and other arithmetic are reported in columns of their
+own, see ``Cost``.
 
     report = tfalign.macc.count(model)                    # from the Keras graph
     report = tfalign.macc.count_tflite("model.tflite")    # from the file's own operators
