@@ -10,14 +10,23 @@ import pytest
 from tfalign.data.readers import Problem, ReadingReport
 
 BOX = Problem("empty-box", "list.txt:7", "a box must have an area. Received: 0", "a.jpg")
-GONE = Problem("missing-image", "list.txt:8", "no such image. Received: 'b.jpg'", "b.jpg")
+GONE = Problem("missing-image", "list.txt:8", "no such picture. Received: 'b.jpg'", "b.jpg")
 
 
 def test_raise_raises_the_fitting_exception():
     with pytest.raises(ValueError, match=r"list\.txt:7: a box must have an area"):
         ReadingReport().reject(BOX)
-    with pytest.raises(FileNotFoundError, match=r"list\.txt:8: no such image"):
+    with pytest.raises(FileNotFoundError, match=r"list\.txt:8: no such picture"):
         ReadingReport().reject(GONE)
+
+
+def test_what_could_have_been_left_out_says_how(tmp_path):
+    """A face may be; a file that is none of the set's may not."""
+    with pytest.raises(FileNotFoundError, match="list.txt:8.*--skip-bad.*tfalign inspect"):
+        ReadingReport().reject(GONE)
+    with pytest.raises(FileNotFoundError) as whole:
+        raise GONE.error()
+    assert "--skip-bad" not in str(whole.value)
 
 
 def test_skip_counts_and_lists_each_problem_once():

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tfalign import markup
-from tfalign.data.readers.image import ImageFile, find_image, image_folder
+from tfalign.data.readers.image import OTHER_FOLDER, ImageFile, find_image, image_folder
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
@@ -265,7 +265,7 @@ def _record(
         box = [x - shift, y - shift, x + width - shift, y + height - shift]
     size = (image.get("width"), image.get("height"))
     whole = all(isinstance(side, int) and side > 0 for side in size)
-    file = find_image(folder, str(image["file_name"]), where)
+    file = find_image(folder, str(image["file_name"]), where, OTHER_FOLDER)
     extra = annotation.get("attributes")
     return build_record(
         name=name,

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from tfalign import markup
-from tfalign.data.readers.image import ImageFile, find_image, image_folder
+from tfalign.data.readers.image import OTHER_FOLDER, ImageFile, find_image, image_folder
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import OnError, Problem, ReadingReport
@@ -271,7 +271,7 @@ def _record(
         box = parse_numbers(corners, where) if any(corners) else None
     return build_record(
         name=name,
-        image=ImageFile(find_image(folder, fields[0], where), where, upright=upright),
+        image=ImageFile(find_image(folder, fields[0], where, OTHER_FOLDER), where, upright=upright),
         points=points,
         num_points=count,
         where=where,

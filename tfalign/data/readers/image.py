@@ -21,6 +21,9 @@ from tfalign.data.readers.report import Problem
 MAX_PIXELS = 2**26
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, name and checksum
+OTHER_FOLDER = " Where all pictures lie in another folder, --reader images=FOLDER names it."
+"""The remedy of readers that have the option ``images``."""
+
 _ANNOTATED_FORMATS = ("JPEG", "PNG")  # in which the supported sets come
 # Whatever Pillow and the codecs behind it raise on damaged data.
 _DAMAGE = (OSError, SyntaxError, ValueError, IndexError, OverflowError, EOFError, TypeError)
@@ -96,9 +99,18 @@ def is_metadata(path: Path) -> bool:
     return path.name.startswith("._")
 
 
-def missing_image(path: Path, where: str) -> Problem:
-    """Returns the problem of an annotation whose image is not there."""
-    return Problem("missing-image", where, f"no such image. Received: {str(path)!r}", path.name)
+def missing_image(path: Path, where: str, remedy: str = "") -> Problem:
+    """Returns the problem of an annotation whose image is not there.
+
+    Args:
+        path: The file that should be there.
+        where: The annotation.
+        remedy: What a user can do, as a sentence after a space.
+    """
+    message = (
+        f"the picture that it names must be there.{remedy} Received: {str(path)!r}, no such file."
+    )
+    return Problem("missing-image", where, message, path.name)
 
 
 def image_folder(annotations: Path, images: str | Path | None, names: Sequence[str]) -> Path:
@@ -119,7 +131,7 @@ def image_folder(annotations: Path, images: str | Path | None, names: Sequence[s
     return (there or [place for place in places[1:3] if place.is_dir()] or [beside])[0]
 
 
-def find_image(folder: Path, name: str, where: str) -> Path:
+def find_image(folder: Path, name: str, where: str, remedy: str = "") -> Path:
     r"""Returns the image file that an annotation means by ``name``.
 
     Lists made on Windows have ``\`` between folders, and suffixes in other letters than the file
@@ -129,6 +141,7 @@ def find_image(folder: Path, name: str, where: str) -> Path:
         folder: The folder that names are relative to.
         name: As the annotation has it.
         where: The annotation.
+        remedy: What a user can do where there is no such file, as a sentence after a space.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -150,7 +163,7 @@ def find_image(folder: Path, name: str, where: str) -> Path:
         message = f"a name must fit one image. Received: {name!r} for {[p.name for p in found]}"
         raise Problem("duplicate", where, message, name).error()
     if not found:
-        raise missing_image(path, where).error()
+        raise missing_image(path, where, remedy).error()
     return found[0]
 
 

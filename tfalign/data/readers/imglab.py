@@ -24,7 +24,7 @@ from xml.parsers import expat
 import numpy as np
 
 from tfalign import markup
-from tfalign.data.readers.image import ImageFile, find_image
+from tfalign.data.readers.image import OTHER_FOLDER, ImageFile, find_image
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import OnError, Problem, ReadingReport
@@ -200,7 +200,7 @@ def _record(
     left, top, width, height = parse_numbers(sides, box.where)
     return build_record(
         name=name,
-        image=ImageFile(find_image(folder, box.image, box.where), box.where),
+        image=ImageFile(find_image(folder, box.image, box.where, OTHER_FOLDER), box.where),
         points=points,
         num_points=scheme.num_points,
         where=box.where,

@@ -51,26 +51,35 @@ class Problem:
         return MissingFileError(self) if missing else BadAnnotationError(self)
 
 
-class BadAnnotationError(ValueError):
-    """A ``ValueError`` that names the file and line; ``.problem`` holds the parts."""
+class _ReadingError(Exception):
+    """What the two errors of reading share.
+
+    Attributes:
+        problem: What is wrong.
+        can_be_skipped: Whether the face could have been left out.
+    """
+
+    can_be_skipped = False
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)  # as an argument, so that the exception survives pickling
         self.problem = problem
 
     def __str__(self) -> str:
-        return str(self.problem)
+        if not self.can_be_skipped:
+            return str(self.problem)
+        return (
+            f"{self.problem} Mend it, or leave such faces out with --skip-bad (in Python "
+            'on_error="skip"); `tfalign inspect` lists everything that is wrong at once.'
+        )
 
 
-class MissingFileError(FileNotFoundError):
+class BadAnnotationError(_ReadingError, ValueError):
+    """A ``ValueError`` that names the file and line; ``.problem`` holds the parts."""
+
+
+class MissingFileError(_ReadingError, FileNotFoundError):
     """A ``FileNotFoundError`` that names who asked for the file; ``.problem`` holds the parts."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return str(self.problem)
 
 
 class ReadingReport:
@@ -101,7 +110,9 @@ class ReadingReport:
     def reject(self, problem: Problem) -> None:
         """Raises the problem, or lists it under ``skipped``, as ``on_error`` says."""
         if self.on_error == "raise":
-            raise problem.error()
+            error = problem.error()
+            error.can_be_skipped = True
+            raise error
         with self._lock:
             self._skipped[problem] = None
 
