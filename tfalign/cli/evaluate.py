@@ -203,11 +203,21 @@ def _measure(
     return evaluation
 
 
-def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
-    """Returns the commands that a user may want now."""
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the commands that a user may want now, each as its words."""
     del result
     model = next(iter(measuring.named_models(arguments.model).values()))
-    photograph = f"tfalign align PHOTO.jpg --model {model}"
-    if str(model).endswith(".tflite"):
+    out = str(arguments.out / "aligned")  # a folder of results is of one model
+    photograph = ["tfalign", "align", "PHOTO.jpg", "--model", model, "--out", out]
+    if model.endswith(".tflite"):
         return [photograph]
-    return [f"tfalign export {model} --kind float16 --out build/float16", photograph]
+    export = [
+        "tfalign",
+        "export",
+        model,
+        "--kind",
+        "float16",
+        "--out",
+        str(arguments.out / "float16"),
+    ]
+    return [export, photograph]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mobile_export import __main__ as program
@@ -50,9 +51,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
-    """Returns the commands that a user may want now."""
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the commands that a user may want now, each as its words."""
+    folder = Path(result["path"]).parent
+    # Beside the folder, which is an app's as it is; results in one folder are of one model.
+    aligned = str(folder.with_name(f"{folder.name}_aligned"))
     return [
-        f"tfalign align PHOTO.jpg --model {result['path']}",
-        f"tfalign benchmark {result['path']}",
+        ["tfalign", "align", "PHOTO.jpg", "--model", result["path"], "--out", aligned],
+        ["tfalign", "benchmark", result["path"]],
     ]

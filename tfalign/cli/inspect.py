@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,18 +84,24 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     result = {**found.to_json(), "passed": passed, "out": str(out)}
     write_json(out / "inspection.json", result)
     print("\n".join(_lines(found)))
+    if found.faults:
+        (train,) = next_steps(arguments, result)
+        print(
+            f"mend what {out / 'problems.txt'} lists, or train without it:\n  {shlex.join(train)}"
+        )
     return result
 
 
-def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
-    """Returns the commands that a user may want now."""
-    del result
-    words = [f"tfalign train {arguments.dataset} --data {arguments.data}"]
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the commands that a user may want now, each as its words."""
+    words = ["tfalign", "train", arguments.dataset, "--data", str(arguments.data)]
     if arguments.scheme:
-        words.append(f"--scheme {arguments.scheme}")
+        words += ["--scheme", arguments.scheme]
     if arguments.reader:
-        words.append(f"--reader {' '.join(arguments.reader)}")
-    return [" ".join([*words, "--init-weights 300w --steps 600 --out runs/mine"])]
+        words += ["--reader", *arguments.reader]
+    if result["faults"]:
+        words.append("--skip-bad")
+    return [[*words, "--init-weights", "300w", "--steps", "600", "--out", "runs/mine"]]
 
 
 def _lines(found: inspection.Inspection) -> list[str]:

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -171,7 +172,7 @@ def _run(name: str, module_name: str, words: Sequence[str]) -> int:
     if not arguments.json:
         result = module.run(arguments)
         if result and _exit_code(result, told=True) == DONE and hasattr(module, "next_steps"):
-            print("next:", *module.next_steps(arguments, result), sep="\n  ")
+            print("next:", *map(shlex.join, module.next_steps(arguments, result)), sep="\n  ")
     else:
         with contextlib.redirect_stdout(sys.stderr):
             result = module.run(arguments)

@@ -61,7 +61,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
-    """Returns the commands that a user may want now."""
-    del result
-    return [f"tfalign train wflw --data {arguments.out} --out runs/rendered"]
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the commands that a user may want now, each as its words."""
+    return [["tfalign", "train", "wflw", "--data", result["out"], "--out", "runs/rendered"]]

@@ -458,25 +458,32 @@ def published_box(model: str, dataset: str, settings: Mapping[str, Any]) -> str 
     return PUBLISHED_BOXES.get(model, {}).get(dataset) if published else None
 
 
-def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[str]:
-    """Returns the commands that a user may want now."""
-    out, model = arguments.out, arguments.out / "model.keras"
+def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the commands that a user may want now, each as its words."""
+    out, model = arguments.out, str(arguments.out / "model.keras")
     data = arguments.data or out / "faces"
     known = sets.get(arguments.dataset)
     if str(result["split"]).startswith(f"{result['faces']} held-out"):
         split = known.holdout_among.rstrip("/") or ("train" if known.files else "")
-        faces = f"{f'--split {split} ' if split else ''}--last {result['faces']}"
+        faces = [*(["--split", split] if split else []), "--last", str(result["faces"])]
     else:
-        faces = f"--split {arguments.test_split or 'test'}"
+        faces = ["--split", arguments.test_split or "test"]
     if arguments.reader:
-        faces += f" --reader {' '.join(arguments.reader)}"
+        faces += ["--reader", *arguments.reader]
+    if arguments.skip_bad:
+        faces.append("--skip-bad")
     return [
-        f"tfalign evaluate --model {model} --dataset {arguments.dataset} --data {data} {faces} "
-        f"--out {out / 'evaluated'}",
-        f"tfalign export {model} --kind int8 --calibration {out / 'calibration.npz'} "
-        f"--out {out / 'int8'}",
-        f"tfalign align PHOTO.jpg --model {model}",
-        f"tensorboard --logdir {out / 'tensorboard'}",
+        [
+            *("tfalign", "evaluate", "--model", model),
+            *("--dataset", arguments.dataset, "--data", str(data), *faces),
+            *("--out", str(out / "evaluated")),
+        ],
+        [
+            *("tfalign", "export", model, "--kind", "int8"),
+            *("--calibration", str(out / "calibration.npz"), "--out", str(out / "int8")),
+        ],
+        ["tfalign", "align", "PHOTO.jpg", "--model", model, "--out", str(out / "aligned")],
+        ["tensorboard", "--logdir", str(out / "tensorboard")],
     ]
 
 
