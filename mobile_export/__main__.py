@@ -1,6 +1,7 @@
-"""``python -m mobile_export MODEL --kind KIND [--calibration DIR] [--training DIR] [--out DIR]``.
+"""``python -m mobile_export``: what ``tfalign export`` does, without its check at the end.
 
-Examples:
+Writes a landmark model as .tflite, with metadata and golden outputs.
+
     python -m mobile_export runs/model.keras --kind int8 --calibration runs/calibration.npz
     python -m mobile_export 300w --kind int8_qat --training 300W --dataset 300w \\
         --split afw helen/trainset --without-last 120
@@ -27,78 +28,116 @@ def parser() -> argparse.ArgumentParser:
     """Returns the program's arguments."""
     arguments = ArgumentParser(
         prog="python -m mobile_export",
-        description="Export a landmark model to .tflite, with metadata and golden outputs.",
+        description=str(__doc__).split("\n\n", 1)[1],
     )
-    arguments.add_argument("model", help="A model saved as .keras, or a shipped preset.")
     arguments.add_argument(
-        "--kind", choices=KINDS, default="float32", help="Number format of weights and sums."
+        "model",
+        metavar="MODEL",
+        help="A trained model: a .keras file, or the name of a preset that ships with the package.",
+    )
+    arguments.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="float32",
+        help="Number format of the file. float32 and float16 keep the model's numbers; dynamic "
+        "stores weights as integers, int8 computes with them, too, and int8_full with nothing "
+        "else; int8_qat, pruned and clustered are trained on first, see --training.",
     )
     arguments.add_argument(
         "--calibration",
         metavar="PATH",
-        help="The faces that int8 ranges are fitted to: a folder of crops, cut as the model wants "
-        "them, a crop cache (.npz), or the word 'rendered' for rendered faces.",
+        help="Face crops that tell the int8 kinds the range of each feature map: the "
+        "calibration.npz that a training leaves, a folder of crops cut as the model wants them, or "
+        "the word 'rendered' for faces that are rendered for it.",
     )
-    arguments.add_argument("--out", default="build", help="Folder to write.")
+    arguments.add_argument(
+        "--out",
+        default="build",
+        metavar="DIR",
+        help="Folder of the export; all of its files are written, or none.",
+    )
     arguments.add_argument(
         "--input",
         choices=("uint8", "float32"),
         default="uint8",
-        help="Type of the input pixels, which are RGB from 0 to 255 either way.",
+        help="Type of the pixels that the app passes, which are RGB from 0 to 255 either way.",
     )
     arguments.add_argument(
         "--allow-loss",
         action="store_true",
-        help="Write the file even if it is further from the Keras model than its kind may be.",
+        help="Write the file even where its landmarks are further from the Keras model's than its "
+        "kind allows.",
     )
     arguments.add_argument(
-        "--licence", help="Licence of the weights, in words; a shipped preset has its own."
+        "--licence",
+        metavar="TEXT",
+        help="Terms of the weights, which metadata.json then states; a preset brings its own.",
     )
     arguments.add_argument(
         "--layers",
         action="store_true",
-        help="Tell which operators lose how much against the float file; all are in report.json.",
+        help="Print which operators lose how much against the float file; report.json has all.",
     )
     arguments.add_argument(
         "--no-gathers",
         action="store_true",
-        help="Cut patches about landmarks by products, for GPU and other delegates that look "
-        "nothing up; a CPU takes longer.",
+        help="Cut the patches about landmarks by matrix products instead of look-ups, so that a "
+        "GPU delegate takes every operator; a CPU takes longer.",
     )
     plain = arguments.add_argument_group("models that are not of tfalign.models")
     plain.add_argument(
         "--crop",
         metavar="NAME",
-        help=f"How a face's box becomes the input, one of {', '.join(CROP_PRESETS)}.",
+        help=f"How a face's box becomes the input: {', '.join(CROP_PRESETS)}.",
     )
     plain.add_argument(
-        "--box", help="The box that the crop starts from, e.g. landmarks: the points' tight box."
+        "--box",
+        metavar="SOURCE",
+        help="Which box of a face the crop starts from, for instance landmarks, the tight box of "
+        "its points.",
     )
-    plain.add_argument("--scheme", help="Names of the points: a scheme's name or its .json file.")
+    plain.add_argument(
+        "--scheme",
+        metavar="NAME|FILE.json",
+        help="Landmark scheme that names the points.",
+    )
     plain.add_argument(
         "--pixels",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="The values that the model wants for black and white: 0 255, 0 1 or -1 1.",
+        help="Values that the model takes for black and for white: 0 255, 0 1 or -1 1.",
     )
     plain.add_argument(
-        "--output-name", metavar="NAME", help="Name of the landmarks among several outputs."
+        "--output-name",
+        metavar="NAME",
+        help="Name of the output that has the landmarks, where the model has several.",
     )
-    faces = arguments.add_argument_group(f"faces to fine-tune on ({', '.join(TUNED)})")
+    faces = arguments.add_argument_group(f"faces to train on first ({', '.join(TUNED)})")
     faces.add_argument(
         "--training",
         metavar="PATH",
-        help="A crop cache (.npz), a folder of TFRecord shards or, with --dataset, its folder.",
+        help="A crop cache (.npz), a folder of TFRecord shards, or the folder of the data set that "
+        "--dataset names.",
     )
-    faces.add_argument("--dataset", help="Name of the data set in the folder, e.g. 300w.")
-    faces.add_argument("--split", nargs="+", metavar="SPLIT", help="Its training splits.")
+    faces.add_argument(
+        "--dataset",
+        metavar="SET",
+        help="Which data set lies in the folder of --training, for instance 300w.",
+    )
+    faces.add_argument(
+        "--split",
+        nargs="+",
+        metavar="SPLIT",
+        help="Its training splits, for instance afw helen/trainset.",
+    )
     faces.add_argument(
         "--without-last",
         type=int,
         default=0,
         metavar="N",
-        help="Leave out the last N faces by name, held out for evaluation, and their photographs.",
+        help="Leave out the last N faces by name, on which the model is measured, and whoever else "
+        "is on their photographs.",
     )
     add_tuning_options(arguments)
     return arguments
@@ -107,40 +146,53 @@ def parser() -> argparse.ArgumentParser:
 def add_tuning_options(arguments: argparse.ArgumentParser) -> None:
     """Adds the settings of the kinds that are fine-tuned."""
     usual = tuning.Tuning()
-    group = arguments.add_argument_group("fine-tuning")
+    group = arguments.add_argument_group("how it is trained on")
     usually = "; ".join(f"{k} {n} and {rate:g}" for k, (n, rate) in tuning.USUAL.items())
     group.add_argument(
-        "--epochs", type=int, help=f"Epochs to train. Usual epochs and rate: {usually}."
+        "--epochs",
+        type=int,
+        metavar="N",
+        help=f"How many epochs. By default epochs and rate are: {usually}.",
     )
-    group.add_argument("--rate", type=float, help="Peak learning rate of Adam.")
+    group.add_argument("--rate", type=float, help="Highest learning rate of Adam.")
     group.add_argument(
         "--tuning-batch",
         type=int,
         default=usual.batch_size,
         metavar="FACES",
-        help="Faces in one step.",
+        help="How many faces make one step.",
     )
-    group.add_argument("--augment", default=usual.augment, help="Augmentation preset.")
     group.add_argument(
-        "--seed", type=int, default=usual.seed, help="Seed of the faces' order and augmentation."
+        "--augment",
+        default=usual.augment,
+        metavar="NAME",
+        help="Preset by which the faces are changed at random.",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=usual.seed,
+        help="Decides the order of the faces and how they are changed.",
     )
     group.add_argument(
         "--sparsity",
         type=float,
         default=usual.sparsity,
-        help="Share of zeros in every kernel of kind pruned.",
+        metavar="SHARE",
+        help="Share of each kernel's weights that the kind pruned sets to zero.",
     )
     group.add_argument(
         "--clusters",
         type=int,
         default=usual.clusters,
-        help="Different values in every kernel of kind clustered.",
+        metavar="N",
+        help="How many different values a kernel of the kind clustered has.",
     )
     group.add_argument(
         "--base",
         choices=tuning.BASES,
         default=usual.base,
-        help="Number format in which kinds pruned and clustered are written.",
+        help="Number format of the files of the kinds pruned and clustered.",
     )
 
 

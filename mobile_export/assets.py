@@ -218,9 +218,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--calibration",
         required=True,
         action="append",
-        help="training crops for int8: a folder or a crop cache; MODEL=PATH for one model alone",
+        metavar="[MODEL=]PATH",
+        help="Training crops that int8 is fitted to, a folder or a crop cache; with MODEL= for one "
+        "model alone.",
     )
-    arguments.add_argument("--out", default="android_demo_assets")
+    arguments.add_argument(
+        "--out", default="android_demo_assets", metavar="DIR", help="The folder to write."
+    )
     arguments.add_argument(
         "--ship",
         action="store_true",

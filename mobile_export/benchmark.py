@@ -161,17 +161,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m mobile_export.benchmark",
         description=(__doc__ or "").split("\n\n")[0],
     )
-    arguments.add_argument("files", nargs="+", help=".tflite files; the first is the baseline")
+    arguments.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE.tflite",
+        help="Exported files; the others are compared with the first.",
+    )
     arguments.add_argument(
         "--threads",
         type=int,
         nargs="+",
         default=[1],
-        help="of the interpreter; several numbers give several tables",
+        metavar="N",
+        help="Threads of the interpreter; several numbers give several tables (default: 1).",
     )
-    arguments.add_argument("--runs", type=int, default=50)
+    arguments.add_argument(
+        "--runs", type=int, default=50, metavar="N", help="How often each file is timed."
+    )
     add_operator_options(arguments)
-    arguments.add_argument("--json", help="also write the report to this file")
+    arguments.add_argument("--json", metavar="FILE", help="Also write the report to this file.")
     options = arguments.parse_args(argv)
 
     def work() -> int:

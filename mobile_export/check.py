@@ -61,9 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Checks every folder and returns the worst exit status."""
     arguments = ArgumentParser(
         prog="python -m mobile_export.check",
-        description="Check exports: hashes, operators, arithmetic, golden outputs.",
+        description="Checks exported folders: hashes, operators, arithmetic, golden outputs.\n\n"
+        "    python -m mobile_export.check build/int8",
     )
-    arguments.add_argument("folders", nargs="+")
+    arguments.add_argument(
+        "folders", nargs="+", metavar="DIR", help="Folders that an export wrote."
+    )
     folders = arguments.parse_args(argv).folders
 
     def one(folder: str) -> int:

@@ -67,8 +67,8 @@ def with_rows(page: str, rows: Sequence[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = measuring.parser(__doc__)
-    parser.add_argument("export", type=Path, help="the folder of an exported file")
-    parser.add_argument("--page", type=Path, metavar="FILE.md", help="the page with the table")
+    parser.add_argument("export", type=Path, help="The folder of an exported file.")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="The page with the table.")
     arguments = parser.parse_args(argv)
     reader = measuring.read_data(arguments)
     protocol = measuring.chosen_protocol(arguments, reader)

@@ -151,12 +151,16 @@ def named(data: Path, file: Path) -> Reader:
 
 def options() -> argparse.ArgumentParser:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="a .keras file or a preset")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
-    parser.add_argument("--names", type=Path, required=True, help="text file with faces' names")
-    parser.add_argument("--check", type=Path, help="text file with names of further faces")
-    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of boxes and windows")
+    parser.add_argument("--model", required=True, help="A .keras file or a preset.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of 300-W.")
+    parser.add_argument(
+        "--names", type=Path, required=True, help="Text file with the names of the faces to fit to."
+    )
+    parser.add_argument(
+        "--check", type=Path, help="Text file with the names of further faces, to check it on."
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="File to write.")
+    parser.add_argument("--seed", type=int, default=0, help="Decides boxes and windows.")
     return parser
 
 

@@ -64,18 +64,24 @@ def options() -> argparse.ArgumentParser:
         metavar="[NAME=]MODEL.keras|PRESET",
         help="What to export; NAME is the row's and the folder's.",
     )
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument(
-        "--train-split", nargs="+", metavar="SPLIT", help="splits of --data to train on"
+        "--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="Kinds of files to write."
     )
     parser.add_argument(
-        "--training", metavar="PATH", help="a crop cache or shards to train on, instead of splits"
+        "--train-split", nargs="+", metavar="SPLIT", help="Splits of --data to train on."
     )
-    parser.add_argument("--runs", type=int, default=100, metavar="N", help="timed runs of each")
     parser.add_argument(
-        "--refinement", action="store_true", help="time refinement at the paper's size, too"
+        "--training", metavar="PATH", help="A crop cache or shards to train on, instead of splits."
     )
-    parser.add_argument("--page", type=Path, metavar="FILE.md", help="a page that shows the table")
+    parser.add_argument(
+        "--runs", type=int, default=100, metavar="N", help="How often each file is timed."
+    )
+    parser.add_argument(
+        "--refinement", action="store_true", help="Time refinement at the paper's size, too."
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="A page whose table is replaced."
+    )
     add_tuning_options(parser)
     return parser
 

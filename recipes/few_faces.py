@@ -75,7 +75,9 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("set", choices=list(SOURCES), help="Whose faces.")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Its folder.")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder for both.")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="Folder for both runs."
+    )
     parser.add_argument("--faces", type=int, default=200, metavar="N", help="Faces to learn from.")
     parser.add_argument("--steps", type=int, default=600, metavar="N", help="Batches of 32 faces.")
     arguments = parser.parse_args(words)

@@ -55,7 +55,13 @@ Picture = tuple[np.ndarray, np.ndarray, np.ndarray]
 def options() -> argparse.ArgumentParser:
     """Returns the program's options."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="+", choices=sorted(SECTIONS), metavar="SECTION")
+    parser.add_argument(
+        "sections",
+        nargs="+",
+        choices=sorted(SECTIONS),
+        metavar="SECTION",
+        help=f"What to measure: {', '.join(sorted(SECTIONS))}.",
+    )
     parser.add_argument("--data", type=Path, required=True, help="The folder with 300w_subset/.")
     parser.add_argument("--out", type=Path, required=True, help="The folder for the results.")
     parser.add_argument("--page", type=Path, help="The page whose tables are replaced.")

@@ -47,21 +47,21 @@ MEASURED = (
 
 def options() -> argparse.ArgumentParser:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="a .keras file")
-    parser.add_argument("--name", required=True, help="the preset's name")
+    parser.add_argument("model", type=Path, help="A .keras file.")
+    parser.add_argument("--name", required=True, help="Name of the preset.")
     parser.add_argument(
         "--metrics",
         type=Path,
         nargs="+",
         required=True,
-        help="metrics.json of recipes/evaluate.py; further ones, on other faces, stand beside it",
+        help="The metrics.json of recipes/evaluate.py; further ones, on other faces, follow it.",
     )
     parser.add_argument(
-        "--quality", type=Path, help="constants of the quality score, from calibrate_quality.py"
+        "--quality", type=Path, help="Constants of the quality score, from calibrate_quality.py."
     )
-    parser.add_argument("--training", type=Path, help="result.json of train_preset.py")
-    parser.add_argument("--provenance", required=True, help="how the weights were made, in words")
-    parser.add_argument("--licence", required=True, help="terms that bind their use, in words")
+    parser.add_argument("--training", type=Path, help="The result.json of train_preset.py.")
+    parser.add_argument("--provenance", required=True, help="How the weights were made, in words.")
+    parser.add_argument("--licence", required=True, help="Terms that bind their use, in words.")
     return parser
 
 

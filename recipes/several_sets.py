@@ -70,9 +70,13 @@ def scheme_of(name: str) -> markup.LandmarkScheme:
 def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains both and returns the content of ``several_sets.json``."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W.")
-    parser.add_argument("--others", type=Path, required=True, metavar="DIR", help="The others.")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder for both.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of 300-W.")
+    parser.add_argument(
+        "--others", type=Path, required=True, metavar="DIR", help="Folder of the other sets."
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="Folder for both runs."
+    )
     parser.add_argument("--steps", type=int, default=2000, metavar="N", help="Batches of 32 faces.")
     parser.add_argument("--image-size", type=int, default=64, metavar="PIXELS", help="The input.")
     arguments = parser.parse_args(words)

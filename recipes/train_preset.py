@@ -404,39 +404,53 @@ PRESETS = {
 
 def options() -> argparse.ArgumentParser:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("preset", choices=sorted(PRESETS), help="which preset's weights to train")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="300-W's folder")
+    parser.add_argument("preset", choices=sorted(PRESETS), help="Which preset's weights to train.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of 300-W.")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="a new folder, or a killed run's"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="A new folder, or that of a killed run.",
     )
     parser.add_argument(
         "--steps",
         type=int,
-        help="batches, without those of GRegLRef's refinement (default: the preset's)",
+        help="Batches, without those of GRegLRef's refinement (default: the preset's).",
     )
     parser.add_argument(
-        "--fine-steps", type=int, help="batches of GRegLRef's refinement (default: the preset's)"
-    )
-    parser.add_argument("--rendered", type=int, default=6000, metavar="FACES", help="faces to draw")
-    parser.add_argument(
-        "--holdout", type=int, default=120, metavar="FACES", help="last names of helen/trainset"
+        "--fine-steps", type=int, help="Batches of GRegLRef's refinement (default: the preset's)."
     )
     parser.add_argument(
-        "--validation", type=int, default=150, metavar="FACES", help="training faces split out"
+        "--rendered", type=int, default=6000, metavar="FACES", help="How many faces to draw."
     )
-    parser.add_argument("--batch-size", type=int, help="faces in a step (default: the preset's)")
+    parser.add_argument(
+        "--holdout",
+        type=int,
+        default=120,
+        metavar="FACES",
+        help="Last names of helen/trainset to keep apart.",
+    )
+    parser.add_argument(
+        "--validation",
+        type=int,
+        default=150,
+        metavar="FACES",
+        help="Training faces to split out and watch.",
+    )
+    parser.add_argument("--batch-size", type=int, help="Faces in a step (default: the preset's).")
     parser.add_argument(
         "--workers",
         type=int,
         default=0,
-        help="processes that make the batches beside a GPU (default: %(default)s, none)",
+        help="Processes that make the batches beside a GPU (default: %(default)s, none).",
     )
     parser.add_argument(
         "--rate",
         type=float,
-        help="highest learning rate, of GRegLRef's global regression (default: the preset's)",
+        help="Highest learning rate, of GRegLRef's global regression (default: the preset's).",
     )
-    parser.add_argument("--seed", type=int, default=20, help="of everything drawn")
+    parser.add_argument("--seed", type=int, default=20, help="Decides all that is drawn.")
     return parser
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from tfalign.argument_help import ArgumentParser
@@ -27,6 +30,15 @@ def test_defaults_are_told_where_there_is_one_to_tell() -> None:
     assert "place a place" in lines
 
 
+def test_usage_shows_what_must_be_given() -> None:
+    parser = ArgumentParser(prog="work")
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--more")
+    parser.add_argument("set", metavar="SET")
+    assert parser.format_help().splitlines()[0] == "usage: work --out DIR SET [options]"
+    assert "--more MORE" in parser.format_help()
+
+
 def test_options_are_taken_by_their_whole_names_alone(capsys: pytest.CaptureFixture[str]) -> None:
     parser = ArgumentParser()
     parser.add_argument("--steps", type=int)
@@ -41,3 +53,29 @@ def test_options_are_taken_by_their_whole_names_alone(capsys: pytest.CaptureFixt
     assert given.scales == [-0.2, -3.0]
     assert (given.note, given.rest) == ("-a b", ["-", "--step"])
     assert parser.parse_args(["--steps=7"]).steps == 7
+
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = sorted(
+    path
+    for folder in ("tfalign/cli", "tfalign/macc", "mobile_export", "recipes")
+    for path in (ROOT / folder).glob("*.py")
+    if "add_argument" in path.read_text()
+)
+
+
+def words_of(node: ast.expr) -> str:
+    """The literal words of a string, an f-string or such strings side by side."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in parts)
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_option_has_a_sentence_for_its_help(path: Path) -> None:
+    for call in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(call, ast.Call) or ast.unparse(call.func)[-12:] != "add_argument":
+            continue
+        told = [words_of(word.value) for word in call.keywords if word.arg == "help"]
+        assert told, f"line {call.lineno}: no help"
+        assert told[0][0].isupper(), f"line {call.lineno}: {told[0]!r} must begin as a sentence"
+        assert told[0].endswith((".", "…", "X")), f"line {call.lineno}: {told[0]!r} must end as one"

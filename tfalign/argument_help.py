@@ -20,7 +20,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps a description's lines and tells each option's default, where there is one to tell."""
+    """Keeps a description's lines and tells each option's default, where there is one to tell.
+
+    The usage shows what must be given; of thirty further options a reader finds none in it.
+    """
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        del groups
+        needed = [action for action in actions if action.required or not action.option_strings]
+        return super()._format_usage(usage, needed, [], prefix).rstrip("\n") + " [options]\n\n"
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help

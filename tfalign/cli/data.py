@@ -2,9 +2,11 @@
 
     tfalign data
     tfalign data 300w
-    tfalign data coco
+    tfalign data coco                 # of your own faces: what the reader must be told, if anything
 
-Of one set it tells the layout, splits, boxes, protocols, licence, and where to get it.
+Of one set it tells the layout of its files, splits, boxes, protocols, licence and where to get it,
+and what ``--reader NAME=VALUE`` can tell its reader. The sets coco, imglab, pts and csv are forms
+in which annotation tools write faces and points of your own.
 """
 
 from __future__ import annotations

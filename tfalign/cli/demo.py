@@ -1,16 +1,18 @@
-"""Everything once, in minutes: render, train, quantize, export, check, measure, report.
+"""Shows everything once, in minutes: render, train, quantize, export, check, measure, report.
 
     tfalign demo --out runs/demo
     tfalign demo --out runs/mobile --synthetic-faces 4000 400 --steps 3000
     tfalign demo --out runs/wflw --data WFLW --steps 20000        # on photographs, in hours
 
-Renders faces with 98 points into OUT/faces and trains on them as ``tfalign train wflw`` does (its
-options are here, too), exports float32 and int8 files for phones, checks them, and measures the
-error of all three on the test faces. Training goes on from the weights of "300w" for 300 steps, as
-it should on a small set of one's own; with --data or with options of the model or a schedule it
-starts from random weights, or from --init-weights. It ends with a table beside the paper's figures, a picture and
-OUT/demo.html. An interrupted demo continues when the same command is given again; nothing is
-written outside OUT.
+It renders faces with 98 points into OUT/faces, trains a model on them, writes it as a float32 and
+an int8 file for phones, checks both files, and measures the error of all three on rendered faces
+that the training did not see. At the end stand a table, with the paper's own figures beside ours, a
+picture of some faces, and OUT/demo.html with everything.
+
+The training takes every option of ``tfalign train``. It goes on from the weights of the preset 300w
+for 300 steps, as one should on a small set of one's own. With --data, the photographs of WFLW, or
+with options of the model or a schedule it starts from random weights, or from --init-weights.
+Interrupted, it goes on when the same command is given again; nothing is written outside OUT.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def options(prog: str = "tfalign demo") -> argparse.ArgumentParser:
     parser = train.options(prog, "wflw")
     parser.description = __doc__
     parser.add_argument(
-        "--runs", type=int, default=50, metavar="N", help="timed runs of each exported file"
+        "--runs", type=int, default=50, metavar="N", help="How often each file is timed."
     )
     return parser
 

@@ -57,25 +57,28 @@ def options(prog: str = "tfalign evaluate") -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="[NAME=]MODEL",
-        help="What to measure: .keras, .tflite or preset; of several each with a name for its row.",
+        help="What to measure: a .keras file, a .tflite file or a preset. Of several each file has "
+        "a name for its row, as in small=runs/b/model.keras.",
     )
     measuring.add_box_option(parser)
     parser.add_argument(
         "--crop",
         metavar="PRESET",
-        help="crop convention, only for a model that does not store its own",
+        help="Crop convention of a model that does not store its own.",
     )
     parser.add_argument(
         "--scheme",
         metavar="NAME",
-        help="landmark scheme, only for a model that does not store its own",
+        help="Landmark scheme of a model that does not store its own.",
     )
     parser.add_argument(
         "--mean-shape",
         metavar="SPLIT",
-        help="also measure the mean shape of this split's faces, the baseline of every model",
+        help="Also measure the mean shape of this split's faces, which any model must beat.",
     )
-    parser.add_argument("--worst", type=int, default=12, metavar="N", help="worst faces shown")
+    parser.add_argument(
+        "--worst", type=int, default=12, metavar="N", help="How many of the worst faces are shown."
+    )
     return parser
 
 

@@ -6,12 +6,15 @@
     tfalign export 300w --kind int8_qat --calibration runs/300w/calibration.npz --training 300W \\
         --dataset 300w --split afw helen/trainset --without-last 120 --out build/qat
 
-The model is a .keras file or a preset that ships with the package; of any other Keras model say how
-it is fed (--crop, --pixels). Calibration pictures, for the int8 kinds, come from training data: the
-calibration.npz that every training leaves, or a folder of face crops. OUT receives model.tflite,
-metadata.json (what an app needs), scheme.json, report.json (how it was made) and golden.npz, all
-together or not at all. A file that is further from its Keras model on rendered faces than its kind
-may be is refused; what was written is checked as ``python -m mobile_export.check OUT`` does.
+MODEL is a .keras file or a preset (`tfalign models` lists them); of a Keras model that is not of
+this package say how it is fed (--crop, --pixels). The int8 kinds need face crops of the training
+data (--calibration): every training leaves them in calibration.npz.
+
+OUT receives model.tflite, metadata.json (what an app must know), scheme.json (the points' names),
+golden.npz (pictures and their landmarks, to replay on a phone) and report.json (how the file was
+made). The file is compared with its Keras model on rendered faces; one that is further from it than
+its kind allows is refused. Then the folder is checked as ``python -m mobile_export.check OUT``
+does.
 """
 
 from __future__ import annotations

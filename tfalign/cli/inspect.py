@@ -41,7 +41,11 @@ def options(prog: str = "tfalign inspect") -> argparse.ArgumentParser:
         help=f"Data set: {', '.join(sets.SETS)}.",
     )
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="PATH", help="Its folder or annotation file."
+        "--data",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="The set's folder, or the annotation file.",
     )
     parser.add_argument(
         "--split", nargs="+", metavar="SPLIT", help="Splits to read (default: what is there)."
@@ -49,11 +53,12 @@ def options(prog: str = "tfalign inspect") -> argparse.ArgumentParser:
     parser.add_argument(
         "--scheme",
         metavar="NAME|FILE.json",
-        help="Landmark scheme of files that do not name their points, or to convert to.",
+        help="Landmark scheme: of files that do not name their points it says what the points are; "
+        "other points are converted to it.",
     )
     add_reader_option(parser)
     parser.add_argument(
-        "--faces", type=int, default=12, metavar="N", help="Faces shown on the sheet."
+        "--faces", type=int, default=12, metavar="N", help="How many faces the sheet shows."
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="Folder for the results."

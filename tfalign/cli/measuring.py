@@ -29,14 +29,16 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         "--dataset",
         required=True,
         choices=list(sets.SETS),
-        help="Which data set it is; 'tfalign data' tells about each.",
+        metavar="SET",
+        help=f"Which data set it is: {', '.join(sets.SETS)}. 'tfalign data SET' tells about one.",
     )
     data.add_argument(
         "--data",
         required=True,
         type=Path,
         metavar="DIR",
-        help="The data set's folder, in its official layout.",
+        help="Folder of the data set in its official layout; of coco, imglab, pts and csv your own "
+        "file or folder.",
     )
     splits = "; ".join(
         f"{name}: {', '.join({**dataset.files, **dataset.splits})}"
@@ -54,12 +56,12 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         "--last",
         type=int,
         metavar="N",
-        help="Takes only the last N faces by name, e.g. those that training held out.",
+        help="Take only the last N faces by name, for instance those that a training held out.",
     )
     data.add_argument(
         "--skip-bad",
         action="store_true",
-        help="Leaves unreadable faces out and lists them, instead of stopping.",
+        help="Leave out faces that cannot be read, and list them, instead of stopping.",
     )
     scoring = made.add_argument_group("scoring")
     scoring.add_argument(
@@ -85,7 +87,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     running.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="The folder for the results."
     )
-    running.add_argument("--quiet", action="store_true", help="Shows no progress bar.")
+    running.add_argument("--quiet", action="store_true", help="Show no progress bar.")
     return made
 
 
@@ -96,8 +98,9 @@ def add_reader_option(made: Any) -> None:
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="Options of the set's reader, which 'tfalign data SET' lists, for instance "
-        "first_pixel=0.5 where a tool measures points from the image's corner (default: none).",
+        help="What the set's files do not tell, as 'tfalign data SET' lists it, for instance "
+        "first_pixel=0.5 where the points' tool counts pixels from the picture's corner (default: "
+        "none).",
     )
 
 

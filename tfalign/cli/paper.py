@@ -35,7 +35,9 @@ def options(prog: str = "tfalign paper") -> argparse.ArgumentParser:
         prog=prog,
         description=str(__doc__).replace("tfalign paper", prog),
     )
-    parser.add_argument("paper", nargs="?", help="Which paper; without it all are listed.")
+    parser.add_argument(
+        "paper", nargs="?", metavar="PAPER", help="Which paper; without it all are listed."
+    )
     parser.add_argument(
         "items", nargs="*", metavar="ITEM", help="Which tables and figures; 'all' makes every one."
     )
@@ -57,12 +59,12 @@ def options(prog: str = "tfalign paper") -> argparse.ArgumentParser:
         metavar="N",
         help="Which seeds every row is trained with; values are their means.",
     )
-    parser.add_argument("--rows", nargs="+", metavar="LABEL", help="Makes these rows alone.")
+    parser.add_argument("--rows", nargs="+", metavar="LABEL", help="Make these rows alone.")
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="How many processes train at a time."
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="Trains for as many steps, whatever the scale says."
+        "--steps", type=int, metavar="N", help="Train for this many steps, whatever the scale says."
     )
     return parser
 

@@ -126,7 +126,9 @@ def _import_modules(words: Sequence[str]) -> None:
         ValueError: If one cannot be imported.
     """
     asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    asked.add_argument("--import", action="append", default=[], dest="modules")
+    asked.add_argument(
+        "--import", action="append", default=[], dest="modules", help="Modules to import."
+    )
     asked.error = _one_line_usage("tfalign")  # type: ignore[method-assign]
     modules = asked.parse_known_args(words)[0].modules
     if modules and os.getcwd() not in sys.path:

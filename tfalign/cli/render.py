@@ -24,17 +24,21 @@ SHEET = "sheet.jpg"
 def options(prog: str = "tfalign render") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
     parser = ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="A new folder.")
     parser.add_argument(
-        "--train", type=int, default=2000, metavar="FACES", help="faces to train on"
+        "--train", type=int, default=2000, metavar="FACES", help="How many faces to train on."
     )
     parser.add_argument(
-        "--test", type=int, default=300, metavar="FACES", help="faces to measure on"
+        "--test", type=int, default=300, metavar="FACES", help="How many faces to measure on."
     )
-    parser.add_argument("--size", type=int, default=256, metavar="PIXELS", help="side of a picture")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--size", type=int, default=256, metavar="PIXELS", help="Side of a picture."
+    )
+    parser.add_argument("--seed", type=int, default=0, help="Decides all that is drawn.")
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="How many processes share the work."
+    )
+    parser.add_argument("--quiet", action="store_true", help="Show no progress bar.")
     return parser
 
 

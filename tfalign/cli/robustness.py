@@ -1,4 +1,4 @@
-"""Measures how models bear wrong face boxes: Tables 1 and 2 of TSR (CVPR 2017), side by side.
+"""Measures how errors grow where face boxes are wrong: Tables 1 and 2 of TSR (CVPR 2017).
 
     tfalign robustness --model runs/a/model.keras runs/b/model.keras \\
         --dataset 300w --data DIR --split helen/testset --out runs/robustness
@@ -7,14 +7,16 @@
     tfalign robustness --model ours=300w --sources landmarks detector \\
         --dataset 300w --data DIR --split full --out runs/detectors
 
-Table 1 crops by boxes of several sources (--sources). Table 2 spoils the box of --box: it is
-extended further, or moves in a random direction, or the face turns by a random sign; the directions
-come from --seed and are the same for every model. The paper's rows stand beside ours only where
-ours are of its faces, the 554, 135 and 689 of 300-W, and for Table 2 of its boxes (--box file).
+A model sees a face through a box, and no detector's box is perfect. Table 1 measures each model
+with boxes of several sources (--sources). Table 2 spoils one box, that of --box, by each of the
+amounts that are given: it is extended, it grows or shrinks, it moves in a random direction, or the
+face is turned to a random side. The directions come from --seed and are the same for every model.
+The paper's rows stand beside ours only where ours are of its faces, the 554, 135 and 689 of 300-W,
+and for Table 2 of its boxes (--box file).
 
-OUT/robustness.csv and metrics.json hold fractions; OUT/report.html shows them beside the paper's
-tables (per cent). A model is measured once: a killed or extended run continues with the models, and
-with the table of a model, that are missing.
+OUT/report.html has the tables in per cent, OUT/robustness.csv and metrics.json have fractions. What
+is measured is kept: the same command goes on where it was killed, and --model may name further
+models when it is given again.
 """
 
 from __future__ import annotations
@@ -44,10 +46,10 @@ from tfalign.inference.detectors import DlibDetector
 from tfalign.inference.predictor import Predictor, load_predictor
 
 AMOUNTS = {
-    "extension": "The share of the box by which each side is extended in place of the usual 0.1",
-    "scale": "The share of its size by which the box grows; negative amounts shrink it",
-    "translation": "The share of its size by which the centre of the box moves",
-    "rotation": "The degrees by which the face turns against the box",
+    "extension": "Shares of the box by which each side is extended, in place of the usual 0.1",
+    "scale": "Shares of its size by which the box grows, or shrinks where they are negative",
+    "translation": "Shares of its size by which the middle of the box moves",
+    "rotation": "Degrees by which the face is turned in the box",
 }
 
 
@@ -60,19 +62,22 @@ def options(prog: str = "tfalign robustness") -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="[NAME=]MODEL",
-        help="models to compare: .keras, .tflite or preset, each with a name for its row",
+        help="Models to compare, each a .keras file, a .tflite file or a preset; NAME= names its "
+        "row, as in small=runs/b/model.keras.",
     )
     measuring.add_box_option(parser)
-    table_1 = parser.add_argument_group("Table 1")
+    table_1 = parser.add_argument_group("Table 1, boxes of several sources")
     table_1.add_argument(
         "--sources",
         nargs="*",
         default=[],
         choices=(*get_args(BoxSource), "dlib"),
-        help="box sources to compare, none by default; detector is Viola–Jones, dlib must be "
-        "installed",
+        help="Sources of boxes to compare: the points' tight box, the data set's file, OpenCV's "
+        "Viola–Jones detector, or dlib's, which must be installed (default: none).",
     )
-    table_2 = parser.add_argument_group("Table 2 (an option without values leaves the kind out)")
+    table_2 = parser.add_argument_group(
+        "Table 2, a box that is spoilt (an option without values leaves its row out)"
+    )
     for kind, values in (
         ("extension", EXTENSIONS),
         ("scale", ()),
@@ -86,9 +91,9 @@ def options(prog: str = "tfalign robustness") -> argparse.ArgumentParser:
             type=float,
             default=list(values),
             metavar="AMOUNT",
-            help=f"{AMOUNTS[kind]}; by default {shown}",
+            help=f"{AMOUNTS[kind]} (default: {shown}).",
         )
-    table_2.add_argument("--seed", type=int, default=0, help="decides the directions")
+    table_2.add_argument("--seed", type=int, default=0, help="Decides the directions.")
     return parser
 
 

@@ -36,7 +36,13 @@ def options(prog: str = "tfalign schedule") -> argparse.ArgumentParser:
         metavar="MODEL",
         help=f"Architecture ({', '.join(ARCHITECTURES)}), .keras file or run folder.",
     )
-    parser.add_argument("--schedule", default="cpu", metavar="NAME", help="Which of its schedules.")
+    parser.add_argument(
+        "--schedule",
+        default="cpu",
+        metavar="NAME",
+        help="Which of the architecture's schedules: cpu, published or another that "
+        "'tfalign train --help' names.",
+    )
     parser.add_argument(
         "--steps", type=int, metavar="N", help="Length of all phases together, in optimizer steps."
     )

@@ -1,7 +1,7 @@
 """Trains a model on a data set and measures it on faces that it was not trained on.
 
     tfalign train 300w --data 300W --out runs/300w
-    tfalign train coco --data FACES --out runs/mine        # your own points, of any number
+    tfalign train coco --data FACES.json --init-weights 300w --steps 600 --out runs/mine
     tfalign train wflw --out runs/rendered                 # renders synthetic faces
     tfalign train wflw --data WFLW --model gregnet --schedule published --out runs/published
     tfalign train 300w --data 300W --steps 20000 --init-weights runs/rendered/model.keras \\
@@ -180,14 +180,19 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
     )
     group = parser.add_argument_group("faces")
     group.add_argument(
-        "--data", type=Path, metavar="DIR", help="Folder of the data set, in its official layout."
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="Folder of the data set in its official layout; of coco, imglab, pts and csv your own "
+        "file or folder.",
     )
     group.add_argument(
         "--holdout",
         type=training.settings.share_or_count,
         metavar="SHARE|FACES",
-        help="How many training faces to measure on where DIR has no official test faces (default: "
-        "the set's usual number; 120 of 300-W).",
+        help="How many training faces to keep apart and measure on where there are no official "
+        "test faces, as a share (0.1) or a number (80) (default: the set's usual number; 120 of "
+        "300-W).",
     )
     group.add_argument(
         "--test-split",
@@ -204,8 +209,8 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
     group.add_argument(
         "--scheme",
         metavar="NAME|FILE.json",
-        help="Landmark scheme that the points are converted to, or, of files that do not name "
-        "their points, that they have.",
+        help="Landmark scheme: of files that do not name their points it says what the points are; "
+        "other points are converted to it.",
     )
     add_reader_option(group)
     group.add_argument(
@@ -214,10 +219,10 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
         nargs="+",
         default=[],
         metavar=("SET=DIR", "NAME=VALUE"),
-        help="A further set to train on, of any markup: of its faces those points are learned "
-        "whose names are among SET's. May be repeated. After it follow its scheme=, split=, box= "
-        "and options of its reader. It must not hold photographs of faces to be measured on "
-        "(default: none).",
+        help="A further data set to train on, whatever its points are: those are learned whose "
+        "names the first set has, too. After SET=DIR may follow its scheme=, split=, box= and "
+        "reader options, as in --also pts=SCUT scheme=scut.json. The option may be given several "
+        "times. None of the photographs to measure on may be among them (default: none).",
     )
     group.add_argument(
         "--protocol",
@@ -228,7 +233,7 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
     group.add_argument(
         "--skip-bad",
         action="store_true",
-        help="Leave unreadable faces out and list them, instead of stopping.",
+        help="Leave out faces that cannot be read, and list them, instead of stopping.",
     )
     group.add_argument(
         "--synthetic-faces",
@@ -254,10 +259,14 @@ def add_model_options(parser: argparse.ArgumentParser, model: str = "greglref") 
         help=f"Architecture: {', '.join(ARCHITECTURES)}, or your own, see --import.",
     )
     group.add_argument(
-        "--width", type=float, help="Multiplier on channels; 1 is the paper's (default: 1)."
+        "--width",
+        type=float,
+        metavar="FACTOR",
+        help="Multiplier on channels; 1 is the paper's (default: 1).",
     )
     group.add_argument(
         "--trunk",
+        metavar="NAME",
         help="What the first network is built from, for architectures that have a choice. By "
         "default it is one that a CPU can train, and the paper's with the published schedule.",
     )
@@ -308,18 +317,28 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--strategy",
         choices=("none", "mirrored", "data_parallel"),
         default="none",
-        help="mirrored: the devices of this host (TensorFlow); data_parallel: those of all "
+        help="Which devices share a step: with 'mirrored' those of this host "
+        "(TensorFlow), with 'data_parallel' those of all "
         "processes (JAX, KERAS_BACKEND=jax).",
     )
     group.add_argument(
-        "--devices", nargs="+", help="Devices of 'mirrored' by name, for instance GPU:0 GPU:1."
+        "--devices",
+        nargs="+",
+        metavar="DEVICE",
+        help="Devices of 'mirrored' by name, for instance GPU:0 GPU:1.",
     )
     group.add_argument(
         "--coordinator", metavar="HOST:PORT", help="Where process 0 can be reached by the others."
     )
-    group.add_argument("--processes", type=int, default=1, help="How many processes take part.")
     group.add_argument(
-        "--process-id", type=int, default=0, help="Which of them this is, counted from 0."
+        "--processes", type=int, default=1, metavar="N", help="How many processes take part."
+    )
+    group.add_argument(
+        "--process-id",
+        type=int,
+        default=0,
+        metavar="I",
+        help="Which of them this is, counted from 0.",
     )
 
 

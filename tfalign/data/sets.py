@@ -9,6 +9,7 @@ Every command takes any registered set by its name.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -278,13 +279,25 @@ class DataSet:
             ("protocols", ", ".join(self.protocols) or "the scheme's normaliser"),
             ("layout", self.layout),
             ("coordinates", self.coordinates),
-            ("options", ", ".join(f"{o.name}={o.default}" for o in self.options.values())),
+            ("options", self._told_options()),
             ("licence", self.licence),
             ("where", self.where),
             ("citation", self.citation),
         ]
         lines = [f"  {label + ':':<16}{text}" for label, text in rows if text]
         return "\n".join([f"{self.name}: {self.summary}", *lines])
+
+    def _told_options(self) -> str:
+        """Returns a line for each of ``options``: its default, and what the reader says of it."""
+        text = inspect.getdoc(self.reader) or ""
+        entries = re.findall(
+            r"^    (\w+): (.+?)(?=\n    \w|\n\n|\Z)", text, re.MULTILINE | re.DOTALL
+        )
+        told = {name: " ".join(words.split()).replace("``", "") for name, words in entries}
+        lines = [
+            f"\n    {o.name}={o.default}: {told.get(o.name, '')}" for o in self.options.values()
+        ]
+        return "".join(["--reader NAME=VALUE tells the reader", *lines]) if lines else ""
 
 
 def _truth(text: str) -> bool:

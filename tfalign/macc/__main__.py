@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Counts multiply-accumulates and parameters of a model.",
     )
     add_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Also write the counts as JSON.")
     options = parser.parse_args(arguments)
     try:
         reports = make_reports(options)
@@ -74,26 +74,34 @@ def tables(options: argparse.Namespace, reports: Sequence[Report]) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say what to count and how to print it."""
-    parser.add_argument("model", help="a model of tfalign.models, a .keras or a .tflite file")
-    parser.add_argument("--num-landmarks", type=int, help="number of landmarks of a model by name")
-    parser.add_argument("--width", type=float, help="channel multiplier of a model by name")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="A class of tfalign.models, a preset, a .keras file or a .tflite file.",
+    )
+    parser.add_argument(
+        "--num-landmarks", type=int, metavar="N", help="How many landmarks a class is made for."
+    )
+    parser.add_argument(
+        "--width", type=float, help="Multiplier on the channels of a class; 1 is the paper's."
+    )
     parser.add_argument(
         "--input-shape",
         type=int,
         nargs=3,
         metavar=("HEIGHT", "WIDTH", "CHANNELS"),
-        help="of the picture",
+        help="Shape of the picture that a class is made for.",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="ARGUMENT=VALUE",
-        help="any other constructor argument of a model by name; may be repeated",
+        help="Any other argument of a class; may be given several times.",
     )
-    parser.add_argument("--compact", action="store_true", help="leave out rows without arithmetic")
-    parser.add_argument("--totals", action="store_true", help="print the totals alone")
-    parser.add_argument("--no-tflite", action="store_true", help="count the Keras graph alone")
+    parser.add_argument("--compact", action="store_true", help="Leave out rows without arithmetic.")
+    parser.add_argument("--totals", action="store_true", help="Print the totals alone.")
+    parser.add_argument("--no-tflite", action="store_true", help="Count the Keras graph alone.")
 
 
 def make_reports(options: argparse.Namespace) -> list[Report]:

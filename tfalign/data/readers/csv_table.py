@@ -57,7 +57,8 @@ def read(
         scheme: The points' scheme; named columns are found in it by name, others are its points in
             order. None makes it of the columns' names.
         images: Folder that image names are relative to; None looks beside the file.
-        first_pixel: Coordinate of the centre of the first pixel.
+        first_pixel: Coordinate of the centre of the first pixel: 0, 1, or 0.5 where the points are
+            measured from the image's corner.
         upright: Whether to follow the images' EXIF orientation.
 
     Returns:

@@ -49,7 +49,8 @@ def read(
             numbers, by number from 0 on. None makes the scheme of the parts that occur, by number
             or else by name in alphabetical order.
         images: Folder that image names are relative to; None is the file's.
-        first_pixel: Coordinate of the centre of the first pixel.
+        first_pixel: Coordinate of the centre of the first pixel: 0, 1, or 0.5 where the points are
+            measured from the image's corner.
 
     Returns:
         A reader of samples in image space, named by their image; further faces of one image get
