@@ -57,7 +57,7 @@ COMMANDS: Mapping[str, Command] = {
     "inspect": Command("inspect", "look at a data set: counts, faults, points, mirror pairs"),
     "schedule": Command("schedule", "print a training schedule as JSON, to edit"),
     "evaluate": Command("evaluate", "measure a model on a data set by a named protocol"),
-    "robustness": Command("robustness", "measure how models bear wrong face boxes"),
+    "robustness": Command("robustness", "measure how errors grow where face boxes are wrong"),
     "paper": Command("paper", "make the tables and figures of the five papers"),
     "macc": Command("macc", "count multiply-accumulates and parameters"),
     "export": Command("export", "write a .tflite for phones, checked against the model"),

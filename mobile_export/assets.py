@@ -1,5 +1,7 @@
 """``python -m mobile_export.assets``: writes ``android_demo_assets/``.
 
+    python -m mobile_export.assets --calibration runs/300w/calibration.npz --out build/assets
+
 For each shipped preset, or each ``.keras`` file given, it exports the kinds for phones and writes
 beside them what an app needs to show that it crops, runs and draws rightly: one synthetic picture,
 its face box, and the landmarks that every exported file finds in it.
@@ -207,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = ArgumentParser(
         prog="python -m mobile_export.assets",
-        description="Write android_demo_assets/: models, metadata, golden outputs, a demo picture.",
+        description=__doc__,
     )
     arguments.add_argument(
         "models",

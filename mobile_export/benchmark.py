@@ -1,5 +1,7 @@
 """``python -m mobile_export.benchmark FILE…``: how fast exported models run on this machine.
 
+    python -m mobile_export.benchmark build/float32/model.tflite build/int8/model.tflite
+
 Latency is the time of one ``invoke`` through LiteRT with XNNPACK, batch 1, by the clock; the
 processor time stands beside it, which a busy machine lengthens less. Files are measured in
 turns, A B C C B A …, and every ratio is the median of the ratios of two times of one turn, so that
@@ -159,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
     arguments = ArgumentParser(
         prog="python -m mobile_export.benchmark",
-        description=(__doc__ or "").split("\n\n")[0],
+        description=__doc__,
     )
     arguments.add_argument(
         "files",

@@ -1,4 +1,4 @@
-"""Measures how models bear wrong face boxes: Tables 1 and 2 of TSR (CVPR 2017), side by side.
+"""Measures how errors grow where face boxes are wrong: Tables 1 and 2 of TSR (CVPR 2017).
 
     python recipes/robustness.py --model runs/a/model.keras runs/b/model.keras \\
         --dataset 300w --data DIR --split helen/testset --out runs/robustness

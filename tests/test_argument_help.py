@@ -79,3 +79,18 @@ def test_every_option_has_a_sentence_for_its_help(path: Path) -> None:
         assert told, f"line {call.lineno}: no help"
         assert told[0][0].isupper(), f"line {call.lineno}: {told[0]!r} must begin as a sentence"
         assert told[0].endswith((".", "…", "X")), f"line {call.lineno}: {told[0]!r} must end as one"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PROGRAMS if path.parent.name in ("mobile_export", "recipes")],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_every_program_shows_an_example_of_itself(path: Path) -> None:
+    """The help of these programs is their docstring, or what stands in it."""
+    module = "mobile_export" if path.stem == "__main__" else f"mobile_export.{path.stem}"
+    call = (
+        f"python recipes/{path.name} " if path.parent.name == "recipes" else f"python -m {module} "
+    )
+    lines = path.read_text().splitlines()
+    assert any(line.strip(' "').startswith(call) for line in lines)
