@@ -49,13 +49,13 @@ for layer in wrapped.layers:
         low, high = (float(v) for v in tuning_methods.range_of(layer))
         ranges[name] = [low, high, float(values.min()), float(values.max())]
 found["ranges"] = ranges
-outputs = wrapped(images, training=False)
-outputs = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+place = pair.output_names.index("stages")
+outputs = np.asarray(wrapped(images, training=False)[place])
 exact = np.asarray(model.training_model(images)["stages"])
 found["moved"] = float(np.abs(outputs - exact).mean() / exact.std(axis=0).mean())
 tuning_loop._switch(wrapped, tuning.default_schedule(model).phases[0])
-once, again = (wrapped(images, training=True) for _ in range(2))
-found["random"] = float(np.abs(np.asarray(once) - np.asarray(again)).max())
+once, again = (np.asarray(wrapped(images, training=True)[place]) for _ in range(2))
+found["random"] = float(np.abs(once - again).max())
 print(json.dumps(found))
 """
 
