@@ -67,6 +67,18 @@ def test_a_missing_picture_is_told_with_its_entry_and_the_way_on(tfalign, tmp_pa
     assert "--skip-bad" in train
 
 
+@pytest.mark.parametrize(
+    ("dataset", "what"), [("coco", "a file or folder of"), ("300w", "the folder of")]
+)
+def test_data_that_is_not_there(tfalign, tmp_path, dataset, what):
+    for command in (("inspect", dataset), ("evaluate", "--model", "300w", "--dataset", dataset)):
+        outcome = tfalign(*command, "--data", tmp_path / "gone", "--out", tmp_path / "out")
+        assert outcome.code == 2
+        assert what in outcome.err
+        assert f"`tfalign data {dataset}`" in outcome.err
+        assert str(tmp_path / "gone") in outcome.err
+
+
 @pytest.mark.slow
 def test_printed_commands_run(tfalign, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -129,7 +129,9 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
     dataset = sets.get(arguments.dataset)
     if not (arguments.data.exists() if dataset.scheme is None else arguments.data.is_dir()):
         raise FileNotFoundError(
-            f"--data must be the folder of {arguments.dataset}. Received: {str(arguments.data)!r}"
+            f"--data must be {'a file or folder' if dataset.scheme is None else 'the folder'} of "
+            f"{arguments.dataset}; `tfalign data {arguments.dataset}` tells its layout. Received: "
+            f"{str(arguments.data)!r}"
         )
     policy: OnError = "skip" if arguments.skip_bad else "raise"
     # Of 300-W the boxes of the official detector (TSR's "OD"): the tight boxes that stand beside

@@ -187,7 +187,9 @@ class DataSet:
         """
         if not Path(root).exists():
             raise FileNotFoundError(
-                f"The data set {self.name!r} must be in a folder. Received: root={str(root)!r}"
+                f"There must be {'the folder' if self.files else 'a file or folder'} of the data "
+                f"set {self.name!r}; `tfalign data {self.name}` tells its layout. Received: "
+                f"root={str(root)!r}, which is not there"
             )
         box = self.boxes[0] if box is None else box
         if box not in self.boxes:
