@@ -93,4 +93,5 @@ def test_demo(
     assert [arguments[1] for arguments in exported] == ["float32", "int8"]
     other = tfalign("demo", "--out", out, *WORDS, "--seed", "1")
     assert other.code == 2
-    assert "other synthetic faces" in other.err
+    assert "An output folder belongs to one configuration" in other.err
+    assert "seed: there 0, wanted 1" in other.err
