@@ -68,6 +68,8 @@ COMMANDS: Mapping[str, Command] = {
 
 _PACKAGE = Path(__file__).with_name("tfalign")
 
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
+
 # What TensorFlow's libraries print while they are loaded, past every setting of theirs.
 _NOTE = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:\d\d")
 
@@ -97,11 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    if {"-h", "--help"} & set(rest) and not any(word.startswith("--import") for word in rest):
-        text = _PACKAGE / "cli" / "help" / f"{name}.txt"
-        if text.is_file():
-            print(text.read_text(encoding="utf-8"), end="")
+    stored = _PACKAGE / "cli" / "help" / f"{name}.txt"
+    if stored.is_file() and not any(word.startswith("--import") for word in rest):
+        text = stored.read_text(encoding="utf-8")
+        if {"-h", "--help"} & set(rest):
+            print(text, end="")
             return 0
+        told = _run_file("argument_help.py")["wrong_option"](rest, _OPTION.findall(text))
+        if told:
+            print(f"error: {told} (tfalign {name} --help tells more)", file=sys.stderr)
+            return 2
     # TensorFlow's notes on processors and drivers help nobody here. A user's value wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if {"-h", "--help"} & set(rest) and "keras" not in sys.modules:

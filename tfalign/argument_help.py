@@ -19,6 +19,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {alike[0]}?" if alike else ""
 
 
+def wrong_option(words: Sequence[str], options: Iterable[str]) -> str | None:
+    """Returns what to say of the first word that looks like an option and is none, or None."""
+    known = set(options)
+    # As argparse tells an option from a value: "-", "-0.5" and "-a b" are values.
+    for word in words[: words.index("--") if "--" in words else None]:
+        name = word.partition("=")[0]
+        value = name in ("", "-") or " " in word or re.fullmatch(r"-\d*\.?\d+", word)
+        if name.startswith("-") and not value and name not in known:
+            meant = did_you_mean(name, known)
+            return f"There is no such option{meant or '.'} Received: {name}"
+    return None
+
+
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps a description's lines and tells each option's default, where there is one to tell.
 
@@ -58,14 +71,8 @@ class ArgumentParser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         """Parses the words; a wrong option is told before a missing one, which it may have been."""
         words = list(sys.argv[1:] if args is None else args)
-        options = self._option_string_actions
-        # As argparse tells an option from a value: "-", "-0.5" and "-a b" are values.
-        for word in words[: words.index("--") if "--" in words else None]:
-            name = word.partition("=")[0]
-            value = name in ("", "-") or " " in word or re.fullmatch(r"-\d*\.?\d+", word)
-            if name.startswith("-") and not value and name not in options:
-                meant = did_you_mean(name, options)
-                self.error(f"There is no such option{meant or '.'} Received: {name}")
+        if told := wrong_option(words, self._option_string_actions):
+            self.error(told)
         parsed: argparse.Namespace = super().parse_args(words, namespace)
         return parsed
 

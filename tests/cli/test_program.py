@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import subprocess
@@ -94,6 +95,24 @@ def test_stored_help_is_what_the_parser_tells(tfalign, name):
     assert tfalign(name, "--help").out.split() == told.split(), (
         "the stored texts are old: python -m tfalign.cli.stored_help"
     )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_stored_help_names_every_option(name):
+    """A word that is not in it is refused before the parser is there."""
+    module = importlib.import_module(f"tfalign.cli.{COMMANDS[name].module}")
+    options = program.parser_of(name, module)._option_string_actions
+    text = (stored_help.FOLDER / f"{name}.txt").read_text()
+    assert set(options) <= set(tfalign_command._OPTION.findall(text))
+
+
+def test_mistyped_option_is_told_before_keras_is_loaded(repository):
+    code = (
+        "import sys, tfalign_command\n"
+        "code = tfalign_command.main(['train', 'wflw', '--out', 'x', '--step', '5'])\n"
+        "print(code, {'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    )
+    assert python(repository, "-c", code).strip() == "2 set()"
 
 
 def test_help_knows_the_architectures_of_an_imported_module(tfalign, monkeypatch):

@@ -209,6 +209,8 @@ def _work(
             if arguments.parquet:
                 write_parquet(rows.path, job.out / "landmarks.parquet")
         write_json(job.out / "summary.json", summary)
+        if rows.done and not arguments.quiet:
+            print(f"landmarks: {job.out / 'landmarks.csv'}, with all fields: {rows.path}")
         _hint(summary, job)
     result = {"out": str(job.out), "errors": rows.errors, "clips": found, "summary": summary}
     if arguments.json:

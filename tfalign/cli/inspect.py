@@ -106,7 +106,7 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
         words += ["--reader", *arguments.reader]
     if result["faults"]:
         words.append("--skip-bad")
-    return [[*words, "--init-weights", "300w", "--steps", "600", "--out", "runs/mine"]]
+    return [[*words, "--init-weights", "300w", "--steps", "300", "--out", "runs/mine"]]
 
 
 def _lines(found: inspection.Inspection) -> list[str]:

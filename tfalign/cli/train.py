@@ -1,7 +1,7 @@
 """Trains a model on a data set and measures it on faces that it was not trained on.
 
     tfalign train 300w --data 300W --out runs/300w
-    tfalign train coco --data FACES.json --init-weights 300w --steps 600 --out runs/mine
+    tfalign train coco --data FACES.json --init-weights 300w --steps 300 --out runs/mine
     tfalign train wflw --out runs/rendered                 # renders synthetic faces
     tfalign train wflw --data WFLW --model gregnet --schedule published --out runs/published
     tfalign train 300w --data 300W --steps 20000 --init-weights runs/rendered/model.keras \\

@@ -573,6 +573,7 @@ register(
         where="https://cocodataset.org/#format-data",
         citation="T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
         coordinates=_CORNERS,
+        holdout=0.1,
         licence="yours",
     )
 )
@@ -584,6 +585,7 @@ register(
         layout="S.xml for a split S; images relative to it",
         where="https://github.com/davisking/dlib/tree/master/tools/imglab",
         coordinates=_CORNERS,
+        holdout=0.1,
         licence="yours",
     )
 )
@@ -595,6 +597,7 @@ register(
         boxes=("landmarks",),
         layout="NAME.pts beside NAME.{jpg,png}, at any depth; a folder S for a split S",
         coordinates="the centre of the first pixel at 1; 0.5 is subtracted (see `first_pixel`)",
+        holdout=0.1,
         licence="yours",
     )
 )
@@ -605,6 +608,7 @@ register(
         reader=csv_table.read,
         layout="S.csv for a split S, or a column `split`; images beside it or in images/",
         coordinates=_CORNERS,
+        holdout=0.1,
         licence="yours",
     )
 )

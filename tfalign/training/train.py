@@ -150,7 +150,8 @@ def train(
     held_out = None if watched is None else _cropped(watched, trained, settings.cache)
     measured = watched if test is None else test
     print(
-        f"{len(cache)} faces to train on, {0 if held_out is None else len(held_out)} to watch"
+        f"{len(cache)} faces to train on, "
+        + ("0 to watch" if held_out is None else f"{len(held_out)} to watch (val_nme, a fraction)")
         + ("" if test is None else f"; measured on {len(test)}: {test_name or 'test faces'}"),
         flush=True,
     )
