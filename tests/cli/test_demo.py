@@ -28,7 +28,7 @@ def test_paper_row_has_the_printed_figures() -> None:
 @pytest.mark.parametrize(
     ("words", "weights", "steps"),
     [
-        ("", "300w", 300),
+        ("", "300w", 150),
         ("--steps 7", "300w", 7),
         ("--epochs 2", "300w", None),
         ("--init-weights mine.keras", "mine.keras", None),

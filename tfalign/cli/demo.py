@@ -10,7 +10,7 @@ that the training did not see. At the end stand a table, with the paper's own fi
 picture of some faces, and OUT/demo.html with everything.
 
 The training takes every option of ``tfalign train``. It goes on from the weights of the preset 300w
-for 300 steps, as one should on a small set of one's own. With --data, the photographs of WFLW, or
+for 150 steps, as one should on a small set of one's own. With --data, the photographs of WFLW, or
 with options of the model or a schedule it starts from random weights, or from --init-weights.
 Interrupted, it goes on when the same command is given again; nothing is written outside OUT.
 """
@@ -42,7 +42,7 @@ from tfalign.version import __version__
 
 KINDS = ("float32", "int8")
 START = "300w"
-STEPS = 300
+STEPS = 150
 _EXPORTED = "exported.json"
 
 
