@@ -44,7 +44,7 @@ from tfalign.training import Settings
 from tfalign.training.schedules import PUBLISHED_BOXES
 
 # Without --data: what two CPU cores render and train in about five minutes.
-RENDERED_FACES = (1500, 200)
+RENDERED_FACES = (1000, 200)
 RENDERED_STEPS = 600
 
 
@@ -241,7 +241,7 @@ def options(prog: str = "tfalign train", dataset: str | None = None) -> argparse
         nargs=2,
         default=RENDERED_FACES,
         metavar=("TRAIN", "TEST"),
-        help="How many faces to render where no --data is given (default: 1500 200).",
+        help="How many faces to render where no --data is given (default: 1000 200).",
     )
     add_model_options(parser)
     add_settings(parser)
