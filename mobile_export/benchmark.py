@@ -148,21 +148,8 @@ def table(report: dict[str, object], each: bool = False) -> str:
     return "\n".join(lines)
 
 
-def add_operator_options(arguments: argparse.ArgumentParser) -> None:
-    """Adds the choice of how operators are told."""
-    choice = arguments.add_mutually_exclusive_group()
-    choice.add_argument(
-        "--operators", action="store_true", help="List the slowest operators one by one, too."
-    )
-    choice.add_argument("--no-operators", action="store_true", help="Measure latencies only.")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program and returns its exit status."""
-    arguments = ArgumentParser(
-        prog="python -m mobile_export.benchmark",
-        description=__doc__,
-    )
+def add_options(arguments: argparse.ArgumentParser) -> None:
+    """Adds the options that this program and ``tfalign benchmark`` share."""
     arguments.add_argument(
         "files",
         nargs="+",
@@ -180,7 +167,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--runs", type=int, default=50, metavar="N", help="How often each file is timed."
     )
-    add_operator_options(arguments)
+    choice = arguments.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--operators", action="store_true", help="List the slowest operators one by one, too."
+    )
+    choice.add_argument("--no-operators", action="store_true", help="Measure latencies only.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    arguments = ArgumentParser(
+        prog="python -m mobile_export.benchmark",
+        description=__doc__,
+    )
+    add_options(arguments)
     arguments.add_argument("--json", metavar="FILE", help="Also write the report to this file.")
     options = arguments.parse_args(argv)
 

@@ -19,24 +19,7 @@ from tfalign.argument_help import ArgumentParser
 def options(prog: str = "tfalign benchmark") -> argparse.ArgumentParser:
     """Returns the program's options; ``prog`` is how the program is called."""
     parser = ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE.tflite",
-        help="Exported files; the others are compared with the first.",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        nargs="+",
-        default=[1],
-        metavar="N",
-        help="Threads of the interpreter; several numbers give several tables (default: 1).",
-    )
-    parser.add_argument(
-        "--runs", type=int, default=50, metavar="N", help="How often each file is timed."
-    )
-    benchmark.add_operator_options(parser)
+    benchmark.add_options(parser)
     return parser
 
 
