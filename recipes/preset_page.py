@@ -30,7 +30,9 @@ LINES = {
 def row(name: str, sidecar: dict[str, Any], measured: dict[str, Any]) -> str:
     """Returns a line of the table: a preset on some faces."""
     config = sidecar["config"]
-    size = (WEIGHTS_DIR / sidecar["file"]).stat().st_size
+    file = f"of {' and '.join(f'`{member}`' for member in config.get('members', ()))}"
+    if sidecar["file"] is not None:
+        file = f"{(WEIGHTS_DIR / sidecar['file']).stat().st_size / 1e6:.2f} MB"
     cells = [
         f"`{name}`",
         sidecar["class"] + (f", trunk `{config['trunk']}`" if "trunk" in config else ""),
@@ -38,7 +40,7 @@ def row(name: str, sidecar: dict[str, Any], measured: dict[str, Any]) -> str:
         "×".join(str(side) for side in config["input_shape"][:2]),
         f"{sidecar['macc'] / 1e6:.1f}",
         f"{sidecar['params'] / 1e6:.2f} M",
-        f"{size / 1e6:.2f} MB",
+        file,
         f"**{100 * measured['nme']:.2f} %** ± {100 * measured['nme_standard_error']:.2f}",
         f"{100 * measured['failure_rate']:.1f} %",
         f"{measured['faces']} faces of {measured['dataset']}, {measured['split']}",

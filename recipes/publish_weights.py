@@ -4,10 +4,13 @@
         --metrics runs/300w_holdout/metrics.json --provenance "how it was trained" \\
         --licence "terms of the training data"
 
+    python recipes/publish_weights.py --members 300w_large 300w_deepreg --name 300w_server ...
+
 Writes tfalign/weights/NAME.npz (half precision) and its sidecar NAME.json: class, configuration,
 provenance, licence, MACC, parameters, and the error that ``recipes/evaluate.py`` measured. Evaluate
 the packed weights themselves afterwards (``--model NAME``) and publish again with that file: the
-sidecar then holds the figure of exactly what ships.
+sidecar then holds the figure of exactly what ships. With --members it is an ensemble of presets,
+which has no weights of its own: its sidecar names them, and only that is written.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ from tfalign import macc
 from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
 from tfalign.files import read_json, sha256, write_json
-from tfalign.models import save_weights
-from tfalign.models.weights import WEIGHTS_DIR
+from tfalign.models import Ensemble, save_weights
+from tfalign.models.weights import WEIGHTS_DIR, digest_of
 
 # What of metrics.json says something about the weights; the rest tells of the machine and the run.
 MEASURED = (
@@ -47,7 +50,10 @@ MEASURED = (
 
 def options() -> argparse.ArgumentParser:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="A .keras file.")
+    parser.add_argument("model", type=Path, nargs="?", help="A .keras file.")
+    parser.add_argument(
+        "--members", nargs="+", metavar="PRESET", help="Presets of an ensemble, in its order."
+    )
     parser.add_argument("--name", required=True, help="Name of the preset.")
     parser.add_argument(
         "--metrics",
@@ -67,19 +73,33 @@ def options() -> argparse.ArgumentParser:
 
 def main() -> dict[str, Any]:
     arguments = options().parse_args()
-    model: Any = keras.saving.load_model(arguments.model, compile=False)
+    if (arguments.model is None) == (arguments.members is None):
+        raise ValueError(
+            "Either a .keras file or --members must be given. Received: "
+            f"{arguments.model}, --members {arguments.members}"
+        )
+    model: Any = (
+        keras.saving.load_model(arguments.model, compile=False)
+        if arguments.members is None
+        else Ensemble(arguments.members)
+    )
     measured, *others = (
         {key: metrics[key] for key in MEASURED if key in metrics}
         for metrics in map(read_json, arguments.metrics)
     )
     report = macc.count(model)
-    file = WEIGHTS_DIR / f"{arguments.name}.npz"
-    save_weights(model, file)
+    config, file = model.get_config(), WEIGHTS_DIR / f"{arguments.name}.npz"
+    if arguments.members is None:
+        save_weights(model, file)
+        digest = sha256(file)
+    else:
+        config["members"] = arguments.members
+        digest = digest_of(arguments.members)
     sidecar = {
         "class": type(model).__name__,
-        "config": model.get_config(),
-        "file": file.name,
-        "sha256": sha256(file),
+        "config": config,
+        "file": file.name if arguments.members is None else None,
+        "sha256": digest,
         "macc": report.macc,
         "params": report.params,
         "provenance": arguments.provenance,
@@ -88,13 +108,12 @@ def main() -> dict[str, Any]:
         **({"also_measured": others} if others else {}),
     }
     for key in ("quality", "training"):
-        file = getattr(arguments, key)
-        if file is not None:
-            sidecar[key] = read_json(file)
+        constants = getattr(arguments, key)
+        if constants is not None:
+            sidecar[key] = read_json(constants)
     path = WEIGHTS_DIR / f"{arguments.name}.json"
     write_json(path, sidecar)
-    size = (WEIGHTS_DIR / sidecar["file"]).stat().st_size
-    print(f"{WEIGHTS_DIR / sidecar['file']} ({size / 1e6:.2f} MB) and {path}")
+    print(path)
     return sidecar
 
 

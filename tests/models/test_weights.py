@@ -80,8 +80,12 @@ def test_a_pickle_in_a_weights_file_is_not_loaded(tmp_path: Path) -> None:
 def test_shipped_presets_load_and_fit_their_sidecar() -> None:
     for name, sidecar in weights.shipped_presets().items():
         model = models.load(name)
-        file = weights.WEIGHTS_DIR / sidecar["file"]
-        assert file.stat().st_size <= 5_000_000 or name == "300w_deepreg"  # in the second wheel
+        if sidecar["file"] is None:
+            # What was measured is what its members are now.
+            assert sidecar["sha256"] == weights.digest_of(sidecar["config"]["members"])
+        else:
+            file = weights.WEIGHTS_DIR / sidecar["file"]
+            assert file.stat().st_size <= 5_000_000 or name == "300w_deepreg"  # the second wheel
         assert model.scheme is not None
         assert {"class", "config", "file", "licence", "provenance", "measured"} <= set(sidecar)
         json.dumps(sidecar)

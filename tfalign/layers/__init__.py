@@ -2,6 +2,7 @@
 
 from tfalign.layers.box_histogram import BoxHistogram
 from tfalign.layers.constant_shape import ConstantShape
+from tfalign.layers.crop_transform import CropTransform
 from tfalign.layers.gaussian_heatmaps import GaussianHeatmaps
 from tfalign.layers.heatmap_argmax import HeatmapArgmax
 from tfalign.layers.hog import HOG
@@ -25,6 +26,7 @@ __all__ = [
     "InverseShapeTransform",
     "BoxHistogram",
     "ConstantShape",
+    "CropTransform",
     "GaussianHeatmaps",
     "HeatmapArgmax",
     "LandmarkwiseDense",

@@ -5,6 +5,7 @@ from tfalign.models.ccnn import CCNN
 from tfalign.models.deepreg import DeepReg
 from tfalign.models.direct_regression import DirectRegression, TSRBaseline1, TSRBaseline2
 from tfalign.models.dssd import DSSD
+from tfalign.models.ensemble import Ensemble
 from tfalign.models.greglref import GRegLRef, GRegNet
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.models.rdssd import RDSSD
@@ -21,6 +22,7 @@ __all__ = [
     "Architecture",
     "DeepReg",
     "DirectRegression",
+    "Ensemble",
     "GRegLRef",
     "GRegNet",
     "LandmarkModel",

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfalign import markup
+from tfalign.models.ensemble import Ensemble
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.models.weights import load, load_weights
 
@@ -73,7 +74,7 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
     Args:
         model: The model to change.
         source: A model, a preset's name, the path of a ``.keras`` file, or of a ``.npz`` or
-            ``.weights.h5`` file of exactly this model.
+            ``.weights.h5`` file of exactly this model. Of an ensemble its first member counts.
 
     Returns:
         What was copied and what not.
@@ -86,6 +87,8 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
         load_weights(model, source)
         return Transfer(os.fspath(source), tuple(_variables(model)), (), (), (), ())
     other = load(source)
+    if isinstance(other, Ensemble):
+        other = other.members[0]
     mix, points = _mix(other, model)
     mine, theirs = _variables(model), _variables(other)
     for part in _changed_parts(model, other):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,12 @@ def shipped_presets() -> dict[str, dict[str, Any]]:
     and the measured error.
     """
     return {path.stem: read_json(path) for path in sorted(WEIGHTS_DIR.glob("*.json"))}
+
+
+def digest_of(members: Sequence[str]) -> str:
+    """Returns the SHA-256 of an ensemble of presets: that of its members' SHA-256, a line each."""
+    lines = "".join(f"{shipped_presets()[name]['sha256']}\n" for name in members)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def shipped_tflite(name: str) -> Path:
@@ -94,7 +101,8 @@ def load_preset(name: str) -> LandmarkModel:
             "config": preset["config"],
         }
     )
-    load_weights(model, name)
+    if preset["file"] is not None:  # An ensemble's weights are those of the presets in it.
+        load_weights(model, name)
     return model
 
 

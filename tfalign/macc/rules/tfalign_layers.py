@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfalign.layers import (
+    CropTransform,
     GaussianHeatmaps,
     HeatmapArgmax,
     InverseShapeTransform,
@@ -83,6 +84,14 @@ def spatial_transformer(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Sh
 def shape_transform(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
     """The landmarks' way through the map; making the inverse of it is not counted."""
     return Cost(elementwise=size(outputs[0]) * _PER_COORDINATE[layer.kind])
+
+
+@rule(CropTransform)
+def crop_transform(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """The eyes' means and the landmarks' turn: 2 products and 2 sums for each coordinate, each.
+    Making θ of the box is not counted."""
+    turns = 0 if layer.eyes is None else 2
+    return Cost(elementwise=turns * 4 * size(inputs[0]), pooling=2 * size(inputs[0]))
 
 
 @rule(LocalResponseNormalization)

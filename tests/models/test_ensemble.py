@@ -1,0 +1,131 @@
+"""Ensemble: the mean of models that see the face where those before them found it."""
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tfalign import macc, markup
+from tfalign.models import Ensemble, GRegNet, load, transfer
+
+SCHEME = "ibug68"
+SIZES = {"small": (64, 48, 3), "square": (32, 32, 3)}
+
+
+def member(name: str, seed: int, crop: str = "300w") -> GRegNet:
+    """A small network whose shapes are a face and follow the picture."""
+    keras.utils.set_random_seed(seed)
+    model = GRegNet(scheme=SCHEME, input_shape=SIZES[name], width=0.125, crop=crop, trunk="mobile")
+    rng = np.random.default_rng(seed)
+    model.set_mean_shape(face(rng))
+    return model
+
+
+def face(rng: np.random.Generator) -> np.ndarray:
+    """A symmetric shape with eyes above the middle, leaning a little."""
+    points = rng.uniform(0.25, 0.75, (68, 2))
+    points[36:42] = (0.4, 0.4) + rng.uniform(-0.03, 0.03, (6, 2))
+    points[42:48] = (0.6, 0.44) + rng.uniform(-0.03, 0.03, (6, 2))
+    return points.astype("float32")
+
+
+@pytest.fixture(scope="module")
+def members() -> list[GRegNet]:
+    return [member("small", 1), member("square", 2, "dssd"), member("square", 3)]
+
+
+def pictures(count: int = 3) -> np.ndarray:
+    """Smooth pictures, whose samplings by two programs are alike."""
+    noise = np.random.default_rng(0).uniform(0, 255, (count, 64, 48, 3)).astype("float32")
+    return np.stack([cv2.GaussianBlur(image, (0, 0), 4) for image in noise])
+
+
+def by_hand(models: list, image: np.ndarray) -> list[np.ndarray]:
+    """The means after each model, with OpenCV's sampling and NumPy's geometry, in pixels."""
+    height, width = image.shape[:2]
+    shapes = [ops.convert_to_numpy(models[0](image[None]))[0] * (width, height)]
+    means = [shapes[0]]
+    for model in models[1:]:
+        known = means[-1]
+        along = known[42:48].mean(axis=0) - known[36:42].mean(axis=0)
+        turn = np.arctan2(along[1], along[0])
+        turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        upright = known @ turned.T
+        box = np.concatenate([upright.min(axis=0), upright.max(axis=0)])
+        rows, columns = model.image_size
+        crop = model.crop.crop_from_image(box, (rows, columns))
+        matrix = crop[:, :2] @ turned
+        # OpenCV has pixel centres at whole numbers.
+        shift = crop[:, 2] + 0.5 * matrix.sum(axis=1) - 0.5
+        view = cv2.warpAffine(
+            image,
+            np.column_stack([matrix, shift]),
+            (columns, rows),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        found = ops.convert_to_numpy(model(view[None]))[0] * (columns, rows)
+        shapes.append((found - crop[:, 2]) @ np.linalg.inv(matrix).T)
+        means.append(np.mean(shapes, axis=0))
+    return means
+
+
+def test_it_is_the_mean_of_what_its_members_see(members) -> None:
+    model = Ensemble(members)
+    found = ops.convert_to_numpy(model.stage_shapes(pictures())) * (48, 64)
+    for image, stages in zip(pictures(), found, strict=True):
+        np.testing.assert_allclose(stages, by_hand(members, image), atol=0.02)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(pictures())) * (48, 64), found[:, -1])
+
+
+def test_it_is_saved_whole(members, tmp_path) -> None:
+    members[0].box = "landmarks"
+    model = Ensemble(members)
+    model.save(tmp_path / "model.keras")
+    again = load(tmp_path / "model.keras")
+    assert type(again) is Ensemble
+    assert (again.box, again.crop, again.image_size) == ("landmarks", members[0].crop, (64, 48))
+    assert again.scheme == markup.get(SCHEME)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(again(pictures())), ops.convert_to_numpy(model(pictures())), atol=1e-6
+    )
+
+
+def test_its_members_may_be_files(members, tmp_path) -> None:
+    for k, one in enumerate(members[:2]):
+        one.save(tmp_path / f"{k}.keras")
+    from_files = Ensemble([str(tmp_path / f"{k}.keras") for k in range(2)])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(from_files(pictures())),
+        ops.convert_to_numpy(Ensemble(members[:2])(pictures())),
+        atol=1e-6,
+    )
+
+
+def test_its_products_are_those_of_its_members(members) -> None:
+    report = macc.count(Ensemble(members))
+    alone = [macc.count(one) for one in members]
+    assert report.macc == sum(one.macc for one in alone)
+    assert report.params == sum(one.params for one in alone)
+
+
+def test_training_goes_on_from_its_first_member(members) -> None:
+    """All three have variables of the same names."""
+    target = member("small", 7)
+    assert transfer(target, Ensemble(members)).anew == ()
+    for mine, first in zip(target.weights, members[0].weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(mine), ops.convert_to_numpy(first))
+
+
+def test_refuses_members_that_do_not_go_together(members) -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        Ensemble(members[:1])
+    other = GRegNet(scheme="wflw98", input_shape=(32, 32, 3), width=0.125, trunk="mobile")
+    with pytest.raises(ValueError, match=r"'ibug68', 'wflw98'"):
+        Ensemble([members[0], other])
+    nameless = GRegNet(68, input_shape=(32, 32, 3), width=0.125, trunk="mobile")
+    with pytest.raises(ValueError, match="None, None"):
+        Ensemble([nameless, nameless])
+    with pytest.raises(ValueError, match="presets"):
+        Ensemble(["300w", "nothing"])

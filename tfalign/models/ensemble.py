@@ -1,0 +1,103 @@
+"""Several trained models as one: the mean of their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfalign.layers import CropTransform, InverseShapeTransform, SpatialTransformer
+from tfalign.models.landmark_model import LandmarkModel
+from tfalign.models.weights import load
+
+
+@keras.saving.register_keras_serializable(package="tfalign")
+class Ensemble(LandmarkModel):
+    """The mean of several models' shapes; each looks at the face where those before it found it.
+
+    The first model sees the input. For each further one the mean of the shapes so far says where
+    the face is and how it is turned: it is cut out of the input anew, upright and by that model's
+    own convention. A model that is exact in the right box and bad in a wrong one, such as
+    ``DeepReg``, then always gets the right one, and models of different kinds err differently: the
+    mean has a lower error than the best of them (``docs/results/presets.md``). It is inference of
+    what was trained apart; to train its members, train them.
+
+    Args:
+        members: At least two models of one scheme, or what ``tfalign.models.load`` opens: names of
+            presets or paths of ``.keras`` files. Input size and crop convention are the first
+            one's.
+        name: Model name.
+
+    Input shape:
+        (batch, height, width, 3), RGB in [0, 255], uint8 or float.
+
+    Output shape:
+        (batch, n, 2), (x, y) in [0, 1]² of the input image. ``stage_shapes`` has the first model's
+        shape, then the mean after each further one.
+
+    Reference:
+        Ours. The second look is the re-initialization of Lv et al., CVPR 2017, section 3.1.
+
+    Raises:
+        FileNotFoundError: If a path does not exist.
+        ValueError: If there are fewer than two members, or they have no scheme or different ones.
+    """
+
+    def __init__(self, members: Sequence[Any], name: str = "ensemble") -> None:
+        models = [load(member) for member in members]
+        schemes = [getattr(model, "scheme", None) for model in models]
+        if len(models) < 2 or schemes[0] is None or any(s != schemes[0] for s in schemes[1:]):
+            raise ValueError(
+                "`members` must be at least two models of one landmark scheme. Received: "
+                f"{[None if s is None else s.name for s in schemes]}"
+            )
+        first, scheme = models[0], schemes[0]
+        corners = scheme.eye_corners
+        eyes = scheme.pupils or (None if corners is None else [[corner] for corner in corners])
+        images = keras.Input((*first.image_size, 3), name="images")
+        # The same layers under a name of their own: two members may be called alike.
+        networks = [
+            keras.Model(model.input, model.output, name=f"member_{k}")
+            for k, model in enumerate(models, start=1)
+        ]
+        shapes = [networks[0](images)]
+        stages = [shapes[0]]
+        for k, model in enumerate(models[1:], start=2):
+            theta = CropTransform(first.image_size, model.crop, eyes, name=f"crop_{k}")(stages[-1])
+            view = SpatialTransformer(model.image_size, dtype="float32", name=f"view_{k}")
+            found = networks[k - 1](view([images, theta]))
+            shapes.append(InverseShapeTransform(name=f"shape_{k}")([found, theta]))
+            stages.append(ops.mean(ops.stack(shapes, axis=1), axis=1))
+        super().__init__(
+            images,
+            stages,
+            {"stages": ops.stack(stages, axis=1)},
+            groups={network.name: [network] for network in networks},
+            crop=first.crop,
+            scheme=scheme,
+            name=name,
+        )
+        self.__dict__["members"] = models
+        self.box, self.box_padding = first.box, first.box_padding
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **self.base_config(),
+            "members": [keras.saving.serialize_keras_object(model) for model in self.members],
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Ensemble:
+        """Makes a model from what ``get_config`` returned."""
+        members = [
+            keras.saving.deserialize_keras_object(member, custom_objects)
+            if isinstance(member, Mapping)
+            else member
+            for member in config["members"]
+        ]
+        model = cls(members, config.get("name", "ensemble"))
+        model.box = config.get("box", model.box)
+        model.box_padding = config.get("box_padding", model.box_padding)
+        return model
