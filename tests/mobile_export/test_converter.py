@@ -31,7 +31,7 @@ def test_layer_of_an_operator_that_is_not_built_in_is_named() -> None:
 
 
 def test_message_without_refused_operators_names_none() -> None:
-    assert unsupported("Out of memory") == []
+    assert unsupported("Out of memory", [("Conv2D", "model/conv/Conv2D")]) == []
 
 
 def test_layer_of_a_path() -> None:

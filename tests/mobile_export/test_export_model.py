@@ -15,7 +15,7 @@ import mobile_export
 from mobile_export.check import check
 from mobile_export.export_model import LUMA, export_model, in_float32
 from mobile_export.pictures import rendered_faces
-from tfalign import markup, models
+from tfalign import macc, markup, models
 from tfalign.geometry import CROP_PRESETS
 
 SIDE = 32
@@ -168,6 +168,20 @@ def test_a_strangers_model_keeps_its_points(
         assert about.model["macc"] is None
         assert result.macc is not None
         assert "Doubled" in notes
+
+
+def test_an_ensemble_is_one_file(like_trained: Any, make_pictures: Any, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    members = []
+    for side in (48, 32):
+        one = models.GRegNet(input_shape=(side, side, 3), width=0.125, scheme="ibug68", crop="300w")
+        members.append(like_trained(one, make_pictures(16, (side, side))))
+    model, faces = models.Ensemble(members), make_pictures(6, (48, 48))
+    result = mobile_export.export(model, "float32", out=tmp_path, images=faces)
+    expected = np.asarray(model(faces.astype(np.float32)))
+    assert np.ptp(expected, axis=0).max() > 0.01
+    np.testing.assert_allclose(mobile_export.Runner(result.path)(faces), expected, atol=1e-4)
+    assert result.macc == sum(macc.count(one).macc for one in members)
 
 
 def test_what_a_model_does_not_say_must_be_given() -> None:
