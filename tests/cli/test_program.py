@@ -314,6 +314,7 @@ def test_start_is_light(repository):
     python(repository, "-c", code)
 
 
+@pytest.mark.slow
 def test_module_is_the_command(repository):
     assert python(repository, "-m", "tfalign", "--version") == f"tfalign {__version__}\n"
 

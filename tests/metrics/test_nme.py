@@ -4,11 +4,11 @@ import math
 import keras
 import numpy as np
 import pytest
+from tiny_model import TinyModel
 
 from tfalign import markup
 from tfalign.losses import L2Loss
 from tfalign.metrics import NME, AnchorDistance
-from tfalign.models import GRegNet
 
 
 def brute_force(truth, predicted, first, second):
@@ -140,7 +140,7 @@ def test_a_metric_of_0_1_had_its_size_the_other_way_round():
 def test_masks_in_plain_fit(rng, where):
     """`compile(loss=…, metrics=[NME(protocol)])`, the weights in fit's data."""
     keras.utils.set_random_seed(0)
-    model = GRegNet(scheme=OWN, input_shape=(32, 32, 3), width=0.125, trunk="mobile")
+    model = TinyModel(5, scheme=OWN)
     protocol = AnchorDistance(OWN, (0,), (4,))
     model.compile("sgd", loss=L2Loss(), **{where: [NME(protocol)]})
     images = rng.uniform(0, 255, (6, 32, 32, 3)).astype("float32")

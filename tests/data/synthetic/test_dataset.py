@@ -81,6 +81,7 @@ def test_number_of_workers_does_not_matter(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "_SHARD", 3)
+    monkeypatch.setattr(dataset, "_WORTH_PROCESSES", 1)
     write_wflw(tmp_path, TRAIN, TEST, SIZE, SEED, workers=2, progress=False)
     assert _contents(tmp_path) == _contents(root)
 

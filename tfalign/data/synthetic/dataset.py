@@ -29,6 +29,7 @@ TEST_OFFSET = 1 << 24
 _TEST_LIST = "WFLW_annotations/list_98pt_test/list_98pt_test.txt"
 _PARTS = "WFLW_annotations/parts"
 _SHARD = 50
+_WORTH_PROCESSES = 100  # faces: below, starting a process takes longer than drawing
 _JPEG_QUALITY = 95
 
 
@@ -133,7 +134,8 @@ def _claim(root: Path, configuration: Configuration) -> None:
 
 def _run(shards: list[_Shard], workers: int) -> Iterator[int]:
     """Makes the shards and yields the number of faces of each as it is done."""
-    if workers == 1 or len(shards) < 2:
+    faces = sum(shard.stop - shard.start for shard in shards)
+    if workers == 1 or len(shards) < 2 or faces < _WORTH_PROCESSES:
         for shard in shards:
             yield _make(shard)
         return
