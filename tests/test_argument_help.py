@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tfalign.argument_help import ArgumentParser
+from tfalign.argument_help import ArgumentParser, did_you_mean
 
 
 def test_defaults_are_told_where_there_is_one_to_tell() -> None:
@@ -53,6 +53,18 @@ def test_options_are_taken_by_their_whole_names_alone(capsys: pytest.CaptureFixt
     assert given.scales == [-0.2, -3.0]
     assert (given.note, given.rest) == ("-a b", ["-", "--step"])
     assert parser.parse_args(["--steps=7"]).steps == 7
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("--schemes", "; did you mean --scheme?"),
+        ("-shceme", "; did you mean --scheme?"),
+        ("--quantize", ""),  # three letters of --rate, and the dashes
+    ],
+)
+def test_a_suggestion_is_a_word_that_is_alike(word: str, said: str) -> None:
+    assert did_you_mean(word, ["--rate", "--scheme", "--kind"]) == said
 
 
 ROOT = Path(__file__).resolve().parents[1]

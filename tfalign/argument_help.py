@@ -15,8 +15,10 @@ from typing import Any
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns the end of a sentence that names the known word most like ``word``, or nothing."""
-    alike = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {alike[0]}?" if alike else ""
+    # The dashes that all options share make none of them more alike.
+    words = {name.lstrip("-"): name for name in known}
+    alike = difflib.get_close_matches(word.lstrip("-"), list(words), n=1)
+    return f"; did you mean {words[alike[0]]}?" if alike else ""
 
 
 def wrong_option(words: Sequence[str], options: Iterable[str]) -> str | None:
