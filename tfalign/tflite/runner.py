@@ -72,10 +72,6 @@ class Runner:
         """(height, width) of one picture, as ``tfalign.geometry`` takes it."""
         return self.input_shape[0], self.input_shape[1]
 
-    def clone(self) -> Runner:
-        """Returns another runner of the same file, for another thread; the file is not re-read."""
-        return Runner(self.graph, self.threads)
-
     def set_image(self, image: np.ndarray) -> None:
         """Writes one picture (H, W, channels), RGB in [0, 255], into the input tensor."""
         image = np.asarray(image)

@@ -32,8 +32,8 @@ def share_or_count(text: str) -> float | int:
 class Settings:
     """What a training can be told beside its model and its faces.
 
-    Each field is an argument of `tfalign.training.train` and an option of ``tfalign train``; its
-    meaning is its help there, ``help_of`` returns it.
+    Each field is an argument of `tfalign.training.train` and an option of ``tfalign train``, whose
+    help tells what it means.
     """
 
     schedule: str | Path | Schedule = _setting(
@@ -206,8 +206,3 @@ class Settings:
             jit_compile=jit[self.jit],
             checkpoint_every=self.checkpoint_every,
         )
-
-
-def help_of(name: str) -> str:
-    """Returns what a setting means."""
-    return str(Settings.__dataclass_fields__[name].metadata["help"])
