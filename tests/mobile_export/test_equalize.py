@@ -30,6 +30,7 @@ def _unequal_gdconv(model: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_channels_behind_gdconv(model: Any, pictures: np.ndarray) -> None:
     unequal = keras.models.clone_model(model)
     unequal.set_weights(model.get_weights())

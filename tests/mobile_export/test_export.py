@@ -298,9 +298,9 @@ def test_missing_extra_is_named(model: Any, tmp_path: Path, monkeypatch: Any) ->
 def test_detectors_lead_to_the_boxes_of_a_model_of_other_points(
     model: Any, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    from tfalign.models import GRegNet
+    from tiny_model import TinyModel
 
-    own = GRegNet(5, (32, 32, 3), width=0.125, trunk="mobile", crop="300w")
+    own = TinyModel(5, scheme=None)
     plain = mobile_export.export(own, "float32", out=tmp_path / "plain", allow_loss=True)
     assert plain.metadata.detectors == {}
     assert plain.metadata.box_padding is None

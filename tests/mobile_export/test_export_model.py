@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from tiny_model import TinyModel
 
 import mobile_export
 from mobile_export.check import check
@@ -174,7 +175,7 @@ def test_an_ensemble_is_one_file(like_trained: Any, make_pictures: Any, tmp_path
     keras.utils.set_random_seed(5)
     members = []
     for side in (48, 32):
-        one = models.GRegNet(input_shape=(side, side, 3), width=0.125, scheme="ibug68", crop="300w")
+        one = TinyModel(input_shape=(side, side, 3))
         members.append(like_trained(one, make_pictures(16, (side, side))))
     model, faces = models.Ensemble(members), make_pictures(6, (48, 48))
     result = mobile_export.export(model, "float32", out=tmp_path, images=faces)

@@ -134,6 +134,7 @@ def test_points_without_names_are_the_same_if_they_are_as_many(source: GRegLRef)
     assert "equal place" not in told.table()
 
 
+@pytest.mark.slow
 def test_heads_of_a_part_go_over_if_it_lists_the_same_points() -> None:
     arguments = {"input_shape": (64, 64, 3), "width": 0.0625, "view_size": 40, "face_size": 48}
     one = disturbed(TwoStage(scheme="ibug68", **arguments))

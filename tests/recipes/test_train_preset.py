@@ -100,6 +100,7 @@ def test_unannotated_points_have_no_weight_in_a_batch(views) -> None:
     assert len(next(feed.stream(0, 1))) == 2
 
 
+@pytest.mark.slow
 def test_worker_processes_make_the_same_batches_in_order(views, rng: np.random.Generator) -> None:
     images = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
     points = rng.uniform(16, 48, (3, 5, 2))

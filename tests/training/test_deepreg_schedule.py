@@ -102,6 +102,7 @@ def test_joint_learning_goes_on_from_the_closed_form_in_all_stages(data, tmp_pat
     assert [row["phase"] for row in result.rows] == ["joint"]
 
 
+@pytest.mark.slow
 def test_joint_learning_alone_lowers_the_loss(data, tmp_path) -> None:
     phase = deepreg.joint(1, epochs=12, rate=0.003)
     _, result = run(training.Schedule("joint", (phase,)), data, tmp_path)
