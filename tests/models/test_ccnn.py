@@ -173,7 +173,9 @@ def test_refinement_begins_as_nearly_nothing(rng, width: float) -> None:
         assert 0.01 < np.sqrt(np.mean(cells**2)) < 0.3
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_maps_in_half_precision(rng, policy: str) -> None:
     """The contract's tolerance is wide, since a random map's maximum may jump; maps may not."""
     whole = small()

@@ -161,7 +161,7 @@ def numpy_of(result):
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-@pytest.mark.parametrize("how", ["eager", "compiled"])
+@pytest.mark.parametrize("how", ["eager", pytest.param("compiled", marks=pytest.mark.slow)])
 def test_dot_and_landmark_move_together(name, how):
     cache = make_cache(name)
     keys = sample_keys(3, 0, np.arange(FACES))
