@@ -176,6 +176,7 @@ def test_an_ensemble_is_one_file(like_trained: Any, make_pictures: Any, tmp_path
     members = []
     for side in (48, 32):
         one = TinyModel(input_shape=(side, side, 3))
+        one.box = "landmarks"
         members.append(like_trained(one, make_pictures(16, (side, side))))
     model, faces = models.Ensemble(members), make_pictures(6, (48, 48))
     result = mobile_export.export(model, "float32", out=tmp_path, images=faces)

@@ -8,6 +8,7 @@ from keras import ops
 from tiny_model import TinyModel
 
 from tfalign import macc, markup
+from tfalign.geometry import pad_box
 from tfalign.models import Ensemble, load, transfer
 
 SCHEME = "ibug68"
@@ -19,6 +20,7 @@ def member(name: str, seed: int, crop: str = "300w") -> TinyModel:
     keras.utils.set_random_seed(seed)
     model = TinyModel(input_shape=SIZES[name], crop=crop)
     model.set_mean_shape(face(np.random.default_rng(seed)))
+    model.box = "landmarks"
     return model
 
 
@@ -32,7 +34,9 @@ def face(rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def members() -> list[TinyModel]:
-    return [member("small", 1), member("square", 2, "dssd"), member("square", 3)]
+    other = member("square", 3)
+    other.box, other.box_padding = "file", {"points": [0.3, -0.1, 0.2, 0.1], "face": None}
+    return [member("small", 1), member("square", 2, "dssd"), other]
 
 
 def pictures(count: int = 3) -> np.ndarray:
@@ -53,6 +57,8 @@ def by_hand(models: list, image: np.ndarray) -> list[np.ndarray]:
         turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         upright = known @ turned.T
         box = np.concatenate([upright.min(axis=0), upright.max(axis=0)])
+        if model.box_padding is not None:  # the kind of box that it was trained on
+            box = pad_box(box, model.box_padding["points"])
         rows, columns = model.image_size
         crop = model.crop.crop_from_image(box, (rows, columns))
         matrix = crop[:, :2] @ turned
@@ -80,7 +86,6 @@ def test_it_is_the_mean_of_what_its_members_see(members) -> None:
 
 
 def test_it_is_saved_whole(members, tmp_path) -> None:
-    members[0].box = "landmarks"
     model = Ensemble(members)
     model.save(tmp_path / "model.keras")
     again = load(tmp_path / "model.keras")
@@ -128,3 +133,11 @@ def test_refuses_members_that_do_not_go_together(members) -> None:
         Ensemble([nameless, nameless])
     with pytest.raises(ValueError, match="presets"):
         Ensemble(["300w", "nothing"])
+    unknown = member("square", 4)
+    unknown.box = None
+    Ensemble([unknown, members[0]])  # the first one sees what it is given
+    with pytest.raises(ValueError, match=r"'tiny' with box=None"):
+        Ensemble([members[0], unknown])
+    unknown.box = "file"
+    with pytest.raises(ValueError, match=r"model.box_padding.*box='file'"):
+        Ensemble([members[0], unknown])

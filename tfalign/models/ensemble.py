@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfalign.geometry import CropConvention
 from tfalign.layers import CropTransform, InverseShapeTransform, SpatialTransformer
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.models.weights import load
@@ -42,7 +43,9 @@ class Ensemble(LandmarkModel):
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If there are fewer than two members, or they have no scheme or different ones.
+        ValueError: If there are fewer than two members, they have no scheme or different ones, or
+            it is not known how the boxes that a further member was trained on follow from the
+            landmarks.
     """
 
     def __init__(self, members: Sequence[Any], name: str = "ensemble") -> None:
@@ -65,7 +68,8 @@ class Ensemble(LandmarkModel):
         shapes = [networks[0](images)]
         stages = [shapes[0]]
         for k, model in enumerate(models[1:], start=2):
-            theta = CropTransform(first.image_size, model.crop, eyes, name=f"crop_{k}")(stages[-1])
+            crop = _crop_of_landmarks(model)
+            theta = CropTransform(first.image_size, crop, eyes, name=f"crop_{k}")(stages[-1])
             view = SpatialTransformer(model.image_size, dtype="float32", name=f"view_{k}")
             found = networks[k - 1](view([images, theta]))
             shapes.append(InverseShapeTransform(name=f"shape_{k}")([found, theta]))
@@ -101,3 +105,24 @@ class Ensemble(LandmarkModel):
         model.box = config.get("box", model.box)
         model.box_padding = config.get("box_padding", model.box_padding)
         return model
+
+
+def _crop_of_landmarks(model: LandmarkModel) -> CropConvention:
+    """Returns the convention by which the landmarks' tight box becomes a model's input.
+
+    A model that was trained on other boxes than the landmarks' brings the padding between both.
+    """
+    if model.box == "landmarks":
+        return model.crop
+    if model.box_padding is None:
+        raise ValueError(
+            "A further member must say that it was trained on the landmarks' boxes "
+            "(`model.box = 'landmarks'`), or bring the padding from these to its own "
+            f"(`model.box_padding`, which training sets). Received: {model.name!r} with "
+            f"box={model.box!r}"
+        )
+    left, top, right, bottom = model.box_padding["points"]
+    width, height = 1.0 + left + right, 1.0 + top + bottom
+    paddings = zip((left, top, right, bottom), model.crop.padding, (width, height) * 2, strict=True)
+    padding = tuple(first + second * side for first, second, side in paddings)
+    return CropConvention(padding, model.crop.square)
