@@ -85,7 +85,7 @@ def convert(
             tf.TensorSpec((1, height, width, 3), input_dtype, name=INPUT)
         )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
-    # By way of a SavedModel the same operators come out, in four times the time.
+    # By way of a SavedModel the same operators come out, in three times the time.
     converter.experimental_lower_to_saved_model = False
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
