@@ -28,10 +28,11 @@ def unit(points: np.ndarray) -> np.ndarray:
     return (points / np.array(SIZE[::-1]))[None].astype("float32")
 
 
-@pytest.mark.parametrize("degrees", [0.0, 25.0, -140.0])
-def test_a_turned_face_is_shown_upright_in_its_padded_square(degrees: float) -> None:
+@pytest.mark.parametrize("eyes", [EYES, EYES[::-1]], ids=["right first", "left first"])
+@pytest.mark.parametrize("degrees", [0.0, 25.0, -80.0])
+def test_a_turned_face_is_shown_upright_in_its_padded_square(degrees: float, eyes: list) -> None:
     """The eyes are level, and the landmarks' box lies in the view as the paddings say."""
-    theta = CropTransform(SIZE, CROP, EYES)(unit(face(degrees)))
+    theta = CropTransform(SIZE, CROP, eyes)(unit(face(degrees)))
     signed = 2 * unit(face(degrees)) - 1
     seen = (ops.convert_to_numpy(map_points_back(theta, signed))[0] + 1) / 2
     right, left = (seen[group].mean(axis=0) for group in EYES)

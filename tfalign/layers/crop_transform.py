@@ -16,16 +16,16 @@ from tfalign import geometry
 class CropTransform(keras.layers.Layer):
     """Returns the θ with which ``SpatialTransformer`` shows a face as a crop convention says.
 
-    The face is turned until its eyes are level, then the tight box of its landmarks becomes the
-    region of ``crop``: the view that a model of that convention was trained on. A shape without
-    extent gives a degenerate, finite θ.
+    The face is turned until its eyes are level, by at most 90°, then the tight box of its landmarks
+    becomes the region of ``crop``: the view that a model of that convention was trained on. A shape
+    without extent gives a degenerate, finite θ.
 
     Args:
         image_size: (height, width) of the image that the landmarks lie in, in pixels.
         crop: A name of ``tfalign.geometry.CROP_PRESETS``, a ``CropConvention`` or its
             configuration.
-        eyes: Indices of the points whose means are the subject's (right, left) eye; None leaves
-            the face as it is turned.
+        eyes: Indices of the points whose means are the subject's eyes, in either order; None
+            leaves the face as it is turned.
 
     Input shape:
         (batch, n, 2), (x, y) in [0, 1]² of the image.
@@ -67,9 +67,9 @@ class CropTransform(keras.layers.Layer):
                 f"input_shape={tuple(input_shape)}"
             )
         if self.eyes is not None:
-            self._right_to_left = np.zeros((1, input_shape[1], 1), np.float32)
+            self._between_eyes = np.zeros((1, input_shape[1], 1), np.float32)
             for sign, group in zip((-1.0, 1.0), self.eyes, strict=True):
-                self._right_to_left[0, group] = sign / len(group)
+                self._between_eyes[0, group] = sign / len(group)
         self.built = True
 
     def call(self, landmarks: Any) -> Any:
@@ -77,9 +77,11 @@ class CropTransform(keras.layers.Layer):
         if self.eyes is None:
             cos, sin = ops.ones_like(points[:, 0, :1]), ops.zeros_like(points[:, 0, :1])
         else:
-            along = ops.sum(points * self._right_to_left, axis=1)
+            along = ops.sum(points * self._between_eyes, axis=1)
             length = ops.sqrt(ops.sum(along * along, axis=-1, keepdims=True))
             along = along / ops.maximum(length, keras.config.epsilon())
+            # No face is turned upside down where a scheme names the left eye first.
+            along = along * ops.where(along[:, :1] < 0.0, -1.0, 1.0)
             cos, sin = along[:, :1], along[:, 1:]
         x, y = points[..., 0], points[..., 1]
         upright = ops.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
