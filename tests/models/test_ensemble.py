@@ -45,7 +45,7 @@ def pictures(count: int = 3) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(image, (0, 0), 4) for image in noise])
 
 
-def by_hand(models: list, image: np.ndarray) -> list[np.ndarray]:
+def by_hand(models: list, image: np.ndarray, shares=(1, 1, 1)) -> list[np.ndarray]:
     """The means after each model, with OpenCV's sampling and NumPy's geometry, in pixels."""
     height, width = image.shape[:2]
     shapes = [ops.convert_to_numpy(models[0](image[None]))[0] * (width, height)]
@@ -73,7 +73,8 @@ def by_hand(models: list, image: np.ndarray) -> list[np.ndarray]:
         )
         found = ops.convert_to_numpy(model(view[None]))[0] * (columns, rows)
         shapes.append((found - crop[:, 2]) @ np.linalg.inv(matrix).T)
-        means.append(np.mean(shapes, axis=0))
+        so_far = shares[: len(shapes)]
+        means.append(np.average(shapes, axis=0, weights=so_far) if any(so_far) else shapes[-1])
     return means
 
 
@@ -85,8 +86,22 @@ def test_it_is_the_mean_of_what_its_members_see(members) -> None:
     np.testing.assert_array_equal(ops.convert_to_numpy(model(pictures())) * (48, 64), found[:, -1])
 
 
+@pytest.mark.parametrize("shares", [(0, 1, 3), (0, 0, 1), (0.5, 0, 0.25)])
+def test_a_member_counts_by_its_share(members, shares) -> None:
+    """One of share 0 finds the face for the others and has no part in the mean."""
+    found = ops.convert_to_numpy(Ensemble(members, shares).stage_shapes(pictures())) * (48, 64)
+    for image, stages in zip(pictures(), found, strict=True):
+        np.testing.assert_allclose(stages, by_hand(members, image, shares), atol=0.02)
+
+
+@pytest.mark.parametrize("shares", [(1, 1), (0, 0, 0), (1, -1, 1), (1, float("nan"), 1)])
+def test_refuses_shares_that_are_no_mean(members, shares) -> None:
+    with pytest.raises(ValueError, match="3 finite numbers"):
+        Ensemble(members, shares)
+
+
 def test_it_is_saved_whole(members, tmp_path) -> None:
-    model = Ensemble(members)
+    model = Ensemble(members, shares=(0, 1, 2))
     model.save(tmp_path / "model.keras")
     again = load(tmp_path / "model.keras")
     assert type(again) is Ensemble

@@ -1,11 +1,13 @@
-"""Several trained models as one: the mean of their shapes."""
+"""Several trained models as one: each looks where those before it found the face."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfalign.geometry import CropConvention
@@ -22,13 +24,17 @@ class Ensemble(LandmarkModel):
     the face is and how it is turned: it is cut out of the input anew, upright and by that model's
     own convention. A model that is exact in the right box and bad in a wrong one, such as
     ``DeepReg``, then always gets the right one, and models of different kinds err differently: the
-    mean has a lower error than the best of them (``docs/results/presets.md``). It is inference of
-    what was trained apart; to train its members, train them.
+    mean has a lower error than the best of them. A small first model of share 0 only finds the
+    face, so that the next one always sees it upright and in the right box
+    (``docs/results/presets.md`` has both). It is inference of what was trained apart; to train its
+    members, train them.
 
     Args:
         members: At least two models of one scheme, or what ``tfalign.models.load`` opens: names of
             presets or paths of ``.keras`` files. Input size and crop convention are the first
             one's.
+        shares: How much each member's shape counts in the mean, none negative; None lets all count
+            alike. One of share 0 finds the face for those after it and has no part in the result.
         name: Model name.
 
     Input shape:
@@ -36,19 +42,25 @@ class Ensemble(LandmarkModel):
 
     Output shape:
         (batch, n, 2), (x, y) in [0, 1]² of the input image. ``stage_shapes`` has the first model's
-        shape, then the mean after each further one.
+        shape, then the mean after each further one (as long as all shares are 0, the newest one's
+        shape).
 
     Reference:
         Ours. The second look is the re-initialization of Lv et al., CVPR 2017, section 3.1.
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If there are fewer than two members, they have no scheme or different ones, or
-            it is not known how the boxes that a further member was trained on follow from the
-            landmarks.
+        ValueError: If there are fewer than two members, they have no scheme or different ones, the
+            shares are not one for each or say that none counts, or it is not known how the boxes
+            that a further member was trained on follow from the landmarks.
     """
 
-    def __init__(self, members: Sequence[Any], name: str = "ensemble") -> None:
+    def __init__(
+        self,
+        members: Sequence[Any],
+        shares: Sequence[float] | None = None,
+        name: str = "ensemble",
+    ) -> None:
         models = [load(member) for member in members]
         schemes = [getattr(model, "scheme", None) for model in models]
         if len(models) < 2 or schemes[0] is None or any(s != schemes[0] for s in schemes[1:]):
@@ -56,6 +68,7 @@ class Ensemble(LandmarkModel):
                 "`members` must be at least two models of one landmark scheme. Received: "
                 f"{[None if s is None else s.name for s in schemes]}"
             )
+        counts = _checked_shares(shares, len(models))
         first, scheme = models[0], schemes[0]
         corners = scheme.eye_corners
         eyes = scheme.pupils or (None if corners is None else [[corner] for corner in corners])
@@ -73,7 +86,7 @@ class Ensemble(LandmarkModel):
             view = SpatialTransformer(model.image_size, dtype="float32", name=f"view_{k}")
             found = networks[k - 1](view([images, theta]))
             shapes.append(InverseShapeTransform(name=f"shape_{k}")([found, theta]))
-            stages.append(ops.mean(ops.stack(shapes, axis=1), axis=1))
+            stages.append(_mean(shapes, counts[:k]))
         super().__init__(
             images,
             stages,
@@ -84,12 +97,14 @@ class Ensemble(LandmarkModel):
             name=name,
         )
         self.__dict__["members"] = models
+        self.shares = None if shares is None else counts
         self.box, self.box_padding = first.box, first.box_padding
 
     def get_config(self) -> dict[str, Any]:
         return {
             **self.base_config(),
             "members": [keras.saving.serialize_keras_object(model) for model in self.members],
+            **({} if self.shares is None else {"shares": self.shares}),
         }
 
     @classmethod
@@ -101,10 +116,36 @@ class Ensemble(LandmarkModel):
             else member
             for member in config["members"]
         ]
-        model = cls(members, config.get("name", "ensemble"))
+        model = cls(members, config.get("shares"), config.get("name", "ensemble"))
         model.box = config.get("box", model.box)
         model.box_padding = config.get("box_padding", model.box_padding)
         return model
+
+
+def _checked_shares(shares: Sequence[float] | None, members: int) -> list[float]:
+    """Returns a share for each member."""
+    found = [1.0] * members if shares is None else [float(share) for share in shares]
+    if len(found) != members or not all(0.0 <= w < math.inf for w in found) or not sum(found):
+        raise ValueError(
+            f"`shares` must be {members} finite numbers, one for each member, of which none is "
+            f"negative and not all are 0. Received: shares={shares}"
+        )
+    return found
+
+
+def _mean(shapes: Sequence[Any], shares: Sequence[float]) -> Any:
+    """Returns the weighted mean of shapes; the last one where none counts yet."""
+    counting = [(w, shape) for w, shape in zip(shares, shapes, strict=True) if w]
+    if not counting:
+        return shapes[-1]
+    if len(counting) == 1:
+        return counting[0][1]
+    total = sum(w for w, _ in counting)
+    stacked = ops.stack([shape for _, shape in counting], axis=1)
+    if len({w for w, _ in counting}) == 1:
+        return ops.mean(stacked, axis=1)
+    parts = np.array([w / total for w, _ in counting], np.float32).reshape(1, -1, 1, 1)
+    return ops.sum(stacked * parts, axis=1)
 
 
 def _crop_of_landmarks(model: LandmarkModel) -> CropConvention:

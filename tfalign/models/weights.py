@@ -169,7 +169,8 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str], dtype: str = 
     """Writes all variables of a model to a compressed ``.npz``, by variable path.
 
     Half precision keeps 11 significant bits, far more than training determines, and halves the
-    size; batch-normalisation variances, which may exceed its range, stay in float32.
+    size; batch-normalisation variances, which may exceed its range, stay in float32. An ensemble's
+    members are kept apart by ``member_1/``, ``member_2/`` and so on before the paths.
 
     Args:
         model: The model.
@@ -177,17 +178,24 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str], dtype: str = 
         dtype: ``"float16"`` or ``"float32"``.
     """
     arrays = {}
-    for variable in _variables(model):
+    for name, variable in _variables(model).items():
         value = np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
         wide = dtype == "float32" or np.abs(value).max(initial=0.0) > 1000 or value.ndim < 2
-        arrays[variable.path] = value if wide else value.astype(dtype)
+        arrays[name] = value if wide else value.astype(dtype)
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _variables(model: keras.Model) -> list[Any]:
-    """Returns the model's weights without the state of random generators."""
-    return [v for v in model.weights if not v.path.endswith("seed_generator_state")]
+def _variables(model: keras.Model) -> dict[str, Any]:
+    """Returns the model's weights by path, without the state of random generators."""
+    members = getattr(model, "members", ())
+    if members:  # of which two may have variables of the same paths
+        return {
+            f"member_{k}/{path}": variable
+            for k, member in enumerate(members, start=1)
+            for path, variable in _variables(member).items()
+        }
+    return {v.path: v for v in model.weights if not v.path.endswith("seed_generator_state")}
 
 
 def _load_npz(model: keras.Model, path: Path) -> None:
@@ -196,7 +204,7 @@ def _load_npz(model: keras.Model, path: Path) -> None:
             arrays = {key: file[key] for key in file.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a readable .npz file of weights: {error}") from error
-    variables = {v.path: v for v in _variables(model)}
+    variables = _variables(model)
     missing = sorted(set(variables) - set(arrays))
     extra = sorted(set(arrays) - set(variables))
     wrong = [k for k in variables if k in arrays and variables[k].shape != arrays[k].shape]
