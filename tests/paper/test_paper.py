@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -110,6 +114,49 @@ def test_processes_share_the_trainings(tree, out, tmp_path):
     for label, row in alone["rows"].items():
         for column, cell in row.items():
             assert found["rows"][label][column]["values"] == pytest.approx(cell["values"], rel=1e-3)
+
+
+WORKERS = """
+import multiprocessing, os, pathlib, sys, time
+from tfalign.paper.trainings import end_with_parent
+
+def work(name):
+    pathlib.Path(sys.argv[1], f"{os.getpid()}").touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(2, end_with_parent) as pool:
+        pool.map(work, "ab", chunksize=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_process_behind(tmp_path):
+    """Even SIGKILL, which the parent cannot answer, ends its workers in the middle of their work."""
+    script, seen = tmp_path / "workers.py", tmp_path / "seen"
+    script.write_text(WORKERS)
+    seen.mkdir()
+    run = subprocess.Popen([sys.executable, str(script), str(seen)])
+    workers: list[int] = []
+    while len(workers) < 2:
+        assert run.poll() is None
+        time.sleep(0.2)
+        workers = [int(path.name) for path in seen.iterdir()]
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 30
+    while alive := [number for number in workers if _runs(number)]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.1)
+
+
+def _runs(number: int) -> bool:
+    """Whether a process is there and is not a dead one that nobody has asked for its status."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_other_lengths_lie_in_other_folders(tmp_path):

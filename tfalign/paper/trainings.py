@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,11 +136,23 @@ def train_all(
         if jobs == 1 or len(open_work) < 2:
             failed += _work(paper, open_work, shop)
             continue
-        with multiprocessing.get_context("spawn").Pool(min(jobs, len(open_work))) as pool:
+        processes = min(jobs, len(open_work))
+        with multiprocessing.get_context("spawn").Pool(processes, end_with_parent) as pool:
             calls = [(paper.name, [one], shop) for one in open_work]
             for lines in pool.starmap(_work_by_name, calls, chunksize=1):
                 failed += lines
     return failed
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it has ended, however it did.
+
+    A worker whose parent was killed would train on, unseen, and keep the next run from its folder.
+    What it had done is in its checkpoint.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _work_by_name(name: str, work: Sequence[tuple[str, int]], shop: Workshop) -> list[str]:
