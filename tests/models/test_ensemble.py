@@ -9,7 +9,8 @@ from tiny_model import TinyModel
 
 from tfalign import macc, markup
 from tfalign.geometry import pad_box
-from tfalign.models import Ensemble, load, transfer
+from tfalign.models import Ensemble, load, save_weights, transfer
+from tfalign.models.weights import load_weights
 
 SCHEME = "ibug68"
 SIZES = {"small": (64, 48, 3), "square": (32, 32, 3)}
@@ -112,6 +113,16 @@ def test_it_is_saved_whole(members, tmp_path) -> None:
     )
 
 
+def test_its_weights_are_saved_apart(members, tmp_path) -> None:
+    """Two members have variables of the same paths."""
+    model = Ensemble(members)
+    save_weights(model, tmp_path / "weights.npz", "float32")
+    others = Ensemble([member("small", 11), member("square", 12, "dssd"), member("square", 13)])
+    load_weights(others, tmp_path / "weights.npz")
+    for found, expected in zip(others.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_its_members_may_be_files(members, tmp_path) -> None:
     for k, one in enumerate(members[:2]):
         one.save(tmp_path / f"{k}.keras")
@@ -130,12 +141,13 @@ def test_its_products_are_those_of_its_members(members) -> None:
     assert report.params == sum(one.params for one in alone)
 
 
-def test_training_goes_on_from_its_first_member(members) -> None:
+@pytest.mark.parametrize(("shares", "chosen"), [(None, 0), ((0, 1, 2), 2), ((0, 1, 1), 1)])
+def test_training_goes_on_from_the_member_of_the_largest_share(members, shares, chosen) -> None:
     """All three have variables of the same names."""
-    target = member("small", 7)
-    assert transfer(target, Ensemble(members)).anew == ()
-    for mine, first in zip(target.weights, members[0].weights, strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(mine), ops.convert_to_numpy(first))
+    target = member("small" if chosen == 0 else "square", 7)
+    assert transfer(target, Ensemble(members, shares)).anew == ()
+    for mine, theirs in zip(target.weights, members[chosen].weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(mine), ops.convert_to_numpy(theirs))
 
 
 def test_refuses_members_that_do_not_go_together(members) -> None:

@@ -74,7 +74,8 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
     Args:
         model: The model to change.
         source: A model, a preset's name, the path of a ``.keras`` file, or of a ``.npz`` or
-            ``.weights.h5`` file of exactly this model. Of an ensemble its first member counts.
+            ``.weights.h5`` file of exactly this model. Of an ensemble it is the member of the largest
+            share, the first one of these.
 
     Returns:
         What was copied and what not.
@@ -87,8 +88,9 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
         load_weights(model, source)
         return Transfer(os.fspath(source), tuple(_variables(model)), (), (), (), ())
     other = load(source)
-    if isinstance(other, Ensemble):
-        other = other.members[0]
+    while isinstance(other, Ensemble):
+        shares = other.shares or [1.0] * len(other.members)
+        other = other.members[shares.index(max(shares))]
     mix, points = _mix(other, model)
     mine, theirs = _variables(model), _variables(other)
     for part in _changed_parts(model, other):
