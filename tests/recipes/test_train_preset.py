@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfalign.models import GRegNet
+from tfalign.models import GRegNet, load
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,20 @@ def views(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
     return import_recipe("preset_views")
 
 
-@pytest.mark.exhaustive
-def test_preset(preset, real_data: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def folder(real_data: Path, tmp_path: Path) -> Path:
+    """A part of 300-W in its layout."""
     folder = tmp_path / "300w"
     for name, count in (("lfpw/trainset", 12), ("helen/trainset", 12)):
         (folder / name).mkdir(parents=True)
         for annotation in sorted((real_data / "300w_subset" / name).glob("*.pts"))[:count]:
             for file in (annotation, annotation.with_suffix(".jpg")):
                 shutil.copy(file, folder / name)
+    return folder
+
+
+@pytest.mark.exhaustive
+def test_preset(preset, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = "--steps 4 --fine-steps 2 --rendered 4 --holdout 4 --validation 5 --batch-size 4"
     command = ["300w", "--data", str(folder), "--out", str(out), *options.split()]
@@ -48,6 +54,27 @@ def test_preset(preset, real_data: Path, tmp_path: Path) -> None:
         model.get_layer("stem_conv").get_weights()[0],
         before.get_layer("stem_conv").get_weights()[0],
     )
+    assert preset.main(command) == result
+
+
+@pytest.mark.exhaustive
+def test_preset_behind_a_network_that_finds_the_face(preset, folder: Path, tmp_path: Path) -> None:
+    """The exact network is the shipped one, untouched; only the other one is trained."""
+    out = tmp_path / "out"
+    options = "--steps 4 --rendered 4 --holdout 4 --validation 5 --batch-size 4"
+    command = ["300w_phone", "--data", str(folder), "--out", str(out), *options.split()]
+    result = preset.main(command)
+    assert result["presentations"] == 4 * 4
+    model = load(out / "model.keras")
+    assert model.shares == [0.0, 1.0]
+    shipped = load("300w")
+    for layer in ("stem_conv", "fc"):
+        for mine, theirs in zip(
+            model.members[1].get_layer(layer).get_weights(),
+            shipped.get_layer(layer).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(mine, theirs)
     assert preset.main(command) == result
 
 
