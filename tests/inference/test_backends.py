@@ -176,7 +176,7 @@ def test_tflite_bad_files(exported, tmp_path):
 
 def test_a_preset_runs_on_its_int8_file_too(repository):
     pytest.importorskip("ai_edge_litert")
-    assert presets_with_tflite() == ["300w", "wflw98_rendered"]
+    assert presets_with_tflite() == ["300w", "300w_phone", "wflw98_rendered"]
     for name in presets_with_tflite():
         file = shipped_tflite(name)
         for part in (file, file.with_name("metadata.json")):
@@ -201,3 +201,5 @@ def test_a_model_runs_on_what_it_is_for(exported):
             load_backend(model, "300w", backend=backend)
     with pytest.raises(ValueError, match="with an int8 file"):
         shipped_tflite("none")
+    with pytest.raises(ValueError, match="tfalign export 300w_tsr --kind int8"):
+        shipped_tflite("300w_tsr")

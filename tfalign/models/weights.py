@@ -52,8 +52,14 @@ def shipped_tflite(name: str) -> Path:
     """
     path = WEIGHTS_DIR / name / "int8" / "model.tflite"
     if name not in shipped_presets() or not path.is_file():
+        remedy = ""
+        if name in shipped_presets():
+            remedy = (
+                f"`tfalign export {name} --kind int8 --calibration rendered --out build/{name}` "
+                "makes one of this preset; its model.tflite is what to give here. "
+            )
         raise ValueError(
-            f"Presets with an int8 file are {presets_with_tflite()}. Received: {name!r}"
+            f"Presets with an int8 file are {presets_with_tflite()}. {remedy}Received: {name!r}"
         )
     return path
 
