@@ -132,7 +132,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_a_killed_run_leaves_no_process_behind(tmp_path):
-    """Even SIGKILL, which the parent cannot answer, ends its workers in the middle of their work."""
+    """Even SIGKILL, which the parent cannot answer, ends its workers amid their work."""
     script, seen = tmp_path / "workers.py", tmp_path / "seen"
     script.write_text(WORKERS)
     seen.mkdir()

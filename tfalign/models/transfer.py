@@ -74,8 +74,8 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
     Args:
         model: The model to change.
         source: A model, a preset's name, the path of a ``.keras`` file, or of a ``.npz`` or
-            ``.weights.h5`` file of exactly this model. Of an ensemble it is the member of the largest
-            share, the first one of these.
+            ``.weights.h5`` file of exactly this model. Of an ensemble it is the first member of
+            the largest share.
 
     Returns:
         What was copied and what not.

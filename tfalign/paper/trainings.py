@@ -151,8 +151,14 @@ def end_with_parent() -> None:
     What it had done is in its checkpoint.
     """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _work_by_name(name: str, work: Sequence[tuple[str, int]], shop: Workshop) -> list[str]:
