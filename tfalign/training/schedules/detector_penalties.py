@@ -27,8 +27,10 @@ class DetectorPenalties:
         The paper found β, γ and μ by cross-validation and prints none. At a width of 0.5, β and γ
         times 0, 1/30, 1/10, 1/3 and 1 differ by less than 0.05 points of error on validation faces
         (three seeds, ``docs/results/dssd.md``); these are the ones that leave zeros: an eighth of P
-        and half of C. As long as Q is free, the penalties have no size of their own: smaller P and
-        C with a larger Q are the same model at a lower penalty. The anchor takes that freedom.
+        and half of C. An R-DSSD* has 0.23 ± 0.10 points more with them than with none:
+        ``DetectorPenalties().times(0)`` is the better choice where zeros do not matter. As long as
+        Q is free, the penalties have no size of their own: smaller P and C with a larger Q are the
+        same model at a lower penalty. The anchor takes that freedom.
     """
 
     basis: float = 1e-4
