@@ -31,7 +31,8 @@ command is given again. ``calibrate_quality.py`` fits the quality score on those
 
 The defaults of the 300w presets mean a GPU, on TensorFlow or with KERAS_BACKEND=jax, and --workers
 processes that draw the views: there each took 8 to 18 minutes with 1 to 7 of them (H200, JAX,
-several beside each other). ``wflw98_rendered`` took 20 minutes of processor time.
+several beside each other). Those of ``300w_phone`` and ``wflw98_rendered`` mean a CPU: 33 minutes
+on one core beside other jobs, and 20 minutes of processor time.
 """
 
 from __future__ import annotations
@@ -256,14 +257,7 @@ def train_locator(arguments: argparse.Namespace, preset: Preset, data: PresetDat
     }
     locator: Any = GRegNet(**common, **preset.arguments, name="locator")
     locator.set_mean_shape(data.photographs.mean_shape)
-    feed = preset.feed(
-        arguments,
-        data,
-        arguments.steps,
-        locator.scheme.flip_map,
-        preset.rendered_share,
-        preset.easy_share,
-    )
+    feed = preset.feed(arguments, data, arguments.steps, locator.scheme.flip_map)
     result = training.fit(
         locator,
         schedule("global", arguments.steps, arguments.rate or preset.rate, {"fc/": 0.1}),
@@ -290,15 +284,7 @@ def train_paper(arguments: argparse.Namespace, preset: Preset, data: PresetData)
         **preset.arguments,
     )
     model.set_mean_shape(data.photographs.mean_shape)
-    feed = preset.feed(
-        arguments,
-        data,
-        arguments.steps,
-        model.scheme.flip_map,
-        preset.rendered_share,
-        preset.easy_share,
-        preset.changed_share,
-    )
+    feed = preset.feed(arguments, data, arguments.steps, model.scheme.flip_map)
     budget = Budget(feed.steps, feed.steps_per_epoch, arguments.rate)
     result = training.fit(
         model,
@@ -353,22 +339,21 @@ class Preset:
         data: PresetData,
         steps: int,
         flip: Sequence[int],
-        rendered: Callable[[float], float],
-        easy_share: float,
-        changed_share: float = 1.0,
+        rendered: Callable[[float], float] | None = None,
+        easy_share: float | None = None,
     ) -> PresetFeed:
-        """Returns the batches of a training of ``steps`` steps."""
+        """Returns the batches of a training of ``steps`` steps; None takes the preset's share."""
         return PresetFeed(
             data.photographs,
             data.rendered,
             self.size,
             steps,
             flip,
-            rendered,
-            easy_share,
+            self.rendered_share if rendered is None else rendered,
+            self.easy_share if easy_share is None else easy_share,
             arguments.batch_size,
             arguments.seed,
-            changed_share,
+            self.changed_share,
             self.epoch,
             arguments.workers,
         )
