@@ -95,7 +95,9 @@ def test_a_member_counts_by_its_share(members, shares) -> None:
         np.testing.assert_allclose(stages, by_hand(members, image, shares), atol=0.02)
 
 
-@pytest.mark.parametrize("shares", [(1, 1), (0, 0, 0), (1, -1, 1), (1, float("nan"), 1)])
+@pytest.mark.parametrize(
+    "shares", [(1, 1), (0, 0, 0), (1, -1, 1), (1, float("nan"), 1), (1e308, 1e308, 1)]
+)
 def test_refuses_shares_that_are_no_mean(members, shares) -> None:
     with pytest.raises(ValueError, match="3 finite numbers"):
         Ensemble(members, shares)

@@ -125,7 +125,7 @@ class Ensemble(LandmarkModel):
 def _checked_shares(shares: Sequence[float] | None, members: int) -> list[float]:
     """Returns a share for each member."""
     found = [1.0] * members if shares is None else [float(share) for share in shares]
-    if len(found) != members or not all(0.0 <= w < math.inf for w in found) or not sum(found):
+    if len(found) != members or min(found) < 0.0 or not 0.0 < sum(found) < math.inf:
         raise ValueError(
             f"`shares` must be {members} finite numbers, one for each member, of which none is "
             f"negative and not all are 0. Received: shares={shares}"
