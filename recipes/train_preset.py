@@ -6,16 +6,18 @@ The photographs are AFW and the training parts of LFPW and Helen; ``tfalign.data
 --rendered faces with 98 points beside them. Every preset sees them drawn and changed at random
 alike (`PresetFeed`):
 
-- ``300w`` is GRegLRef with the trunk ``compact``, 68 points, 112 px. The global regression trains
+- ``300w`` is GRegLRef with the trunk ``compact`` and no refinement, 68 points, 112 px. It trains
   for --steps batches: three quarters rendered faces at first, from a fifth of the steps on an
   eighth, in the last third one in thirty-three. AdamW, warm-up and cosine, an exponential moving
-  average of the weights, mean distance of the points as the loss. Then the refinement alone trains
+  average of the weights, mean distance of the points as the loss. Then it is tuned for --tune-steps
+  batches of 64, in boxes that are wrong for seven views in eight, and on the photographs of
+  --unlabelled as often as on the others: ``300w_server`` labels them.
+- ``300w_large`` is half as wide again at 160 px, with a stronger weight decay, a dropout, and a
+  quarter rendered faces to the end. Instead of being tuned it gets a refinement, which trains alone
   for --fine-steps batches, the trunk and its statistics frozen.
-- ``300w_large`` is the same model half as wide again at 160 px, with a stronger weight decay, a
-  dropout, and a quarter rendered faces to the end.
-- ``wflw98_rendered`` is the same for 98 points, from the weights of the shipped ``300w``: rendered
-  faces teach all points (half of the faces, in the end a third), photographs those that their 68
-  are or make (masks).
+- ``wflw98_rendered`` is such a GRegLRef for 98 points, from the weights of the shipped ``300w``:
+  rendered faces teach all points (half of the faces, in the end a third), photographs those that
+  their 68 are or make (masks).
 - ``300w_phone`` is the global regression of the shipped ``300w`` behind a small one that only finds
   the face (``Ensemble`` with a share of 0): what is trained is the small one, on boxes that are
   nearly always wrong and faces that are turned.
@@ -41,26 +43,32 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from preset_views import LAST_SHARE, FaceCrops, PresetFeed, rendered_share
+from tqdm import tqdm
 
-from tfalign import training
+from tfalign import geometry, markup, training
 from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
+from tfalign.cli.train import further_set
 from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import CropCache
 from tfalign.data.readers.conversion import converted
 from tfalign.data.readers.reader import Reader
 from tfalign.files import write_json, write_whole
+from tfalign.inference.predictor import load_predictor
 from tfalign.models import ARCHITECTURES, Ensemble, GRegLRef, GRegNet, save_weights, transfer
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules import Budget, schedules_of
 
+# Of two looks at a face, as a share of its size (``tfalign.inference.quality``), in `taught`.
+DOUBT = 0.02
+TUNING_BATCH, TUNING_RATE = 64, 1e-3
 FINE_RATE = 1e-3  # of the refinement: at 0.003 all of its filters died within 1,000 steps
 
 
@@ -150,6 +158,59 @@ def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[R
     return reader.subset(parts[0]), reader.subset(parts[1])
 
 
+def taught(reader: Reader, teacher: str = "300w_server") -> Reader:
+    """Returns faces with the points that a shipped preset finds on them.
+
+    It looks twice, the second time at the mirror image, at the box of the points that the faces
+    have, of whatever markup, and again at the box of what it found. Faces on which both looks
+    differ by more than `DOUBT` are left out, and counted.
+    """
+    predictor = load_predictor(teacher)
+    scheme = markup.get("ibug68")
+    known = np.ones(len(scheme.points), bool)
+    records: list[Any] = []
+    for start in tqdm(
+        range(0, len(reader), 32), f"{teacher} labels {reader.dataset}", unit="batch"
+    ):
+        part = reader.records[start : start + 32]
+        images = [sample.image for sample in reader.subset(part)]
+        boxes = np.stack([geometry.box_from_landmarks(r.landmarks[r.annotated]) for r in part])
+        for _ in range(2):
+            shapes, doubt = predictor.twice(images, boxes)
+            points = shapes[:, -1].astype(np.float32)
+            boxes = np.stack([geometry.box_from_landmarks(shape) for shape in points])
+        for record, shape, box, doubted in zip(part, points, boxes, doubt, strict=True):
+            if doubted <= DOUBT:
+                records.append(
+                    replace(
+                        record,
+                        landmarks=shape,
+                        visible=known,
+                        annotated=known,
+                        anywhere=known,
+                        box=box.astype(np.float32),
+                        box_source="landmarks",
+                    )
+                )
+    if len(records) < len(reader):
+        print(f"{teacher} doubts {len(reader) - len(records)} of {len(reader)}, left out")
+    return Reader(reader.dataset, scheme, records, reader.report)
+
+
+def unlabelled(words: Sequence[Sequence[str]]) -> list[Reader]:
+    """Returns the faces of every ``--unlabelled``, labelled by `taught`."""
+    return [taught(further_set(first, more)) for first, *more in words]
+
+
+def with_further(photographs: FaceCrops, further: Sequence[FaceCrops]) -> FaceCrops:
+    """Returns the photographs and further faces, the former drawn about as often as the latter."""
+    if not further:
+        return photographs
+    count = sum(len(faces.images) for faces in further)
+    copies = max(1, round(count / len(photographs.images)))
+    return FaceCrops.joined(*[photographs] * copies, *further)
+
+
 class PresetData(NamedTuple):
     """The faces of one preset's training.
 
@@ -157,12 +218,14 @@ class PresetData(NamedTuple):
         photographs: To train on.
         rendered: To train on.
         validation: To watch.
+        watched: The same faces, as they were read.
         result: What result.json says of them.
     """
 
     photographs: FaceCrops
     rendered: FaceCrops
     validation: training.Validation
+    watched: Reader
     result: dict[str, Any]
 
 
@@ -183,6 +246,7 @@ def load(arguments: argparse.Namespace, preset: Preset) -> PresetData:
         real,
         drawn,
         training.Validation.from_cache(cache, preset.protocol),
+        watched,
         {
             "photographs": len(train),
             "rendered": len(rendered),
@@ -193,7 +257,11 @@ def load(arguments: argparse.Namespace, preset: Preset) -> PresetData:
 
 
 def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetData) -> Any:
-    """Trains the global regression, then the refinement alone; returns model and errors."""
+    """Trains the global regression, tunes it, then the refinement alone, if the preset has them.
+
+    Returns:
+        The model, and the validation error after each of these.
+    """
     out, points = arguments.out, data.rendered.points.shape[1]
     common: dict[str, Any] = {
         "num_landmarks": points,
@@ -208,35 +276,12 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetDa
         print(transfer(model, preset.start).table())
         known = data.photographs.annotated.any(axis=0)
         start_new_points(model, known, data.rendered.points / data.rendered.images.shape[1])
-    measured = {}
-    peak = arguments.rate or preset.rate
-    for name, steps, rate, factors, easy_share in (
-        ("global", arguments.steps, peak, {"fc/": 0.1}, 0.25),
-        ("refinement", arguments.fine_steps, FINE_RATE, {"local_": 1.0, "increment_": 0.1}, 0.5),
-    ):
-        if name == "refinement":
-            model = GRegLRef(**common)
-            if preset.start is not None:
-                transfer(model, preset.start)
-            transfer(model, out / "global.keras")
-        feed = preset.feed(
-            arguments,
-            data,
-            steps,
-            model.scheme.flip_map,
-            preset.rendered_share if name == "global" else lambda _: preset.rendered_share(1.0),
-            easy_share,
-        )
+    measured: dict[str, float] = {}
+
+    def fit(name: str, plan: Schedule, feed: PresetFeed) -> None:
         result = training.fit(
             model,
-            schedule(
-                name,
-                steps,
-                rate,
-                factors,
-                preset.weight_decay,
-                preset.dropout,
-            ),
+            plan,
             feed,
             data.validation,
             out=out / name,
@@ -244,6 +289,52 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetDa
         )
         model.save(out / f"{name}.keras")
         measured[name] = result.rows[-1]["val_nme"]
+
+    flip, strength = model.scheme.flip_map, (preset.weight_decay, preset.dropout)
+    peak = arguments.rate or preset.rate
+    fit(
+        "global",
+        schedule("global", arguments.steps, peak, {"fc/": 0.1}, *strength),
+        preset.feed(arguments, data, arguments.steps, flip, easy_share=0.25),
+    )
+    if arguments.tune_steps:
+        further = [FaceCrops.of(r, preset.size) for r in unlabelled(arguments.unlabelled)]
+        arguments.batch_size = TUNING_BATCH
+        fit(
+            "tuned",
+            schedule("global", arguments.tune_steps, TUNING_RATE, {"fc/": 0.3}, *strength),
+            preset.feed(
+                arguments,
+                data._replace(photographs=with_further(data.photographs, further)),
+                arguments.tune_steps,
+                flip,
+                lambda _: 0.04,
+                easy_share=0.12,
+            ),
+        )
+    if arguments.fine_steps:
+        trained, model = model, GRegLRef(**common)
+        if preset.start is not None:
+            transfer(model, preset.start)
+        transfer(model, trained)
+        fit(
+            "refinement",
+            schedule(
+                "refinement",
+                arguments.fine_steps,
+                FINE_RATE,
+                {"local_": 1.0, "increment_": 0.1},
+                *strength,
+            ),
+            preset.feed(
+                arguments,
+                data,
+                arguments.fine_steps,
+                flip,
+                lambda _: preset.rendered_share(1.0),
+                easy_share=0.5,
+            ),
+        )
     return model, measured
 
 
@@ -306,8 +397,8 @@ class Preset:
         architecture: Its name in `tfalign.models.ARCHITECTURES`.
         arguments: Of the model, beside those that all have.
         size: Side of its input in pixels.
-        steps, fine_steps: Batches, where the command does not say.
-        batch_size: Faces in one.
+        steps, tune_steps, fine_steps: Batches, where the command does not say.
+        batch_size: Faces in one, but for `TUNING_BATCH`.
         scheme, protocol: Its landmarks, and how they are measured.
         rate: Highest learning rate.
         weight_decay, dropout: See `schedule`.
@@ -320,6 +411,7 @@ class Preset:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     size: int = 112
     steps: int = 12_000
+    tune_steps: int = 0
     fine_steps: int = 0
     batch_size: int = 32
     scheme: str = "ibug68"
@@ -362,7 +454,7 @@ class Preset:
 COMPACT = {"trunk": "compact"}
 PRESETS = {
     "300w": Preset(
-        train_greglref, "greglref", COMPACT, fine_steps=2000, batch_size=256, rate=3e-3, epoch=500
+        train_greglref, "greglref", COMPACT, tune_steps=6000, batch_size=256, rate=3e-3, epoch=500
     ),
     # Trained as "300w" is, it is 0.05 points worse on the validation faces.
     "300w_large": Preset(
@@ -433,9 +525,8 @@ PRESETS = {
 }
 
 
-def options() -> argparse.ArgumentParser:
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("preset", choices=sorted(PRESETS), help="Which preset's weights to train.")
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `load` and of what is drawn."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of 300-W.")
     parser.add_argument(
         "--out",
@@ -445,12 +536,14 @@ def options() -> argparse.ArgumentParser:
         help="A new folder, or that of a killed run.",
     )
     parser.add_argument(
-        "--steps",
-        type=int,
-        help="Batches, without those of GRegLRef's refinement (default: the preset's).",
-    )
-    parser.add_argument(
-        "--fine-steps", type=int, help="Batches of GRegLRef's refinement (default: the preset's)."
+        "--unlabelled",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="SET=DIR",
+        help="Further faces, whose own points only say where they are: 300w_server labels them. "
+        "Reader options follow, as in --also of tfalign train. The option may be given several "
+        "times.",
     )
     parser.add_argument(
         "--rendered", type=int, default=6000, metavar="FACES", help="How many faces to draw."
@@ -469,19 +562,38 @@ def options() -> argparse.ArgumentParser:
         metavar="FACES",
         help="Training faces to split out and watch.",
     )
-    parser.add_argument("--batch-size", type=int, help="Faces in a step (default: the preset's).")
     parser.add_argument(
         "--workers",
         type=int,
         default=0,
         help="Processes that make the batches beside a GPU (default: %(default)s, none).",
     )
+    parser.add_argument("--seed", type=int, default=20, help="Decides all that is drawn.")
+
+
+def options() -> argparse.ArgumentParser:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("preset", choices=sorted(PRESETS), help="Which preset's weights to train.")
+    data_options(parser)
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="Batches, without those of GRegLRef's refinement (default: the preset's).",
+    )
+    parser.add_argument(
+        "--tune-steps",
+        type=int,
+        help="Batches of 64 of the tuning of 300w's global regression (default: the preset's).",
+    )
+    parser.add_argument(
+        "--fine-steps", type=int, help="Batches of GRegLRef's refinement (default: the preset's)."
+    )
+    parser.add_argument("--batch-size", type=int, help="Faces in a step (default: the preset's).")
     parser.add_argument(
         "--rate",
         type=float,
         help="Highest learning rate, of GRegLRef's global regression (default: the preset's).",
     )
-    parser.add_argument("--seed", type=int, default=20, help="Decides all that is drawn.")
     return parser
 
 
@@ -490,10 +602,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments.out.mkdir(parents=True, exist_ok=True)
     preset = PRESETS[arguments.preset]
     arguments.steps = preset.steps if arguments.steps is None else arguments.steps
-    if arguments.fine_steps is None:
-        arguments.fine_steps = preset.fine_steps
+    for name in ("tune_steps", "fine_steps"):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, getattr(preset, name))
     if arguments.batch_size is None:
         arguments.batch_size = preset.batch_size
+    batch_size = arguments.batch_size
     keras.utils.set_random_seed(arguments.seed)
     data = load(arguments, preset)
     model, measured = preset.train(arguments, preset, data)
@@ -502,7 +616,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     result = {
         "preset": arguments.preset,
         **data.result,
-        "presentations": arguments.batch_size * (arguments.steps + arguments.fine_steps),
+        "presentations": batch_size * (arguments.steps + arguments.fine_steps)
+        + TUNING_BATCH * arguments.tune_steps,
         "seed": arguments.seed,
         "validation_nme": measured,
     }

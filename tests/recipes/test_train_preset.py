@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfalign.data import sets
 from tfalign.models import GRegNet, load
 
 
@@ -39,17 +40,21 @@ def folder(real_data: Path, tmp_path: Path) -> Path:
 @pytest.mark.exhaustive
 def test_preset(preset, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = "--steps 4 --fine-steps 2 --rendered 4 --holdout 4 --validation 5 --batch-size 4"
+    options = (
+        "--steps 4 --tune-steps 2 --fine-steps 2 --rendered 4 --holdout 4 --validation 5 "
+        f"--batch-size 4 --unlabelled pts={folder / 'lfpw'}"
+    )
     command = ["300w", "--data", str(folder), "--out", str(out), *options.split()]
     result = preset.main(command)
     assert 12 <= result["photographs"] <= 15
     assert 5 <= result["validation_faces"] <= 6
-    assert result["presentations"] == 4 * 6
+    assert result["presentations"] == 4 * (4 + 2) + 64 * 2
+    assert list(result["validation_nme"]) == ["global", "tuned", "refinement"]
     model = keras.saving.load_model(out / "refinement.keras", compile=False)
     weights = {v.path: v.shape for v in model.weights if "seed" not in v.path}
     with np.load(out / "weights.npz") as file:
         assert {key: file[key].shape for key in file.files} == weights
-    before = keras.saving.load_model(out / "global.keras", compile=False)
+    before = keras.saving.load_model(out / "tuned.keras", compile=False)
     np.testing.assert_array_equal(
         model.get_layer("stem_conv").get_weights()[0],
         before.get_layer("stem_conv").get_weights()[0],
@@ -76,6 +81,44 @@ def test_preset_behind_a_network_that_finds_the_face(preset, folder: Path, tmp_p
         ):
             np.testing.assert_array_equal(mine, theirs)
     assert preset.main(command) == result
+
+
+def test_further_faces_get_the_points_of_the_teacher_that_is_sure(
+    preset, folder: Path, monkeypatch
+) -> None:
+    """It looks at the box of the points that are there, then at that of what it found."""
+    faces = sets.get("pts").read(folder / "lfpw", "train")
+    shown = []
+
+    class Teacher:
+        def twice(self, images, boxes):
+            shown.append(np.array(boxes))
+            corners = boxes.reshape(-1, 2, 2)
+            shapes = np.linspace(corners[:, 0], corners[:, 1] + 2, 68, axis=1)[:, None]
+            return shapes, np.where(np.arange(len(boxes)) == 3, 0.021, 0.019)
+
+    monkeypatch.setattr(preset, "load_predictor", lambda _: Teacher())
+    found = preset.taught(faces)
+    assert len(faces) == 12
+    assert [r.name for r in found.records] == [
+        r.name for i, r in enumerate(faces.records) if i != 3
+    ]
+    tight = np.stack([[*r.landmarks.min(axis=0), *r.landmarks.max(axis=0)] for r in faces.records])
+    np.testing.assert_allclose(shown[0], tight, atol=1e-4)
+    np.testing.assert_allclose(shown[1], tight + [0, 0, 2, 2], atol=1e-4)
+    np.testing.assert_allclose(found.records[0].landmarks[-1], tight[0, 2:] + 4, atol=1e-4)
+    assert found.scheme.name == "ibug68"
+
+
+def test_further_faces_are_drawn_about_as_often_as_photographs(views, preset) -> None:
+    def faces(count: int, value: int):
+        image = np.full((count, 8, 8, 3), value, np.uint8)
+        return views.FaceCrops(image, np.zeros((count, 5, 2)), np.ones((count, 5), bool), "x")
+
+    both = preset.with_further(faces(4, 1), [faces(5, 2), faces(4, 3)])
+    assert np.bincount(both.images[:, 0, 0, 0]).tolist() == [0, 8, 5, 4]
+    assert preset.with_further(faces(4, 1), []).images.shape == (4, 8, 8, 3)
+    assert len(preset.with_further(faces(4, 1), [faces(1, 2)]).images) == 5
 
 
 def test_preset_views_keep_points_on_the_face(views, monkeypatch) -> None:

@@ -92,7 +92,7 @@ def test_further_sets_bring_training_faces_only(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["wflw"], "--also begins with SET=DIR"),
+        (["wflw"], "A further set begins with SET=DIR"),
         (["celeba=."], "must be one of wflw"),
         (["wflw={}", "split=test"], r"of wflw these are train\. Received: split=test"),
         (["cofw68={}"], "of cofw68 these are none"),

@@ -122,14 +122,20 @@ def further_faces(main: Reader, also: Sequence[Sequence[str]]) -> list[Reader]:
         return []
     # What was settled in the main set's files is told with that set.
     plain = Reader(main.dataset, main.scheme, main.records, ReadingReport(main.report.on_error))
-    parts = [_further_set(first, words, main.report.on_error) for first, *words in also]
+    parts = [further_set(first, words, main.report.on_error) for first, *words in also]
     return [union(plain, *parts, scheme=main.scheme)[len(main) :]]
 
 
-def _further_set(first: str, words: Sequence[str], on_error: OnError) -> Reader:
+def further_set(first: str, words: Sequence[str], on_error: OnError = "raise") -> Reader:
+    """Returns the training faces that the words of an ``--also`` name, in their own markup.
+
+    Raises:
+        FileNotFoundError: If the set's folder or file is missing.
+        ValueError: If ``first`` is no SET=DIR, a word is none, or the faces are test faces.
+    """
     name, equals, folder = first.partition("=")
     if not equals:
-        raise ValueError(f"--also begins with SET=DIR. Received: {first!r}")
+        raise ValueError(f"A further set begins with SET=DIR. Received: {first!r}")
     known = sets.get(name)
     common = {"scheme", "split", "box"}
     given = {w.partition("=")[0]: w.partition("=")[2] for w in words}
@@ -137,7 +143,7 @@ def _further_set(first: str, words: Sequence[str], on_error: OnError) -> Reader:
     if known.files:
         if not known.training or (split and not known.is_for_training(split)):
             raise ValueError(
-                f"--also must name faces to train on; of {name} these are "
+                f"A further set must be faces to train on; of {name} these are "
                 f"{', '.join(known.training) or 'none'}. Received: split={split}"
             )
         split = split or known.available(folder, "train") or "train"
