@@ -52,7 +52,11 @@ def test_without_eyes_it_is_the_crop_of_the_box() -> None:
     x0, y0, x1, y1 = CROP.region(box)
     theta = CropTransform(SIZE, CROP)(unit(points))
     corners = np.array([[[-1, -1], [1, -1], [-1, 1], [1, 1]]], "float32")
-    found = (ops.convert_to_numpy(map_points(theta, corners))[0] + 1) / 2 * np.array(SIZE[::-1])
+    found = (
+        (ops.convert_to_numpy(map_points(theta, corners, "scaling"))[0] + 1)
+        / 2
+        * np.array(SIZE[::-1])
+    )
     np.testing.assert_allclose(found, [(x0, y0), (x1, y0), (x0, y1), (x1, y1)], atol=1e-4)
 
 

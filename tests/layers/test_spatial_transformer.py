@@ -20,7 +20,8 @@ SIMILARITY = np.array([[0.813, 0.307, -0.109, 0.203], [0.517, -0.611, 0.313, 0.0
 PROJECTIVE = np.array(
     [[0.7, 0.1, 0.1, -0.2, 0.8, 0.0, 0.15, -0.1], [1.1, 0.2, -0.1, 0.1, 0.9, 0.2, -0.2, 0.3]], "f4"
 )
-THETAS = {"affine": AFFINE, "similarity": SIMILARITY, "projective": PROJECTIVE}
+SCALING = np.array([[0.813, 0.707, -0.109, 0.203], [1.313, 1.107, 0.313, -0.223]], "f4")
+THETAS = {"affine": AFFINE, "similarity": SIMILARITY, "scaling": SCALING, "projective": PROJECTIVE}
 
 
 def pictures(rng, batch=2, rows=12, columns=15, channels=3) -> np.ndarray:
@@ -34,6 +35,9 @@ def matrix3(theta: np.ndarray, kind: str) -> np.ndarray:
     if kind == "similarity":
         a, b, tx, ty = theta
         return np.array([[a, -b, tx], [b, a, ty], [0, 0, 1]], np.float64)
+    if kind == "scaling":
+        sx, sy, tx, ty = theta
+        return np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], np.float64)
     return np.append(theta, 1.0).reshape(3, 3).astype(np.float64)
 
 
@@ -158,12 +162,27 @@ def test_half_precision_keeps_positions_exact() -> None:
     np.testing.assert_allclose(columns, np.where(np.arange(100, 230) % 2, 0.75, 0.25), atol=2e-3)
 
 
+@pytest.mark.parametrize("border", ["clamp", "zero"])
+def test_a_scaling_is_the_affine_map_of_its_matrix(rng, border) -> None:
+    """Rows and columns are sampled one after the other there, all at once here."""
+    images = rng.integers(0, 256, (2, 12, 15, 3)).astype("uint8")
+    sx, sy, tx, ty = SCALING.T
+    none = np.zeros(2, "f4")
+    affine = np.stack([sx, none, tx, none, sy, ty], axis=1)
+    found = SpatialTransformer((7, 9), "scaling", border)([images, SCALING])
+    expected = SpatialTransformer((7, 9), "affine", border)([images, affine])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=1e-3
+    )
+
+
 @pytest.mark.jax
-def test_contract(rng, tmp_path) -> None:
+@pytest.mark.parametrize(("kind", "theta"), [("similarity", SIMILARITY), ("scaling", SCALING)])
+def test_contract(rng, tmp_path, kind, theta) -> None:
     run_contract(
         SpatialTransformer,
-        [pictures(rng), SIMILARITY],
-        {"size": (5, 6), "kind": "similarity", "border": "zero"},
+        [pictures(rng), theta],
+        {"size": (5, 6), "kind": kind, "border": "zero"},
         tmp_path,
         expected_shape=(2, 5, 6, 3),
         half_tolerance=0.02,

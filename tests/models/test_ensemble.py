@@ -46,15 +46,18 @@ def pictures(count: int = 3) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(image, (0, 0), 4) for image in noise])
 
 
-def by_hand(models: list, image: np.ndarray, shares=(1, 1, 1)) -> list[np.ndarray]:
+def by_hand(
+    models: list, image: np.ndarray, shares=(1, 1, 1), level: bool = True
+) -> list[np.ndarray]:
     """The means after each model, with OpenCV's sampling and NumPy's geometry, in pixels."""
     height, width = image.shape[:2]
-    shapes = [ops.convert_to_numpy(models[0](image[None]))[0] * (width, height)]
+    first = cv2.resize(image, models[0].image_size[::-1], interpolation=cv2.INTER_LINEAR)
+    shapes = [ops.convert_to_numpy(models[0](first[None]))[0] * (width, height)]
     means = [shapes[0]]
     for model in models[1:]:
         known = means[-1]
         along = known[42:48].mean(axis=0) - known[36:42].mean(axis=0)
-        turn = np.arctan2(along[1], along[0])
+        turn = np.arctan2(along[1], along[0]) if level else 0.0
         turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         upright = known @ turned.T
         box = np.concatenate([upright.min(axis=0), upright.max(axis=0)])
@@ -85,6 +88,35 @@ def test_it_is_the_mean_of_what_its_members_see(members) -> None:
     for image, stages in zip(pictures(), found, strict=True):
         np.testing.assert_allclose(stages, by_hand(members, image), atol=0.02)
     np.testing.assert_array_equal(ops.convert_to_numpy(model(pictures())) * (48, 64), found[:, -1])
+
+
+def test_members_may_see_the_face_as_it_is_turned(members, tmp_path) -> None:
+    model = Ensemble(members, upright=False)
+    found = ops.convert_to_numpy(model.stage_shapes(pictures())) * (48, 64)
+    for image, stages in zip(pictures(), found, strict=True):
+        np.testing.assert_allclose(stages, by_hand(members, image, level=False), atol=0.02)
+    turned = ops.convert_to_numpy(Ensemble(members).stage_shapes(pictures())) * (48, 64)
+    assert np.abs(turned - found)[:, 1:].max() > 0.5
+    model.save(tmp_path / "model.keras")
+    again = ops.convert_to_numpy(load(tmp_path / "model.keras").stage_shapes(pictures()))
+    np.testing.assert_allclose(again * (48, 64), found, atol=1e-4)
+
+
+def test_the_input_may_be_larger_than_the_first_member_takes(members, tmp_path) -> None:
+    chosen = [members[1], members[0]]
+    model = Ensemble(chosen, image_size=(64, 48))
+    assert model.image_size == (64, 48)
+    found = ops.convert_to_numpy(model.stage_shapes(pictures())) * (48, 64)
+    for image, stages in zip(pictures(), found, strict=True):
+        np.testing.assert_allclose(stages, by_hand(chosen, image), atol=0.02)
+    model.save(tmp_path / "model.keras")
+    again = load(tmp_path / "model.keras")
+    assert again.image_size == (64, 48)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(again(pictures())), ops.convert_to_numpy(model(pictures())), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="image_size"):
+        Ensemble(chosen, image_size=(0, 48))
 
 
 @pytest.mark.parametrize("shares", [(0, 1, 3), (0, 0, 1), (0.5, 0, 0.25)])

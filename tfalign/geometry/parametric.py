@@ -10,11 +10,12 @@ from keras import ops
 
 from tfalign.geometry.namespace import Array
 
-PARAMETERS: dict[str, int] = {"affine": 6, "similarity": 4, "projective": 8}
+PARAMETERS: dict[str, int] = {"affine": 6, "similarity": 4, "scaling": 4, "projective": 8}
 """How many numbers θ each kind of map has.
 
 * ``"affine"``: the 2×3 matrix row by row.
 * ``"similarity"``: (a, b, tx, ty), the matrix [[a, −b, tx], [b, a, ty]].
+* ``"scaling"``: (sx, sy, tx, ty), the matrix [[sx, 0, tx], [0, sy, ty]]: sides stay upright.
 * ``"projective"``: the 3×3 matrix row by row without its last entry, which is 1.
 """
 
@@ -38,6 +39,7 @@ def identity_parameters(kind: str = "affine") -> np.ndarray:
     values = {
         "affine": (1, 0, 0, 0, 1, 0),
         "similarity": (1, 0, 0, 0),
+        "scaling": (1, 1, 0, 0),
         "projective": (1, 0, 0, 0, 1, 0, 0, 0),
     }
     return np.array(values[kind], np.float32)
@@ -59,6 +61,9 @@ def map_points(theta: Array, points: Array, kind: str = "affine") -> Array:
 
 def map_coordinates(theta: Array, x: Array, y: Array, kind: str = "affine") -> tuple[Array, Array]:
     """Applies T_θ to points whose coordinates come apart, each (batch or 1, n): ``map_points``."""
+    if kind == "scaling":
+        sx, sy, tx, ty = ops.split(theta, 4, axis=-1)
+        return sx * x + tx, sy * y + ty
     if kind != "projective":
         a, b, tx, c, d, ty = _affine(theta, kind)
         return a * x + b * y + tx, c * x + d * y + ty
@@ -108,6 +113,10 @@ def _affine(theta: Array, kind: str) -> list[Array]:
     if kind == "similarity":
         a, b, tx, ty = ops.split(theta, 4, axis=-1)
         return [a, -b, tx, b, a, ty]
+    if kind == "scaling":
+        sx, sy, tx, ty = ops.split(theta, 4, axis=-1)
+        none = ops.zeros_like(sx)
+        return [sx, none, tx, none, sy, ty]
     return list(ops.split(theta, 6, axis=-1))
 
 

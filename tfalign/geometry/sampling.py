@@ -84,6 +84,45 @@ def sample_coordinates(images: Array, x: Array, y: Array, border: Border = "clam
     return above + fy * (row(bottom) - above)
 
 
+def sample_grid(images: Array, x: Array, y: Array, border: Border = "clamp") -> Array:
+    """Samples images on an upright grid: at every pair of a column of ``x`` and a row of ``y``.
+
+    Whole rows are blended, then whole columns: the values of ``sample_coordinates`` at all pairs,
+    in a fraction of its time on a phone.
+
+    Args:
+        images: (batch, height, width, channels), any numeric dtype.
+        x: (batch, columns), image space.
+        y: (batch, rows), image space.
+        border: What lies outside, see ``Border``.
+
+    Returns:
+        (batch, rows, columns, channels), see ``sample_bilinear``.
+    """
+    check_border(border)
+    images = ops.convert_to_tensor(images)
+    if border == "zero":
+        images = ops.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        x, y = x + 1.0, y + 1.0
+    channels = images.shape[3]
+    rows = _blend_rows(images, y)
+    turned = ops.transpose(rows, (0, 2, 1, 3))
+    columns = _blend_rows(turned, x)
+    return ops.reshape(ops.transpose(columns, (0, 2, 1, 3)), (-1, y.shape[1], x.shape[1], channels))
+
+
+def _blend_rows(images: Array, y: Array) -> Array:
+    """Returns (batch, rows, width, channels): whole rows of images at the heights (batch, rows)."""
+    batch, height, width, channels = ops.shape(images)
+    before, after, share = _neighbours(y, height)
+    if images.shape[0] != 1:
+        first = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1)) * height
+        before, after = before + first, after + first
+    flat = ops.reshape(images, (-1, width * channels))
+    upper, lower = (ops.cast(ops.take(flat, i, axis=0), y.dtype) for i in (before, after))
+    return ops.reshape(upper + share * (lower - upper), (-1, y.shape[1], width, channels))
+
+
 def _neighbours(position: Array, size: Any) -> tuple[Array, Array, Array]:
     """Returns the pixels before and after a position, and its share (…, 1) of the way."""
     position = ops.clip(position - 0.5, 0.0, ops.cast(size - 1, position.dtype))

@@ -25,13 +25,14 @@ class CropTransform(keras.layers.Layer):
         crop: A name of ``tfalign.geometry.CROP_PRESETS``, a ``CropConvention`` or its
             configuration.
         eyes: Indices of the points whose means are the subject's eyes, in either order; None
-            leaves the face as it is turned.
+            leaves the face as it is turned, and θ is that of a ``"scaling"``.
 
     Input shape:
         (batch, n, 2), (x, y) in [0, 1]² of the image.
 
     Output shape:
-        (batch, 6), the affine θ in [−1, 1] space, float32.
+        (batch, 6), the affine θ in [−1, 1] space, float32; without ``eyes`` (batch, 4), that of
+        ``kind="scaling"`` (``geometry.parametric.PARAMETERS``).
 
     Reference:
         The re-initialization of Lv et al., CVPR 2017, section 3.1, with a measured θ in the place
@@ -74,15 +75,19 @@ class CropTransform(keras.layers.Layer):
 
     def call(self, landmarks: Any) -> Any:
         points = geometry.pixel_from_unit(ops.cast(landmarks, "float32"), self.image_size)
+        # From pixels of the image to [−1, 1].
+        height, width = (2.0 / side for side in self.image_size)
         if self.eyes is None:
-            cos, sin = ops.ones_like(points[:, 0, :1]), ops.zeros_like(points[:, 0, :1])
-        else:
-            along = ops.sum(points * self._between_eyes, axis=1)
-            length = ops.sqrt(ops.sum(along * along, axis=-1, keepdims=True))
-            along = along / ops.maximum(length, keras.config.epsilon())
-            # No face is turned upside down where a scheme names the left eye first.
-            along = along * ops.where(along[:, :1] < 0.0, -1.0, 1.0)
-            cos, sin = along[:, :1], along[:, 1:]
+            region = self.crop.region(geometry.box_from_landmarks(points))
+            scale = np.array([width, height], np.float32)
+            size = 0.5 * scale * geometry.box_size(region)
+            return ops.concatenate([size, scale * geometry.box_center(region) - 1.0], axis=-1)
+        along = ops.sum(points * self._between_eyes, axis=1)
+        length = ops.sqrt(ops.sum(along * along, axis=-1, keepdims=True))
+        along = along / ops.maximum(length, keras.config.epsilon())
+        # No face is turned upside down where a scheme names the left eye first.
+        along = along * ops.where(along[:, :1] < 0.0, -1.0, 1.0)
+        cos, sin = along[:, :1], along[:, 1:]
         x, y = points[..., 0], points[..., 1]
         upright = ops.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
         region = self.crop.region(geometry.box_from_landmarks(upright))
@@ -90,8 +95,6 @@ class CropTransform(keras.layers.Layer):
         centre_x, centre_y, half_x, half_y = (
             part[:, i : i + 1] for part in (centre, half) for i in (0, 1)
         )
-        # From pixels of the image to [−1, 1].
-        height, width = (2.0 / side for side in self.image_size)
         theta = [
             width * cos * half_x,
             -width * sin * half_y,
@@ -103,7 +106,7 @@ class CropTransform(keras.layers.Layer):
         return ops.concatenate(theta, axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (input_shape[0], 6)
+        return (input_shape[0], 4 if self.eyes is None else 6)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from keras import ops
 
 from tfalign import geometry
 from tfalign.geometry.parametric import PARAMETERS, check_kind, map_coordinates
-from tfalign.geometry.sampling import check_border, sample_coordinates
+from tfalign.geometry.sampling import check_border, sample_coordinates, sample_grid
 
 
 @keras.saving.register_keras_serializable(package="tfalign")
@@ -26,7 +26,8 @@ class SpatialTransformer(keras.layers.Layer):
     Args:
         size: (height, width) of the result in pixels, or one number for a square; ``output_size``
             is another name for it.
-        kind: ``"affine"`` (6 parameters, the paper's), ``"similarity"`` (4) or ``"projective"``
+        kind: ``"affine"`` (6 parameters, the paper's), ``"similarity"`` (4), ``"scaling"`` (4; a
+            view without a turn, which a phone samples several times faster) or ``"projective"``
             (8); their order is that of ``geometry.parametric.PARAMETERS``.
         border: What lies outside the image, see ``tfalign.geometry.Border``.
 
@@ -81,7 +82,10 @@ class SpatialTransformer(keras.layers.Layer):
         height, width = self.size
         xs = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
         ys = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
-        self._grid = [side.reshape(1, -1) for side in np.meshgrid(xs, ys)]
+        if self.kind == "scaling":
+            self._grid = [xs[None], ys[None]]
+        else:
+            self._grid = [side.reshape(1, -1) for side in np.meshgrid(xs, ys)]
         self.built = True
 
     def call(self, inputs: Sequence[Any]) -> Any:
@@ -91,8 +95,11 @@ class SpatialTransformer(keras.layers.Layer):
         # From [−1, 1] to pixels, written out: sizes may be unknown when the graph is made.
         x = (x + 1.0) * (0.5 * ops.cast(columns, "float32"))
         y = (y + 1.0) * (0.5 * ops.cast(rows, "float32"))
-        values = sample_coordinates(images, x, y, self.border)
-        values = ops.reshape(values, (-1, *self.size, channels))
+        if self.kind == "scaling":
+            values = sample_grid(images, x, y, self.border)
+        else:
+            values = sample_coordinates(images, x, y, self.border)
+            values = ops.reshape(values, (-1, *self.size, channels))
         return ops.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -21,20 +21,23 @@ class Ensemble(LandmarkModel):
     """The mean of several models' shapes; each looks at the face where those before it found it.
 
     The first model sees the input. For each further one the mean of the shapes so far says where
-    the face is and how it is turned: it is cut out of the input anew, upright and by that model's
-    own convention. A model that is exact in the right box and bad in a wrong one, such as
-    ``DeepReg``, then always gets the right one, and models of different kinds err differently: the
-    mean has a lower error than the best of them. A small first model of share 0 only finds the
-    face, so that the next one always sees it upright and in the right box
+    the face is and how it is turned: it is cut out of the input anew, by that model's own
+    convention and upright, if ``upright`` says so. A model that is exact in the right box and bad
+    in a wrong one, such as ``DeepReg``, then always gets the right one, and models of different
+    kinds err differently: the mean has a lower error than the best of them. A small first model of
+    share 0 only finds the face, so that the next one always sees it in the right box
     (``docs/results/presets.md`` has both). It is inference of what was trained apart; to train its
     members, train them.
 
     Args:
         members: At least two models of one scheme, or what ``tfalign.models.load`` opens: names of
-            presets or paths of ``.keras`` files. Input size and crop convention are the first
-            one's.
+            presets or paths of ``.keras`` files. The crop convention is the first one's.
         shares: How much each member's shape counts in the mean, none negative; None lets all count
             alike. One of share 0 finds the face for those after it and has no part in the result.
+        upright: Whether further members see the face with its eyes level. False leaves it as it is
+            turned: a phone cuts such a view several times faster.
+        image_size: (height, width) of the input in pixels; None takes the first member's. A first
+            member of another size sees the input resized, without smoothing.
         name: Model name.
 
     Input shape:
@@ -59,6 +62,8 @@ class Ensemble(LandmarkModel):
         self,
         members: Sequence[Any],
         shares: Sequence[float] | None = None,
+        upright: bool = True,
+        image_size: Sequence[int] | None = None,
         name: str = "ensemble",
     ) -> None:
         models = [load(member) for member in members]
@@ -69,23 +74,34 @@ class Ensemble(LandmarkModel):
                 f"{[None if s is None else s.name for s in schemes]}"
             )
         counts = _checked_shares(shares, len(models))
+        if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
+            raise ValueError(
+                "`image_size` must be a positive (height, width) or None. Received: "
+                f"image_size={image_size}"
+            )
         first, scheme = models[0], schemes[0]
         corners = scheme.eye_corners
         eyes = scheme.pupils or (None if corners is None else [[corner] for corner in corners])
-        images = keras.Input((*first.image_size, 3), name="images")
+        eyes = eyes if upright else None
+        kind = "scaling" if eyes is None else "affine"
+        size = first.image_size if image_size is None else (int(image_size[0]), int(image_size[1]))
+        images = keras.Input((*size, 3), name="images")
         # The same layers under a name of their own: two members may be called alike.
         networks = [
             keras.Model(model.input, model.output, name=f"member_{k}")
             for k, model in enumerate(models, start=1)
         ]
-        shapes = [networks[0](images)]
+        resized = images
+        if size != first.image_size:
+            resized = keras.layers.Resizing(*first.image_size, name="resized")(images)
+        shapes = [networks[0](resized)]
         stages = [shapes[0]]
         for k, model in enumerate(models[1:], start=2):
             crop = _crop_of_landmarks(model)
-            theta = CropTransform(first.image_size, crop, eyes, name=f"crop_{k}")(stages[-1])
-            view = SpatialTransformer(model.image_size, dtype="float32", name=f"view_{k}")
+            theta = CropTransform(size, crop, eyes, name=f"crop_{k}")(stages[-1])
+            view = SpatialTransformer(model.image_size, kind, dtype="float32", name=f"view_{k}")
             found = networks[k - 1](view([images, theta]))
-            shapes.append(InverseShapeTransform(name=f"shape_{k}")([found, theta]))
+            shapes.append(InverseShapeTransform(kind, name=f"shape_{k}")([found, theta]))
             stages.append(_mean(shapes, counts[:k]))
         super().__init__(
             images,
@@ -98,13 +114,17 @@ class Ensemble(LandmarkModel):
         )
         self.__dict__["members"] = models
         self.shares = None if shares is None else counts
+        self.upright = bool(upright)
         self.box, self.box_padding = first.box, first.box_padding
 
     def get_config(self) -> dict[str, Any]:
+        first = self.members[0].image_size
         return {
             **self.base_config(),
             "members": [keras.saving.serialize_keras_object(model) for model in self.members],
             **({} if self.shares is None else {"shares": self.shares}),
+            **({} if self.upright else {"upright": False}),
+            **({} if self.image_size == first else {"image_size": list(self.image_size)}),
         }
 
     @classmethod
@@ -116,7 +136,8 @@ class Ensemble(LandmarkModel):
             else member
             for member in config["members"]
         ]
-        model = cls(members, config.get("shares"), config.get("name", "ensemble"))
+        chosen = ("shares", "upright", "image_size", "name")
+        model = cls(members, **{key: config[key] for key in chosen if key in config})
         model.box = config.get("box", model.box)
         model.box_padding = config.get("box_padding", model.box_padding)
         return model

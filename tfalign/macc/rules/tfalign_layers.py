@@ -35,8 +35,8 @@ WINDOW = 5
 VERTEX = 21
 """Operations per landmark and axis from three sums to the vertex: maxima, logarithms, the rule of
 the border, the bend and two clippings."""
-_PER_COORDINATE = {"affine": 4, "similarity": 4, "projective": 7}
-"""Operations for one coordinate: 2 products and 2 sums; a projective map's depth and division."""
+_PER_COORDINATE = {"affine": 4, "similarity": 4, "scaling": 2, "projective": 7}
+"""Operations for one coordinate: products and sums; a projective map's depth and division."""
 
 
 @rule(LandmarkwiseDense)
@@ -72,8 +72,17 @@ def gaussian_heatmaps(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shap
 
 @rule(SpatialTransformer)
 def spatial_transformer(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
-    """Four taps for each element, and the grid's way through the map."""
+    """Four taps for each element, and the grid's way through the map.
+
+    A scaling blends rows, then columns, and maps each row and each column once.
+    """
     coordinates = 2 * size(outputs[0][:3])
+    if layer.kind == "scaling":
+        batch, rows, columns, channels = outputs[0]
+        return Cost(
+            resampling=2 * batch * rows * (inputs[0][2] + columns) * channels,
+            elementwise=batch * (rows + columns) * _PER_COORDINATE[layer.kind],
+        )
     return Cost(
         resampling=TAPS["bilinear"] * size(outputs[0]),
         elementwise=coordinates * _PER_COORDINATE[layer.kind],
