@@ -33,7 +33,7 @@ command is given again. ``calibrate_quality.py`` fits the quality score on those
 
 The defaults of the 300w presets mean a GPU, on TensorFlow or with KERAS_BACKEND=jax, and --workers
 processes that draw the views: there each took 8 to 18 minutes with 1 to 7 of them (H200, JAX,
-several beside each other). Those of ``300w_phone`` and ``wflw98_rendered`` mean a CPU: PHONE
+several beside each other). Those of ``300w_phone`` and ``wflw98_rendered`` mean a CPU: 50
 minutes on one core beside other jobs, and 20 minutes of processor time.
 """
 

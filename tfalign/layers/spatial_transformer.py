@@ -27,8 +27,8 @@ class SpatialTransformer(keras.layers.Layer):
         size: (height, width) of the result in pixels, or one number for a square; ``output_size``
             is another name for it.
         kind: ``"affine"`` (6 parameters, the paper's), ``"similarity"`` (4), ``"scaling"`` (4; a
-            view without a turn, which a phone samples several times faster) or ``"projective"``
-            (8); their order is that of ``geometry.parametric.PARAMETERS``.
+            view without a turn, sampled row by row in less time) or ``"projective"`` (8); their
+            order is that of ``geometry.parametric.PARAMETERS``.
         border: What lies outside the image, see ``tfalign.geometry.Border``.
 
     Call arguments:
