@@ -119,6 +119,17 @@ def test_the_input_may_be_larger_than_the_first_member_takes(members, tmp_path) 
         Ensemble(chosen, image_size=(0, 48))
 
 
+def test_pixels_are_not_rounded_to_half_precision(members) -> None:
+    chosen = [members[1], members[0]]
+    exact = ops.convert_to_numpy(Ensemble(chosen, image_size=(64, 48))(pictures()))
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = Ensemble(chosen, image_size=(64, 48))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(model(pictures())), exact, atol=1e-6)
+
+
 @pytest.mark.parametrize("shares", [(0, 1, 3), (0, 0, 1), (0.5, 0, 0.25)])
 def test_a_member_counts_by_its_share(members, shares) -> None:
     """One of share 0 finds the face for the others and has no part in the mean."""

@@ -93,7 +93,10 @@ class Ensemble(LandmarkModel):
         ]
         resized = images
         if size != first.image_size:
-            resized = keras.layers.Resizing(*first.image_size, name="resized")(images)
+            # Half precision would round pixels' values.
+            resized = keras.layers.Resizing(
+                *first.image_size, data_format="channels_last", dtype="float32", name="resized"
+            )(images)
         shapes = [networks[0](resized)]
         stages = [shapes[0]]
         for k, model in enumerate(models[1:], start=2):
