@@ -49,7 +49,8 @@ def source() -> GRegLRef:
 def test_the_same_points_in_another_order_are_the_same_model(source: GRegLRef) -> None:
     target = GRegLRef(scheme=SHUFFLED, **SMALL)
     told = transfer(target, source)
-    np.testing.assert_allclose(stages(target), stages(source)[:, :, ORDER], rtol=2e-6, atol=1e-6)
+    # Sums of the same terms in another order; how a processor rounds them differs.
+    np.testing.assert_allclose(stages(target), stages(source)[:, :, ORDER], atol=1e-5)
     assert told.anew == told.new_points == ()
     assert set(told.points) == set(IBUG.points)
 
