@@ -171,14 +171,20 @@ def test_a_strangers_model_keeps_its_points(
         assert "Doubled" in notes
 
 
-def test_an_ensemble_is_one_file(like_trained: Any, make_pictures: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sides", "arguments"),
+    [((48, 32), {}), ((32, 48), {"upright": False, "image_size": (48, 48), "shares": (0, 1)})],
+)
+def test_an_ensemble_is_one_file(
+    like_trained: Any, make_pictures: Any, tmp_path: Path, sides: Any, arguments: dict
+) -> None:
     keras.utils.set_random_seed(5)
     members = []
-    for side in (48, 32):
+    for side in sides:
         one = TinyModel(input_shape=(side, side, 3))
         one.box = "landmarks"
         members.append(like_trained(one, make_pictures(16, (side, side))))
-    model, faces = models.Ensemble(members), make_pictures(6, (48, 48))
+    model, faces = models.Ensemble(members, **arguments), make_pictures(6, (48, 48))
     result = mobile_export.export(model, "float32", out=tmp_path, images=faces)
     expected = np.asarray(model(faces.astype(np.float32)))
     assert np.ptp(expected, axis=0).max() > 0.01
