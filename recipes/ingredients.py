@@ -184,19 +184,33 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments.batch_size = BASE.batch_size
     arguments.out.mkdir(parents=True, exist_ok=True)
     chosen = [name for name in ROWS if not arguments.rows or name in arguments.rows]
-    if not arguments.unlabelled:
-        chosen = [name for name in chosen if not ROWS[name].taught]
-        print("Without --unlabelled no row has further faces.")
+    taught = [name for name in chosen if ROWS[name].taught]
+    if taught and not arguments.unlabelled:
+        print(f"Left out, for want of --unlabelled: {', '.join(taught)}")
+        chosen = [name for name in chosen if name not in taught]
+        taught = []
     data = load(arguments, BASE)
-    further: list[FaceCrops] = []
-    if any(ROWS[name].taught for name in chosen):
-        further = [FaceCrops.of(reader, BASE.size) for reader in unlabelled(arguments.unlabelled)]
+    settings = {"steps": arguments.steps, "seed": arguments.seed, **data.result}
+    if taught:
+        settings["unlabelled"] = arguments.unlabelled
     path = arguments.out / "ingredients.json"
-    found: dict[str, Any] = read_json(path)["errors"] if path.is_file() else {}
+    known = read_json(path) if path.is_file() else {"errors": {}}
+    other = {key: known[key] for key in settings if known.get(key, settings[key]) != settings[key]}
+    if other:
+        raise ValueError(
+            f"--out must be a new folder, or have rows of the same steps, seed and faces; {path} "
+            f"has {other}. Received: { ({key: settings[key] for key in other}) }"
+        )
+    known |= settings
+    found: dict[str, Any] = known["errors"]
+    write_json(path, known)
+    further: list[FaceCrops] = []
+    if set(taught) - set(found):
+        further = [FaceCrops.of(reader, BASE.size) for reader in unlabelled(arguments.unlabelled)]
     for name in chosen:
         if name not in found:
             found[name] = errors(train(arguments, data, further, name), data.watched)
-            write_json(path, {"steps": arguments.steps, **data.result, "errors": found})
+            write_json(path, known)
     found = {name: found[name] for name in ROWS if name in found}
     lines = table(found)
     write_whole(arguments.out / "table.csv", lines.to_csv(index_label="row"))

@@ -38,10 +38,12 @@ def test_differences_are_paired_over_the_faces(recipe) -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_second_run_trains_what_is_missing(recipe, real_data: Path, tmp_path: Path) -> None:
-    command = ["--data", str(real_data / "300w_subset"), "--out", str(tmp_path), "--steps", "2"]
-    command += ["--rendered", "4", "--holdout", "1100", "--validation", "8"]
-    one = recipe.main([*command, "--rows", "everything"])
-    both = recipe.main([*command, "--rows", "everything", "wing loss"])
+def test_a_second_run_trains_what_is_missing(recipe, folder: Path, tmp_path: Path) -> None:
+    command = ["--data", str(folder), "--out", str(tmp_path / "out"), "--rendered", "4"]
+    command += ["--holdout", "4", "--validation", "5"]
+    one = recipe.main([*command, "--steps", "2", "--rows", "everything"])
+    both = recipe.main([*command, "--steps", "2", "--rows", "everything", "wing loss"])
     assert list(both["rows"]) == ["everything", "wing loss"]
     assert both["rows"]["everything"] == one["rows"]["everything"]
+    with pytest.raises(ValueError, match="same steps, seed and faces"):
+        recipe.main([*command, "--steps", "3", "--rows", "everything"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -23,18 +22,6 @@ def preset(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.fixture(scope="module")
 def views(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
     return import_recipe("preset_views")
-
-
-@pytest.fixture
-def folder(real_data: Path, tmp_path: Path) -> Path:
-    """A part of 300-W in its layout."""
-    folder = tmp_path / "300w"
-    for name, count in (("lfpw/trainset", 12), ("helen/trainset", 12)):
-        (folder / name).mkdir(parents=True)
-        for annotation in sorted((real_data / "300w_subset" / name).glob("*.pts"))[:count]:
-            for file in (annotation, annotation.with_suffix(".jpg")):
-                shutil.copy(file, folder / name)
-    return folder
 
 
 @pytest.mark.exhaustive
