@@ -53,12 +53,7 @@ def main() -> None:
         loaded.predict(images, verbose=0), model.predict(images, verbose=0)
     )
     shipped = tfalign.models.GRegLRef(
-        num_landmarks=68,
-        trunk="compact",
-        refinements=0,
-        crop="300w",
-        weights="300w",
-        scheme="ibug68",
+        num_landmarks=68, trunk="compact", crop="300w", weights="300w", scheme="ibug68"
     )
     grey = np.full((1, *shipped.image_size, 3), 128, np.uint8)
     points = np.asarray(shipped(grey))[0]
