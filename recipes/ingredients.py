@@ -49,7 +49,7 @@ class Row:
     Attributes:
         preset: Fields of `train_preset.Preset`.
         phase: Fields of ``tfalign.training.phase.Phase``.
-        weights: ``"average"`` or ``"last"``, what is kept at the end.
+        average: Whether the moving average of the weights is kept, not the last ones.
         taught: Whether the faces of --unlabelled are drawn as often as the photographs.
     """
 

@@ -34,7 +34,7 @@ command is given again. ``calibrate_quality.py`` fits the quality score on those
 The defaults of the 300w presets mean a GPU, on TensorFlow or with KERAS_BACKEND=jax, and --workers
 processes that draw the views: there each took 8 to 18 minutes with 1 to 7 of them (H200, JAX,
 several beside each other). Those of ``300w_phone`` and ``wflw98_rendered`` mean a CPU: 50
-minutes on one core beside other jobs, and 20 minutes of processor time.
+minutes of training on one core beside other jobs, and 20 minutes of processor time.
 """
 
 from __future__ import annotations
@@ -333,6 +333,8 @@ def tune(model: Any, arguments: argparse.Namespace, preset: Preset) -> float:
         The validation error at the end of the way, in right boxes.
     """
     data = load(arguments, preset)
+    if not arguments.unlabelled:
+        print("Without --unlabelled: tuned on the photographs of 300-W alone.")
     further = [FaceCrops.of(faces, preset.size) for faces in unlabelled(arguments.unlabelled)]
     data = data._replace(photographs=with_further(data.photographs, further))
     before = model.get_weights()
@@ -632,6 +634,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for name in ("tune_steps", "fine_steps"):
         if getattr(arguments, name) is None:
             setattr(arguments, name, getattr(preset, name))
+    if preset.train is not train_locator and (arguments.tune_steps or arguments.unlabelled):
+        raise ValueError(
+            f"--tune-steps and --unlabelled are for presets that are tuned, such as 300w_phone. "
+            f"Received: {arguments.preset}"
+        )
+    if preset.train is not train_greglref and arguments.fine_steps:
+        raise ValueError(
+            f"--fine-steps is for presets with a refinement, such as 300w. Received: "
+            f"{arguments.preset}"
+        )
     if arguments.batch_size is None:
         arguments.batch_size = preset.batch_size
     keras.utils.set_random_seed(arguments.seed)

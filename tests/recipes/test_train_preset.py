@@ -68,6 +68,19 @@ def test_preset_behind_a_network_that_finds_the_face(preset, folder: Path, tmp_p
     assert preset.main(command) == result
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "match"),
+    [
+        ("300w", ["--unlabelled", "pts=SCUT"], "--unlabelled are for presets that are tuned"),
+        ("300w_tsr", ["--tune-steps", "5"], "Received: 300w_tsr"),
+        ("300w_phone", ["--fine-steps", "5"], "--fine-steps is for presets with a refinement"),
+    ],
+)
+def test_refuses_what_a_preset_does_not_have(preset, tmp_path, name, option, match) -> None:
+    with pytest.raises(ValueError, match=match):
+        preset.main([name, "--data", str(tmp_path), "--out", str(tmp_path / "out"), *option])
+
+
 def test_further_faces_get_the_points_of_the_teacher_that_is_sure(
     preset, folder: Path, monkeypatch
 ) -> None:

@@ -54,8 +54,8 @@ class Ensemble(LandmarkModel):
     Raises:
         FileNotFoundError: If a path does not exist.
         ValueError: If there are fewer than two members, they have no scheme or different ones, the
-            shares are not one for each or say that none counts, or it is not known how the boxes
-            that a further member was trained on follow from the landmarks.
+            shares are not one for each or say that none counts, the size is none, or it is not
+            known how the boxes that a further member was trained on follow from the landmarks.
     """
 
     def __init__(
