@@ -9,7 +9,7 @@ import pytest
 from keras import layers, ops
 
 import tfalign.macc as macc
-from tfalign.layers import LandmarkwiseDense, ShapeIndexedCrop
+from tfalign.layers import LandmarkwiseDense, ShapeIndexedCrop, SpatialTransformer
 
 
 def sum_with_ones(model: keras.Model) -> int:
@@ -133,6 +133,15 @@ def test_shape_indexed_crop_is_resampling() -> None:
     along_x = 7 * 3 * (4 + 1) * 5  # five rows of five, for each landmark and channel
     along_y = 7 * 3 * 4 * 5
     assert (row.macc, row.resampling) == (0, 2 * (along_x + along_y))
+
+
+def test_a_view_without_a_turn_blends_rows_then_columns() -> None:
+    inputs = [keras.Input((12, 10, 3)), keras.Input((4,))]
+    row = macc.count(keras.Model(inputs, SpatialTransformer((5, 7), "scaling")(inputs))).layers[-1]
+    rows = 5 * 10 * 3  # whole rows of the image
+    columns = 5 * 7 * 3
+    assert (row.macc, row.resampling) == (0, 2 * (rows + columns))
+    assert row.elementwise == 2 * (5 + 7)  # a product and a sum for each row and each column
 
 
 def test_shared_layer_counts_at_each_call_and_its_weights_once() -> None:
