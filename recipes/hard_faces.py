@@ -33,7 +33,7 @@ import pandas as pd
 from hard_views import Face, blurred, covered, estimated_yaw, rendered, smaller
 from matplotlib.figure import Figure
 from photographs import replace
-from train_preset import photographs
+from preset_faces import photographs
 
 from tfalign import markup
 from tfalign.argument_help import ArgumentParser

@@ -25,8 +25,9 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from preset_faces import PresetData, data_options, further_crops, load, with_further
 from preset_views import FaceCrops
-from train_preset import PRESETS, PresetData, data_options, load, schedule, unlabelled, with_further
+from train_preset import PRESETS, schedule
 
 from tfalign import geometry, training
 from tfalign.argument_help import ArgumentParser
@@ -189,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"Left out, for want of --unlabelled: {', '.join(taught)}")
         chosen = [name for name in chosen if name not in taught]
         taught = []
-    data = load(arguments, BASE)
+    data = load(arguments, BASE.size, BASE.scheme, BASE.protocol)
     settings = {"steps": arguments.steps, "seed": arguments.seed, **data.result}
     if taught:
         settings["unlabelled"] = arguments.unlabelled
@@ -206,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     write_json(path, known)
     further: list[FaceCrops] = []
     if set(taught) - set(found):
-        further = [FaceCrops.of(reader, BASE.size) for reader in unlabelled(arguments.unlabelled)]
+        further = further_crops(arguments, BASE.size)
     for name in chosen:
         if name not in found:
             found[name] = errors(train(arguments, data, further, name), data.watched)

@@ -44,30 +44,21 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
-from preset_views import LAST_SHARE, FaceCrops, PresetFeed, rendered_share
-from tqdm import tqdm
+from preset_faces import PresetData, data_options, further_crops, load, with_further
+from preset_views import LAST_SHARE, PresetFeed, rendered_share
 
-from tfalign import geometry, markup, training
+from tfalign import training
 from tfalign.argument_help import ArgumentParser
 from tfalign.cli.program import run_recipe
-from tfalign.cli.train import further_set
-from tfalign.data import sets, synthetic
-from tfalign.data.pipeline import CropCache
-from tfalign.data.readers.conversion import converted
-from tfalign.data.readers.reader import Reader
-from tfalign.files import write_json, write_whole
-from tfalign.inference.predictor import load_predictor
+from tfalign.files import write_json
 from tfalign.models import ARCHITECTURES, Ensemble, GRegLRef, GRegNet, save_weights, transfer
 from tfalign.training.phase import LearningRateSpec, LossTerm, OptimizerSpec, Phase, Schedule
 from tfalign.training.schedules import Budget, schedules_of
 
-# Of two looks at a face, as a share of its size (``tfalign.inference.quality``), in `taught`.
-DOUBT = 0.02
 TUNING_RATE = 1e-3
 FINE_RATE = 1e-3  # of the refinement: at 0.003 all of its filters died within 1,000 steps
 
@@ -134,126 +125,6 @@ def start_new_points(model: Any, known: np.ndarray, shapes: np.ndarray) -> None:
     places = bias.reshape(-1, 2) - 0.5
     places[~known] = mix @ places[known]
     model.get_layer("fc").set_weights([columns.reshape(kernel.shape), (places + 0.5).reshape(-1)])
-
-
-def photographs(data: Path, holdout: int, validation: int, seed: int) -> tuple[Reader, Reader]:
-    """Returns the faces to train on and those to validate on, no photograph among both.
-
-    Neither has a face of a held-out photograph.
-    """
-    dataset = sets.get("300w")
-    reader = dataset.read(data, dataset.available(data, "train"), box="landmarks")
-    reader, _ = dataset.hold_out(reader, holdout)
-    names = sorted({dataset.photograph(record) for record in reader.records})
-    chosen: set[str] = set()
-    count = 0
-    for index in np.random.default_rng(seed).permutation(len(names)):
-        if count >= validation:
-            break
-        chosen.add(names[index])
-        count += sum(dataset.photograph(record) == names[index] for record in reader.records)
-    parts: tuple[list[Any], list[Any]] = ([], [])
-    for record in reader.records:
-        parts[dataset.photograph(record) in chosen].append(record)
-    return reader.subset(parts[0]), reader.subset(parts[1])
-
-
-def taught(reader: Reader, teacher: str = "300w_server") -> Reader:
-    """Returns faces with the points that a shipped preset finds on them.
-
-    It looks twice, the second time at the mirror image, at the box of the points that the faces
-    have, of whatever markup, and again at the box of what it found. Faces on which both looks
-    differ by more than `DOUBT` are left out, and counted.
-    """
-    predictor = load_predictor(teacher)
-    scheme = markup.get("ibug68")
-    known = np.ones(len(scheme.points), bool)
-    records: list[Any] = []
-    for start in tqdm(
-        range(0, len(reader), 32), f"{teacher} labels {reader.dataset}", unit="batch"
-    ):
-        part = reader.records[start : start + 32]
-        images = [sample.image for sample in reader.subset(part)]
-        boxes = np.stack([geometry.box_from_landmarks(r.landmarks[r.annotated]) for r in part])
-        for _ in range(2):
-            shapes, doubt = predictor.twice(images, boxes)
-            points = shapes[:, -1].astype(np.float32)
-            boxes = np.stack([geometry.box_from_landmarks(shape) for shape in points])
-        for record, shape, box, doubted in zip(part, points, boxes, doubt, strict=True):
-            if doubted <= DOUBT:
-                records.append(
-                    replace(
-                        record,
-                        landmarks=shape,
-                        visible=known,
-                        annotated=known,
-                        anywhere=known,
-                        box=box.astype(np.float32),
-                        box_source="landmarks",
-                    )
-                )
-    if len(records) < len(reader):
-        print(f"{teacher} doubts {len(reader) - len(records)} of {len(reader)}, left out")
-    return Reader(reader.dataset, scheme, records, reader.report)
-
-
-def unlabelled(words: Sequence[Sequence[str]]) -> list[Reader]:
-    """Returns the faces of every ``--unlabelled``, labelled by `taught`."""
-    return [taught(further_set(first, more)) for first, *more in words]
-
-
-def with_further(photographs: FaceCrops, further: Sequence[FaceCrops]) -> FaceCrops:
-    """Returns the photographs and further faces, the former drawn about as often as the latter."""
-    if not further:
-        return photographs
-    count = sum(len(faces.images) for faces in further)
-    copies = max(1, round(count / len(photographs.images)))
-    return FaceCrops.joined(*[photographs] * copies, *further)
-
-
-class PresetData(NamedTuple):
-    """The faces of one preset's training.
-
-    Attributes:
-        photographs: To train on.
-        rendered: To train on.
-        validation: To watch.
-        watched: The same faces, as they were read.
-        result: What result.json says of them.
-    """
-
-    photographs: FaceCrops
-    rendered: FaceCrops
-    validation: training.Validation
-    watched: Reader
-    result: dict[str, Any]
-
-
-def load(arguments: argparse.Namespace, preset: Preset) -> PresetData:
-    """Reads the photographs and renders faces; writes validation.txt."""
-    out, size, scheme = arguments.out, preset.size, preset.scheme
-    train, watched = photographs(
-        arguments.data, arguments.holdout, arguments.validation, arguments.seed
-    )
-    write_whole(out / "validation.txt", "".join(f"{r.name}\n" for r in watched.records))
-    root = synthetic.write_wflw(out / "rendered", train=arguments.rendered, test=1, seed=11)
-    rendered = sets.get("wflw").read(root, "train", scheme=scheme, box="landmarks")
-    if scheme != "ibug68":
-        train, watched = (converted(faces, scheme, "mask") for faces in (train, watched))
-    real, drawn = FaceCrops.of(train, size), FaceCrops.of(rendered, size)
-    cache = CropCache.build(watched, "300w", (size, size))
-    return PresetData(
-        real,
-        drawn,
-        training.Validation.from_cache(cache, preset.protocol),
-        watched,
-        {
-            "photographs": len(train),
-            "rendered": len(rendered),
-            "validation_faces": len(watched),
-            "data": [real.name, drawn.name],
-        },
-    )
 
 
 def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetData) -> Any:
@@ -332,10 +203,10 @@ def tune(model: Any, arguments: argparse.Namespace, preset: Preset) -> float:
     Returns:
         The validation error at the end of the way, in right boxes.
     """
-    data = load(arguments, preset)
+    data = load(arguments, preset.size, preset.scheme, preset.protocol)
     if not arguments.unlabelled:
         print("Without --unlabelled: tuned on the photographs of 300-W alone.")
-    further = [FaceCrops.of(faces, preset.size) for faces in unlabelled(arguments.unlabelled)]
+    further = further_crops(arguments, preset.size)
     data = data._replace(photographs=with_further(data.photographs, further))
     before = model.get_weights()
     result = training.fit(
@@ -554,52 +425,6 @@ PRESETS = {
 }
 
 
-def data_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `load` and of what is drawn."""
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of 300-W.")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="A new folder, or that of a killed run.",
-    )
-    parser.add_argument(
-        "--unlabelled",
-        nargs="+",
-        action="append",
-        default=[],
-        metavar="SET=DIR",
-        help="Further faces, whose own points only say where they are: 300w_server labels them. "
-        "Reader options follow, as in --also of tfalign train. The option may be given several "
-        "times.",
-    )
-    parser.add_argument(
-        "--rendered", type=int, default=6000, metavar="FACES", help="How many faces to draw."
-    )
-    parser.add_argument(
-        "--holdout",
-        type=int,
-        default=120,
-        metavar="FACES",
-        help="Last names of helen/trainset to keep apart.",
-    )
-    parser.add_argument(
-        "--validation",
-        type=int,
-        default=150,
-        metavar="FACES",
-        help="Training faces to split out and watch.",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=0,
-        help="Processes that make the batches beside a GPU (default: %(default)s, none).",
-    )
-    parser.add_argument("--seed", type=int, default=20, help="Decides all that is drawn.")
-
-
 def options() -> argparse.ArgumentParser:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("preset", choices=sorted(PRESETS), help="Which preset's weights to train.")
@@ -647,7 +472,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if arguments.batch_size is None:
         arguments.batch_size = preset.batch_size
     keras.utils.set_random_seed(arguments.seed)
-    data = load(arguments, preset)
+    data = load(arguments, preset.size, preset.scheme, preset.protocol)
     model, measured = preset.train(arguments, preset, data)
     model.save(arguments.out / "model.keras")
     save_weights(model, arguments.out / "weights.npz")

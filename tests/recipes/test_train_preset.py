@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,11 @@ from tfalign.models import GRegNet, load
 @pytest.fixture(scope="module")
 def preset(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
     return import_recipe("train_preset")
+
+
+@pytest.fixture(scope="module")
+def faces(import_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return import_recipe("preset_faces")
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +52,19 @@ def test_preset(preset, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
-def test_preset_behind_a_network_that_finds_the_face(preset, folder: Path, tmp_path: Path) -> None:
+def test_preset_behind_a_network_that_finds_the_face(
+    preset, folder: Path, real_data: Path, tmp_path: Path
+) -> None:
     """The exact network is the mean of the shipped one and of what it was tuned to."""
     out = tmp_path / "out"
     options = "--steps 4 --rendered 4 --holdout 4 --validation 5 --batch-size 4 --tune-steps 2"
     command = ["300w_phone", "--data", str(folder), "--out", str(out), *options.split()]
-    command += ["--unlabelled", f"pts={folder / 'lfpw'}"]
+    further = tmp_path / "further"
+    further.mkdir()
+    for annotation in sorted((real_data / "300w_subset/afw").glob("*.pts"))[:6]:
+        for file in (annotation, annotation.with_suffix(".jpg")):
+            shutil.copy(file, further)
+    command += ["--unlabelled", f"pts={further}"]
     result = preset.main(command)
     assert result["presentations"] == 4 * (4 + 2)
     assert list(result["validation_nme"]) == ["tuned", "locator"]
@@ -82,10 +95,10 @@ def test_refuses_what_a_preset_does_not_have(preset, tmp_path, name, option, mat
 
 
 def test_further_faces_get_the_points_of_the_teacher_that_is_sure(
-    preset, folder: Path, monkeypatch
+    faces, folder: Path, monkeypatch
 ) -> None:
     """It looks at the box of the points that are there, then at that of what it found."""
-    faces = sets.get("pts").read(folder / "lfpw", "train")
+    known = sets.get("pts").read(folder / "lfpw", "train")
     shown = []
 
     class Teacher:
@@ -95,28 +108,41 @@ def test_further_faces_get_the_points_of_the_teacher_that_is_sure(
             shapes = np.linspace(corners[:, 0], corners[:, 1] + 2, 68, axis=1)[:, None]
             return shapes, np.where(np.arange(len(boxes)) == 3, 0.021, 0.019)
 
-    monkeypatch.setattr(preset, "load_predictor", lambda _: Teacher())
-    found = preset.taught(faces)
-    assert len(faces) == 12
+    monkeypatch.setattr(faces, "load_predictor", lambda _: Teacher())
+    found = faces.taught(known)
+    assert len(known) == 12
     assert [r.name for r in found.records] == [
-        r.name for i, r in enumerate(faces.records) if i != 3
+        r.name for i, r in enumerate(known.records) if i != 3
     ]
-    tight = np.stack([[*r.landmarks.min(axis=0), *r.landmarks.max(axis=0)] for r in faces.records])
+    tight = np.stack([[*r.landmarks.min(axis=0), *r.landmarks.max(axis=0)] for r in known.records])
     np.testing.assert_allclose(shown[0], tight, atol=1e-4)
     np.testing.assert_allclose(shown[1], tight + [0, 0, 2, 2], atol=1e-4)
     np.testing.assert_allclose(found.records[0].landmarks[-1], tight[0, 2:] + 4, atol=1e-4)
     assert found.scheme.name == "ibug68"
 
 
-def test_further_faces_are_drawn_about_as_often_as_photographs(views, preset) -> None:
-    def faces(count: int, value: int):
+def test_further_faces_are_drawn_about_as_often_as_photographs(views, faces) -> None:
+    def some(count: int, value: int):
         image = np.full((count, 8, 8, 3), value, np.uint8)
         return views.FaceCrops(image, np.zeros((count, 5, 2)), np.ones((count, 5), bool), "x")
 
-    both = preset.with_further(faces(4, 1), [faces(5, 2), faces(4, 3)])
+    both = faces.with_further(some(4, 1), [some(5, 2), some(4, 3)])
     assert np.bincount(both.images[:, 0, 0, 0]).tolist() == [0, 8, 5, 4]
-    assert preset.with_further(faces(4, 1), []).images.shape == (4, 8, 8, 3)
-    assert len(preset.with_further(faces(4, 1), [faces(1, 2)]).images) == 5
+    assert faces.with_further(some(4, 1), []).images.shape == (4, 8, 8, 3)
+    assert len(faces.with_further(some(4, 1), [some(1, 2)]).images) == 5
+
+
+def test_further_faces_in_photographs_kept_apart_are_refused(
+    preset, faces, folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """The last names of helen/trainset are held out, whatever set they are said to be of."""
+    monkeypatch.setattr(faces, "taught", lambda reader: reader)
+    options = ["--holdout", "4", "--validation", "5", "--data", str(folder), "--out", "none"]
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "helen/trainset", copy)
+    arguments = preset.options().parse_args(["300w_phone", *options, "--unlabelled", f"pts={copy}"])
+    with pytest.raises(ValueError, match="held out or measured on"):
+        faces.further_crops(arguments, 64)
 
 
 def test_preset_views_keep_points_on_the_face(views, monkeypatch) -> None:

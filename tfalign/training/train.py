@@ -132,7 +132,7 @@ def train(
     distribution = distribution or Distribution()
     whole = parts
     parts, watched = _held_out(parts, validation, settings)
-    _check_apart(parts[1:], [watched, test])
+    check_apart(parts[1:], [watched, test])
     protocol = protocol or _protocol(parts[0])
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     trained.box = trained_box(whole)
@@ -250,7 +250,7 @@ def _held_out(
     return [first, *others], watched
 
 
-def _check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None:
+def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None:
     """Raises ``ValueError`` where further faces lie in a photograph that is kept apart.
 
     A set keeps its own faces apart by itself; of another set only the files tell.
