@@ -25,9 +25,9 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from preset_faces import PresetData, data_options, further_crops, load, with_further
+from preset_faces import PresetData, further_crops, load, with_further
 from preset_views import FaceCrops
-from train_preset import PRESETS, schedule
+from train_preset import PRESETS, data_options, schedule
 
 from tfalign import geometry, training
 from tfalign.argument_help import ArgumentParser

@@ -44,11 +44,12 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from preset_faces import PresetData, data_options, further_crops, load, with_further
+from preset_faces import PresetData, further_crops, load, with_further
 from preset_views import LAST_SHARE, PresetFeed, rendered_share
 
 from tfalign import training
@@ -423,6 +424,52 @@ PRESETS = {
         epoch=100,
     ),
 }
+
+
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `load` and of what is drawn."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of 300-W.")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="A new folder, or that of a killed run.",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="SET=DIR",
+        help="Further faces, whose own points only say where they are: 300w_server labels them. "
+        "Reader options follow, as in --also of tfalign train. The option may be given several "
+        "times.",
+    )
+    parser.add_argument(
+        "--rendered", type=int, default=6000, metavar="FACES", help="How many faces to draw."
+    )
+    parser.add_argument(
+        "--holdout",
+        type=int,
+        default=120,
+        metavar="FACES",
+        help="Last names of helen/trainset to keep apart.",
+    )
+    parser.add_argument(
+        "--validation",
+        type=int,
+        default=150,
+        metavar="FACES",
+        help="Training faces to split out and watch.",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="Processes that make the batches beside a GPU (default: %(default)s, none).",
+    )
+    parser.add_argument("--seed", type=int, default=20, help="Decides all that is drawn.")
 
 
 def options() -> argparse.ArgumentParser:
