@@ -7,15 +7,18 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tfalign import models, training
+from tfalign import markup, models, training
 from tfalign.cli import train as command
 from tfalign.data.augment import presets
+from tfalign.data.pipeline import CropCache
+from tfalign.data.sample import Sample
 from tfalign.models import ARCHITECTURES
 from tfalign.training import Settings
 from tfalign.training.schedules import published_settings
-from tfalign.training.train import augmentation
+from tfalign.training.train import augmentation, make_schedule
 
 
 def made(model: str, *words: str) -> Settings:
@@ -164,3 +167,27 @@ def test_schedule_files(tmp_path: Path) -> None:
         training.Schedule.from_file(file)
     with pytest.raises(FileNotFoundError, match=r"none.json"):
         training.Schedule.from_file(tmp_path / "none.json")
+
+
+def test_without_watched_faces_nothing_waits_for_their_error() -> None:
+    """Neither a learning rate nor the end of a phase; and no weights are the best on them."""
+    model = models.DeepReg(68, input_shape=(64, 64, 3))
+    settings = Settings(schedule="published")
+    watched, alone = (make_schedule(settings, model, 10, seen) for seen in (True, False))
+    waits = [p.patience is not None or p.learning_rate.kind == "plateau" for p in watched.phases]
+    assert any(waits)
+    for phase in alone.phases:
+        assert phase.patience is None
+        assert phase.learning_rate.kind != "plateau" or phase.learning_rate.monitor == "loss"
+    sample = Sample(
+        name="one",
+        image=np.zeros((80, 80, 3), np.uint8),
+        box=np.array([10.0, 10.0, 70.0, 70.0], np.float32),
+        landmarks=np.random.default_rng(0).uniform(20, 60, (68, 2)).astype(np.float32),
+        visible=np.ones(68, bool),
+        scheme=markup.IBUG68,
+    )
+    faces = CropCache.build([sample], "300w", (32, 32))
+    model = models.GRegNet(68, (32, 32, 3), width=0.1, trunk="mobile", scheme="ibug68")
+    with pytest.raises(ValueError, match="keep='best' needs faces to watch"):
+        training.train(model, faces, validation=0, keep="best", steps=1)

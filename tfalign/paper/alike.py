@@ -25,7 +25,8 @@ _SIZES = {
 
 PAPER = Paper(
     "alike",
-    "Ours: one set of faces, boxes, crops, augmentation, seed and number of presentations for all",
+    "Ours: one set of faces, boxes, crops, augmentation and seed for all, and one number of steps, "
+    "but that each phase of a schedule is rounded up to whole epochs",
     {name: Training(name, small=_SIZES.get(name, {}), **_HERE) for name in _ROWS.values()},
     {
         "table": Item(

@@ -10,7 +10,7 @@ import pandas as pd
 from tfalign.evaluation.tables import format_table
 from tfalign.files import versions, write_json, write_whole
 from tfalign.paper.experiment import Paper
-from tfalign.paper.measures import VERDICTS, run_item
+from tfalign.paper.measures import run_item
 from tfalign.paper.trainings import Workshop
 
 CLAIMS: dict[str, tuple[str, str, str]] = {
@@ -86,7 +86,8 @@ def _row(measured: Mapping[str, Any], conditions: str) -> dict[str, Any]:
         "errors %": f"{measured['errors'][0]:.2f}, {measured['errors'][1]:.2f}",
         "difference": measured["difference"],
         "standard error": measured["standard_error"],
-        "verdict": VERDICTS[measured["reproduced"]],
+        "told apart from": measured["limit"],
+        "verdict": measured["verdict"],
         "conditions": f"{measured['column']}; {measured['faces']} faces ({measured['what']}); "
         f"{conditions}",
     }

@@ -116,9 +116,15 @@ def _penalties_of(title: str, names: str, model: str = "") -> dict[str, str]:
     return {**found, f"{title} × 1": model} if model else found
 
 
+_ZEROS = (Column(_PUPIL, "model", "zeros_in_p"), Column(_PUPIL, "model", "zeros_in_c"))
+
+
 def _table(title: str, rows: dict[str, str], **more: Any) -> Item:
     wanted = columns(_PUPIL, (*_SETS, "common", "full"))
-    return Item(title, rows, wanted, **{"note": _NO_VALUES, **more})
+    # Where rows are chosen, the zeros are what a larger penalty buys.
+    return Item(
+        title, rows, wanted + (_ZEROS if "against" in more else ()), **{"note": _NO_VALUES, **more}
+    )
 
 
 PAPER = Paper(

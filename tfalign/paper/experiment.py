@@ -49,7 +49,8 @@ class Column:
         subset: The faces: ``"full"``, ``"all"`` or the split's own name, or a part by the name that
             ``tfalign.evaluation.tables.subsets_of`` gives it (and ``"helen"``, ``"lfpw"``).
         metric: ``"nme"``, ``"failure_rate"``, ``"within"`` (1 − failure rate) or ``"auc"``; or a
-            property of the model: ``"million_parameters"``, ``"gmacc"``.
+            property of the model: ``"million_parameters"``, ``"gmacc"``, and of DSSD's factors the
+            exact zeros in per cent, ``"zeros_in_p"`` and ``"zeros_in_c"``.
         threshold: Limit of failure rate and AUC, a fraction; None takes the protocol's.
         data, split: The test faces; None takes the row's own data set.
     """

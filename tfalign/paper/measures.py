@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from tfalign import macc
 from tfalign.data import sets
@@ -31,13 +34,13 @@ from tfalign.evaluation.tables import format_table, subsets_of
 from tfalign.files import versions, write_json, write_whole
 from tfalign.models.saved import load_model
 from tfalign.paper.experiment import Column, Item, Paper, Training
-from tfalign.paper.trainings import Workshop, options_of, result_of, train_all
+from tfalign.paper.trainings import Workshop, options_of, result_of, train_all, watched_faces
 
 _PARTS = {"helen": "helen/testset/", "lfpw": "lfpw/testset/"}
 _WHOLE = ("full", "all")
 
-VERDICTS = {None: "not told apart", True: "reproduced", False: "not reproduced"}
-"""What is said of a claim by ``reproduced``, see ``paired``."""
+ZEROS = {"zeros_in_p": "basis", "zeros_in_c": "codes"}
+"""Metrics of DSSD's factors to the variable of ``tfalign.layers.SharableDetectors``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,9 +172,24 @@ class Bench:
     ) -> Predictions | None:
         """Returns what a row's model finds; None where its test faces are not there."""
         found = self.faces(label, column)
-        if found is None:
+        return None if found is None else self._found(label, column, seed, *found)
+
+    def watched(self, label: str, column: Column, seed: int) -> Predictions | None:
+        """Returns what a row's model finds on the faces that its training watched.
+
+        None where it watched none, or where they are not there.
+        """
+        training = self.training(label)
+        key = ("watched", self.rows[label])
+        try:
+            reader = self._once(key, lambda: watched_faces(training, self.shop))
+        except FileNotFoundError:
             return None
-        reader, what = found
+        return None if reader is None else self._found(label, column, seed, reader, "watched")
+
+    def _found(
+        self, label: str, column: Column, seed: int | None, reader: Reader, what: str
+    ) -> Predictions:
         box, folder = box_of(reader), self.folder(label, seed)
         scheme = get_protocol(column.protocol).scheme.name
         cache = folder / "found" / f"{reader.fingerprint()[:16]}-{box}-{scheme}.npy"
@@ -278,10 +296,12 @@ def scores(bench: Bench) -> dict[str, Any]:
                 curves.setdefault(column, {})[label] = score
         watched = _watched(bench, label)
         if watched is not None:
-            # Of the faces that training watched: what a choice between rows may look at.
-            rows[label]["validation nme"] = float(watched.mean())
+            # What a choice between rows may look at.
+            rows[label]["validation nme"] = float(np.mean(watched))
         rows[label] |= _against(bench, label)
-        rows[label]["conditions"] = "; ".join([bench.conditions, *faces])
+        steps = result_of(bench.folder(label)).get("steps")
+        length = [] if steps is None else [f"{steps} steps"]
+        rows[label]["conditions"] = "; ".join([bench.conditions, *length, *faces])
     theirs = published_rows(bench.item, bench.rows)
     _beside(rows, theirs)
     frame = pd.DataFrame.from_dict(rows, orient="index")
@@ -318,6 +338,10 @@ def _cell(
     if column.metric in ("million_parameters", "gmacc"):
         value = _size(bench.model(label), column.metric)
         return value, {"value": value}, None
+    if column.metric in ZEROS:
+        zeros = [_zeros(bench.model(label, seed), ZEROS[column.metric]) for seed in bench.seeds]
+        known = [z for z in zeros if z is not None]
+        return (float(np.mean(known)) if known else None), {"values": zeros}, None
     found = []
     about: dict[str, str] = {}
     for seed in bench.seeds:
@@ -327,20 +351,33 @@ def _cell(
             return None, None, None
         about = {"what": predictions.what, "box": predictions.box}
         found.append(predictions.score(column, mask))
-    values = [column.factor * _value(score, column) for score in found]
+    parts = [column.factor * _parts(score, column) for score in found]
+    mean, error = mean_and_error(parts)
     detail = {
-        "values": values,
+        "values": [float(part.mean()) for part in parts],
         "faces": len(found[0]),
         **about,
-        "standard_error_over_faces": 100 * found[0].standard_error if len(found[0]) > 1 else None,
+        "standard_error": error,
     }
-    return float(np.mean(values)), detail, found[0]
+    return mean, detail, found[0]
 
 
-def _value(score: Score, column: Column) -> float:
-    if column.metric == "within":
-        return 1.0 - score.failure_rate
-    return float(getattr(score, column.metric))
+def _parts(score: Score, column: Column) -> np.ndarray:
+    """Returns what each face contributes to a column's value, which is their mean."""
+    if column.metric == "nme":
+        return score.errors
+    if column.metric == "auc":
+        return np.maximum(0.0, 1.0 - score.errors / score.threshold)
+    failed = (score.errors > score.threshold).astype(np.float64)
+    return failed if column.metric == "failure_rate" else 1.0 - failed
+
+
+def _zeros(model: Any, variable: str) -> float | None:
+    """Returns the share of exact zeros in P or in C of all detectors, in per cent."""
+    counted = [
+        keras.ops.convert_to_numpy(getattr(layer, variable)).ravel() for layer in model.detectors
+    ]
+    return 100 * float(np.mean(np.concatenate(counted) == 0.0)) if counted else None
 
 
 def _size(model: Any, metric: str) -> float:
@@ -376,7 +413,7 @@ def _claim(bench: Bench) -> dict[str, Any] | None:
 
 def _difference(bench: Bench, label: str, other: str) -> dict[str, Any] | None:
     """Returns `paired` of two rows on all test faces; None where these are not there."""
-    column = next(c for c in bench.item.columns if c.metric == "nme" and c.subset in _WHOLE)
+    column = _main(bench.item)
     differences = []
     for seed in bench.seeds:
         pair = [bench.predictions(row, column, seed) for row in (label, other)]
@@ -389,20 +426,26 @@ def _difference(bench: Bench, label: str, other: str) -> dict[str, Any] | None:
     return {"column": column.title, "errors": [first, second], **faces, **paired(differences)}
 
 
-def _watched(bench: Bench, label: str) -> np.ndarray | None:
-    """Returns each seed's NME in per cent on the faces that training watched."""
-    found = [result_of(bench.folder(label, seed)).get("nme") for seed in bench.seeds]
-    return None if None in found else 100 * np.array(found, np.float64)
+def _main(item: Item) -> Column:
+    """Returns the column of the error of all faces."""
+    return next(c for c in item.columns if c.metric == "nme" and c.subset in _WHOLE)
+
+
+def _watched(bench: Bench, label: str) -> list[np.ndarray] | None:
+    """Returns for each seed (faces,) errors in per cent on the faces that training watched."""
+    columns = [c for c in bench.item.columns if c.metric == "nme" and c.data is None]
+    if not columns:
+        return None
+    column = next((c for c in columns if c.subset in _WHOLE), columns[0])
+    found = [bench.watched(label, column, seed) for seed in bench.seeds]
+    return [100 * one.score(column).errors for one in found if one is not None] or None
 
 
 _DIFFERENCES = ("difference", "± difference", "validation difference", "± validation difference")
 
 
 def _against(bench: Bench, label: str) -> dict[str, float]:
-    """Returns a row's differences to the row that all are compared with, and their errors.
-
-    That of the watched faces is over the seeds, which share these faces: of one seed it has none.
-    """
+    """Returns a row's differences to the row that all are compared with, and their errors."""
     other = bench.item.against
     if label == other or other not in bench.rows:
         return {}
@@ -411,35 +454,88 @@ def _against(bench: Bench, label: str) -> dict[str, float]:
     if found is not None:
         row |= {"difference": found["difference"], "± difference": found["standard_error"]}
     ours, theirs = _watched(bench, label), _watched(bench, other)
-    if ours is not None and theirs is not None:
-        row["validation difference"] = float((ours - theirs).mean())
-        if len(ours) > 1:
-            spread = (ours - theirs).std(ddof=1)
-            row["± validation difference"] = float(spread / np.sqrt(len(ours)))
+    if (
+        ours is not None
+        and theirs is not None
+        and [len(e) for e in ours] == [len(e) for e in theirs]
+    ):
+        apart = paired([one - two for one, two in zip(ours, theirs, strict=True)])
+        row["validation difference"] = apart["difference"]
+        row["± validation difference"] = apart["standard_error"]
     return row
 
 
+def mean_and_error(values: Sequence[np.ndarray]) -> tuple[float, float | None]:
+    """Returns the mean of values and its standard error.
+
+    Args:
+        values: For each seed (faces,), of the same faces.
+
+    Returns:
+        The mean, and the standard error of the faces and, of several seeds, of the seeds together;
+        None of a single face, whose spread nobody knows.
+    """
+    mean, variances = _variances(values)
+    return mean, None if variances is None else float(np.sqrt(sum(v for v, _ in variances)))
+
+
+def _variances(values: Sequence[np.ndarray]) -> tuple[float, list[tuple[float, int]] | None]:
+    """Returns the mean, and its variance over faces and over seeds with degrees of freedom."""
+    table = np.stack([np.asarray(one, np.float64) for one in values])
+    seeds, faces = table.shape
+    if faces < 2:
+        return float(table.mean()), None
+    found = [(float(table.mean(axis=0).var(ddof=1) / faces), faces - 1)]
+    if seeds > 1:
+        found.append((float(table.mean(axis=1).var(ddof=1) / seeds), seeds - 1))
+    return float(table.mean()), found
+
+
 def paired(differences: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns the mean of paired differences and its standard error.
+    """Returns the mean of paired differences, its standard error, and what is to be said of it.
 
     Args:
         differences: For each seed (faces,), in points of per cent.
 
     Returns:
-        ``difference``; ``standard_error``: the faces' and (of several seeds) the seeds' together;
-        ``reproduced``: whether it lies below zero by twice that, or ``None`` where it does not
-        differ from zero by it; and ``text``.
+        ``difference``; ``standard_error``, see ``mean_and_error``; ``seeds``, the mean difference
+        of each; ``limit``: how far from zero a difference must be to be told apart at the 5 %
+        level; ``reproduced``: whether it lies below zero by that, or ``None`` where it is not told
+        apart, as none is with a single seed; and ``text``.
+
+    Reading:
+        The limit is Student's t with the degrees of freedom of Welch and Satterthwaite: where the
+        spread of three seeds decides, two standard errors would see a difference where there is
+        none in 16 of 100 cases.
     """
-    table = np.stack([np.asarray(d, np.float64) for d in differences])
-    mean = float(table.mean())
-    over_faces = table.mean(axis=0)
-    variance = over_faces.var(ddof=1) / len(over_faces) if len(over_faces) > 1 else 0.0
-    if len(table) > 1:
-        variance += table.mean(axis=1).var(ddof=1) / len(table)
-    error = float(np.sqrt(variance))
-    told = None if abs(mean) <= 2 * error else mean < 0
-    text = f"claim {VERDICTS[told]}: {mean:+.3f} ± {error:.3f} points over {len(table)} seed(s)"
-    return {"difference": mean, "standard_error": error, "reproduced": told, "text": text}
+    mean, variances = _variances(differences)
+    seeds = [float(np.mean(one)) for one in differences]
+    error, limit, told = None, None, None
+    verdict = "no verdict"
+    if variances is not None:
+        variance = sum(v for v, _ in variances)
+        error = float(np.sqrt(variance))
+        if len(seeds) > 1:
+            # Without any spread the least difference is told apart.
+            freedom = variance**2 / sum(v**2 / n for v, n in variances) if variance else np.inf
+            limit = error * float(stats.t.ppf(0.975, freedom))
+            told = None if abs(mean) <= limit else mean < 0
+            verdict = {None: "not told apart", True: "reproduced", False: "not reproduced"}[told]
+    text = f"claim: {verdict}: {mean:+.3f}" + ("" if error is None else f" ± {error:.3f}")
+    text += f" points over {len(seeds)} seed(s), " + (
+        "which do not say how much seeds differ"
+        if limit is None
+        else f"told apart from {limit:.3f} on"
+    )
+    return {
+        "difference": mean,
+        "standard_error": error,
+        "limit": limit,
+        "seeds": seeds,
+        "reproduced": told,
+        "verdict": verdict,
+        "text": text,
+    }
 
 
 def complexity(bench: Bench) -> dict[str, Any]:
@@ -502,7 +598,15 @@ def _robustness(bench: Bench, measure: Callable[..., Any]) -> dict[str, Any]:
     label = next(iter(bench.rows))
     reader, what = bench.needed_faces(label)
     protocol = sets.get(bench.training(label).data).protocol
-    result = measure({name: bench.model(name) for name in bench.rows}, reader, protocol)
+    found = [
+        measure({name: bench.model(name, seed) for name in bench.rows}, reader, protocol)
+        for seed in bench.seeds
+    ]
+    # The same faces, conditions and subsets for every seed, in the same order.
+    frame = found[0].frame.copy()
+    for value in ("nme", "failure_rate", "auc"):
+        frame[value] = np.mean([one.frame[value] for one in found], axis=0)
+    result = dataclasses.replace(found[0], frame=frame)
     write_whole(bench.out / "table.csv", result.frame.to_csv(index=False))
     pictures = []
     if set(result.frame["kind"]) - {"none", "box"}:
@@ -520,16 +624,21 @@ def exported(bench: Bench) -> dict[str, Any]:
     files = []
     for label in bench.rows:
         faces, _ = bench.needed_faces(label)
-        folder = bench.folder(label)
-        measured = export_and_measure(
-            folder / "model.keras",
-            folder / "calibration.npz",
-            faces,
-            bench.item.columns[0].protocol,
-            folder,
-        )
-        rows[label] = {f"{kind} NME %": 100 * measured[kind]["nme"] for kind in KINDS}
-        files += [folder / kind / "model.tflite" for kind in KINDS]
+        measured = []
+        for folder in (bench.folder(label, seed) for seed in bench.seeds):
+            measured.append(
+                export_and_measure(
+                    folder / "model.keras",
+                    folder / "calibration.npz",
+                    faces,
+                    bench.item.columns[0].protocol,
+                    folder,
+                )
+            )
+        errors = {kind: [one[kind]["nme"] for one in measured] for kind in KINDS}
+        rows[label] = {f"{kind} NME %": 100 * float(np.mean(errors[kind])) for kind in KINDS}
+        # The files of all seeds are of one size and speed.
+        files += [bench.folder(label) / kind / "model.tflite" for kind in KINDS]
     times = iter(latencies(files, race(files, threads=1, runs=50)))
     for label in rows:
         # Processor time, which other programs lengthen less than the clock's.

@@ -14,6 +14,7 @@ from typing import Any
 
 from tfalign.data import sets
 from tfalign.data.readers import Reader
+from tfalign.evaluation.published import TEST_FACES
 from tfalign.files import claimed, read_json, sha256, write_json
 from tfalign.models import architecture
 from tfalign.paper.experiment import Paper, Training
@@ -104,6 +105,9 @@ class Workshop:
         """
         reader = self.read(dataset, split, box)
         if reader is not None:
+            whole = TEST_FACES.get(dataset, {})
+            if split in ("test", "full") and whole and len(reader) not in whole.values():
+                return reader, f"a part of the {max(whole.values())} official ones"
             return reader, "official"
         known = sets.get(dataset)
         if known.training and split in ("test", "full") and self.read(dataset, "train") is not None:
@@ -127,7 +131,11 @@ def train_all(
 
     Returns:
         What went wrong, a line each.
+
+    Raises:
+        ValueError: If a finished training saw other faces than those that are there now.
     """
+    check_faces(paper, names, shop, seeds)
     failed: list[str] = []
     starts = {paper.trainings[name].start for name in names}
     for stage in ([n for n in names if n in starts], [n for n in names if n not in starts]):
@@ -142,6 +150,96 @@ def train_all(
             for lines in pool.starmap(_work_by_name, calls, chunksize=1):
                 failed += lines
     return failed
+
+
+def check_faces(paper: Paper, names: Sequence[str], shop: Workshop, seeds: Sequence[int]) -> None:
+    """Checks that finished trainings saw the faces that are there now.
+
+    A training of other faces may have seen those that are measured on: it is no row of this table.
+
+    Raises:
+        ValueError: If one did.
+    """
+    known: dict[Any, list[str]] = {}
+    for name in names:
+        training = paper.trainings[name]
+        for seed in seeds:
+            folder = shop.folder(paper, name, seed)
+            if not (folder / "result.json").is_file():
+                continue
+            source = (training.data, training.box, training.also)
+            if source not in known:
+                try:
+                    known[source] = [part.fingerprint() for part in faces_of(training, shop)[0]]
+                except FileNotFoundError:
+                    known[source] = []
+                    print(
+                        f"The training faces of {training.data} are not here: that they are none "
+                        "of the test faces is not checked.",
+                        flush=True,
+                    )
+            trained = result_of(folder)["data"]["train_fingerprints"]
+            if known[source] and known[source] != trained:
+                raise ValueError(
+                    f"{folder} was trained on other faces than those of {training.data} that are "
+                    "there now: give another --out, or delete that folder to train it anew. "
+                    f"Received: {shop.data}"
+                )
+
+
+def faces_of(training: Training, shop: Workshop) -> tuple[list[Reader], Reader | None]:
+    """Returns what a training is given, and what is held out where the set has no test faces here.
+
+    Those that it watches are among the first of what it is given.
+
+    Raises:
+        FileNotFoundError: If they are not there.
+        ValueError: If one of the further sets has a photograph that is measured on.
+    """
+    from tfalign.training.train import check_apart
+
+    faces, held_out = shop.training_faces(training)
+    parts = [faces]
+    for dataset, split in training.also:
+        more = shop.read(dataset, split)
+        if more is None and shop.size.schedule == "published":
+            raise FileNotFoundError(
+                f"The published experiment trains on {dataset} {split}, too. Received: {shop.data}"
+            )
+        parts += [] if more is None else [more]
+    check_apart(parts[1:], [held_out, shop.read(training.data, "test", training.box)])
+    return parts, held_out
+
+
+def settings_of(training: Training, shop: Workshop) -> dict[str, Any]:
+    """Returns the fields of ``tfalign.training.Settings`` that a training sets at a scale."""
+    scale = shop.size
+    return {
+        "schedule": scale.schedule,
+        **scale.settings,
+        **training.settings,
+        **(training.published if scale.schedule == "published" else {}),
+        **scale.forced,
+        **shop.settings,
+    }
+
+
+def watched_faces(training: Training, shop: Workshop) -> Reader | None:
+    """Returns the faces that a training watched; None where it watched none.
+
+    Raises:
+        FileNotFoundError: If they are not there.
+    """
+    from tfalign.training import Settings
+
+    published = shop.size.schedule == "published"
+    entry = architecture(training.model) if published else None
+    settings = Settings.made(entry, settings_of(training, shop))
+    if settings.validation == 0:
+        return None
+    faces, _ = shop.training_faces(training)
+    _, watched = sets.get(training.data).hold_out(faces, settings.validation, settings.group)
+    return watched
 
 
 def end_with_parent() -> None:
@@ -201,24 +299,9 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
 
     training, scale = paper.trainings[name], shop.size
     published = scale.schedule == "published"
-    faces, held_out = shop.training_faces(training)
-    parts = [faces]
-    for dataset, split in training.also:
-        more = shop.read(dataset, split)
-        if more is None and published:
-            raise FileNotFoundError(
-                f"The published experiment trains on {dataset} {split}, too. Received: {shop.data}"
-            )
-        parts += [] if more is None else [more]
-    changes: dict[str, Any] = {
-        "schedule": scale.schedule,
-        **scale.settings,
-        **training.settings,
-        **(training.published if published else {}),
-        **scale.forced,
-        **shop.settings,
-        "seed": seed,
-    }
+    parts, held_out = faces_of(training, shop)
+    faces = parts[0]
+    changes = {**settings_of(training, shop), "seed": seed}
     if isinstance(training.schedule, str):
         changes["schedule"] = training.schedule
     if training.start is not None:

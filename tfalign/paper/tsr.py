@@ -51,7 +51,7 @@ PAPER = Paper(
         "table1": Item("300-W by boxes of four sources", _W300, measure=box_sources,
                        note="dlib's detector is left out where dlib is not installed."),
         "table2": Item("300-W by spoiled boxes", _W300, measure=spoiled_boxes,
-                       note="Boxes of the official detector."),
+                       note="The paper's boxes are the official detector's."),
         "table3": Item(
             "300-W",
             _W300,

@@ -133,6 +133,11 @@ def train(
     whole = parts
     parts, watched = _held_out(parts, validation, settings)
     check_apart(parts[1:], [watched, test])
+    if watched is None and settings.keep == "best":
+        raise ValueError(
+            "keep='best' needs faces to watch, whose error says which weights are the best: give "
+            "validation, or keep='last'. Received: validation=0"
+        )
     protocol = protocol or _protocol(parts[0])
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     trained.box = trained_box(whole)
@@ -210,7 +215,8 @@ def train(
             "test_fingerprint": None if measured is None else _fingerprint(measured),
         }
         name = "held-out training faces" if test is None else test_name or "test faces"
-        about = {"seed": settings.seed, "data": data}
+        steps = len(result.rows) * feed.steps_per_epoch
+        about = {"seed": settings.seed, "steps": steps, "data": data}
         summary = write_results(trained, result, measured, protocol, folder, name, about)
     return TrainResult(trained, result.rows, summary, Path(out) if out else None)
 
@@ -344,7 +350,8 @@ def make_schedule(
         model: The model, whose scheme and stages the schedule needs.
         steps_per_epoch: Batches in an epoch.
         watched: Whether there are faces for validation. Without, a learning rate that waits for
-            progress on them waits for progress of the training loss.
+            progress on them waits for progress of the training loss, and a phase that would end
+            when there is none runs to its end.
 
     Raises:
         FileNotFoundError: If ``schedule`` names a file that is not there.
@@ -358,7 +365,8 @@ def make_schedule(
             rate = phase.learning_rate
             if rate.kind == "plateau" and rate.monitor.startswith("val_"):
                 unwatched = dataclasses.replace(rate, monitor="loss")
-                phases[place] = dataclasses.replace(phase, learning_rate=unwatched)
+                phase = dataclasses.replace(phase, learning_rate=unwatched)
+            phases[place] = dataclasses.replace(phase, patience=None)
     if settings.loss is not None:
         phases = [_with_loss(phase, settings.loss) for phase in phases]
         if phases == list(schedule.phases) and settings.loss not in (
