@@ -269,3 +269,29 @@ def test_get_takes_a_loss() -> None:
     assert losses.get(loss) is loss
     with pytest.raises(ValueError, match="has its arguments"):
         losses.get(loss, w=4.0)
+
+
+@pytest.mark.parametrize("name", ["l2", "heatmap"])
+def test_a_point_without_weight_counts_nothing_even_where_it_is_not_a_number(name):
+    """As a missing point of a file may be; also where it is an end of the normaliser."""
+    rng = np.random.default_rng(0)
+    true = np.concatenate([rng.uniform(0, 1, (2, 6, 2)), np.ones((2, 6, 1))], -1).astype("float32")
+    true[0, CORNERS[0], 2] = 0.0
+    if name == "l2":
+        loss = losses.L2Loss(squared=False, normalizer=CORNERS)
+        predicted = rng.uniform(0, 1, (2, 6, 2)).astype("float32")
+    else:
+        loss = losses.HeatmapLoss()
+        predicted = rng.uniform(0, 1, (2, 8, 8, 6)).astype("float32")
+    expected = np.array(loss.call(true, predicted))
+    true[0, CORNERS[0], :2] = np.nan
+    np.testing.assert_array_equal(np.array(loss.call(true, predicted)), expected)
+
+
+def test_a_distance_in_half_precision_has_a_slope_where_there_is_no_error():
+    loss = losses.L2Loss(squared=False, dtype="float16")
+    true = np.full((1, 6, 2), 0.5, "float16")
+    for error in (0.0, 0.25):
+        value, gradient = value_and_gradient(loss, true, true + np.float16(error))
+        assert np.isfinite(gradient).all()
+        assert float(np.squeeze(value)) == pytest.approx(6 * error * 2**0.5, rel=2e-3)

@@ -40,8 +40,14 @@ class L2Loss(LandmarkLoss):
 
     def point_cost(self, error: Any) -> Any:
         """Returns the squared or plain distance (…,) of the errors (…, 2)."""
+        if self.squared:
+            return ops.sum(ops.square(error), axis=-1)
+        dtype = error.dtype
+        if keras.backend.standardize_dtype(dtype) == "float16":
+            # There the smallest square would be 0, and its root's slope not finite.
+            error = ops.cast(error, "float32")
         square = ops.sum(ops.square(error), axis=-1)
-        return square if self.squared else ops.sqrt(ops.maximum(square, _SMALLEST_SQUARE))
+        return ops.cast(ops.sqrt(ops.maximum(square, _SMALLEST_SQUARE)), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument as plain data."""

@@ -34,9 +34,13 @@ class PointLoss(keras.losses.Loss):
 
 
 def points_and_weights(y_true: Any) -> tuple[Any, Any]:
-    """Returns landmarks (batch, n, 2), and the points' weights (batch, n) or None."""
+    """Returns landmarks (batch, n, 2), and the points' weights (batch, n) or None.
+
+    Points of weight 0 lie at 0, wherever they were said to be: 0 times NaN is NaN.
+    """
     if y_true.shape[-1] == 3:
-        return y_true[..., :2], y_true[..., 2]
+        points, weights = y_true[..., :2], y_true[..., 2]
+        return ops.where(weights[..., None] > 0, points, ops.zeros_like(points)), weights
     return y_true, None
 
 
