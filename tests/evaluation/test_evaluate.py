@@ -179,3 +179,19 @@ def test_wrong_output_of_a_callable_is_refused(oracle_faces):
     )
     with pytest.raises(ValueError, match=r"'odd' must return \(2, 68, 2\).*\(2, 51, 2\)"):
         evaluate_model(backend, faces.samples, PROTOCOL, progress=False)
+
+
+def test_crops_of_the_points_tight_box_are_not_divided_by_it(oracle_faces):
+    """The set's protocol means the set's own box; a cache takes the tight one without a word."""
+    faces = oracle_faces(scheme="aflw19", count=2)
+    backend = faces.backend(error=2.0)
+    tight = []
+    for sample in faces.samples:
+        box = geometry.box_from_landmarks(sample.landmarks[sample.annotated])
+        tight.append(replace(sample, box=np.asarray(box), box_source="landmarks"))
+    with pytest.raises(ValueError, match="tight box of 2 of 2 faces"):
+        evaluate_cache(
+            backend, CropCache.build(tight, backend.crop, backend.image_size), "aflw19_box_side"
+        )
+    own = CropCache.build(faces.samples, backend.crop, backend.image_size)
+    evaluate_cache(backend, own, "aflw19_box_side")

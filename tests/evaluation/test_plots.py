@@ -2,8 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tfalign import markup
-from tfalign.evaluation import Perturbation, box_sweep, evaluate_model, plots, score
+from tfalign.evaluation import (
+    Perturbation,
+    box_sweep,
+    evaluate_model,
+    get_protocol,
+    plots,
+    score,
+)
 
 
 def decoded(png):
@@ -75,11 +81,11 @@ def test_worst_cases_are_tiled(oracle_faces):
     found = evaluate_model(
         faces.backend(error=2.0), faces.samples, "300w_inter_ocular", worst=5, progress=False
     )
-    picture = plots.worst_cases_picture(found.worst, markup.IBUG68, columns=3)
+    picture = plots.worst_cases_picture(found.worst, found.score.protocol, columns=3)
     assert picture.shape == (2 * 224, 3 * 224, 3)
     assert (picture[-224:, -224:] == 255).all()  # the empty sixth place
     np.testing.assert_array_equal(
         decoded(plots.image_bytes(picture))[..., ::-1], picture
     )  # lossless
     with pytest.raises(ValueError, match="needs a case"):
-        plots.worst_cases_picture([], markup.IBUG68)
+        plots.worst_cases_picture([], get_protocol("300w_inter_ocular"))

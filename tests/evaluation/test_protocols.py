@@ -8,6 +8,7 @@ from tfalign.evaluation import (
     PROTOCOLS,
     Protocol,
     get_protocol,
+    plots,
     related_protocols,
     score,
     subset_table,
@@ -143,3 +144,30 @@ def test_points_without_a_normaliser_are_measured_by_the_boxs_diagonal():
     boxes = np.array([[0.0, 0.0, 6.0, 8.0]])
     result = score(truth + (0.0, 1.0), truth, protocol=protocol, boxes=boxes)
     assert result.nme == pytest.approx(1.0 / 10.0)
+
+
+def test_protocols_of_ones_own_are_told_apart_by_what_they_divide_by():
+    """By another distance the same error is another number, whatever the protocols are called."""
+    outer, inner = (
+        get_protocol({"scheme": "ibug68", "normalizer": groups})
+        for groups in ([[36], [45]], [[39], [42]])
+    )
+    assert outer.name != inner.name
+    assert "right_eye_outer and left_eye_outer" in outer.name
+    called = [
+        get_protocol({"scheme": "ibug68", "normalizer": groups, "name": "eyes", "threshold": limit})
+        for groups, limit in (
+            ([[36], [45]], 0.08),
+            ([[39], [42]], 0.08),
+            ([[36], [45]], 0.1),
+            ([[36, 37], [45]], 0.08),
+        )
+    ]
+    assert len({json.dumps(protocol.identity) for protocol in called}) == 4
+    again = get_protocol({"scheme": "ibug68", "normalizer": [[36], [45]], "name": "eyes"})
+    assert json.loads(json.dumps(again.identity)) == called[0].identity
+    assert get_protocol("wflw_inter_ocular").identity == "wflw_inter_ocular"
+    truth = np.random.default_rng(0).uniform(0, 100, (3, 68, 2))
+    scores = {str(i): score(truth + 1, truth, protocol) for i, protocol in enumerate(called[:2])}
+    with pytest.raises(ValueError, match="One plot shows scores of one protocol"):
+        plots.ced_plot(scores)

@@ -11,6 +11,7 @@ from tfalign.evaluation import (
     box_sweep,
     evaluate_model,
     mean_shape_predictor,
+    plots,
     published,
     shapes_in_crops,
 )
@@ -140,3 +141,16 @@ def test_boxes_of_a_detector_are_for_models_of_whole_faces(faces):
         box_sweep({"own": backend}, faces.samples, PROTOCOL, SPOILED, box="detector")
     with pytest.raises(ValueError, match="Received: own"):
         box_comparison({"own": backend}, faces.samples, PROTOCOL, {"theirs": detect})
+
+
+def test_pixels_are_not_per_cent(faces, mean_shape):
+    """Where nothing normalises, tables and plots show pixels as they are."""
+    pixels = {"scheme": "ibug68", "normalizer": "none"}
+    swept = box_sweep({"mean": mean_shape}, faces.samples, pixels, SPOILED, progress=False)
+    direct = evaluate_model(mean_shape, faces.samples, pixels, progress=False)
+    distance = np.linalg.norm(direct.predicted - direct.truth, axis=-1).mean()
+    assert swept.pivot("none").iloc[0, 0] == pytest.approx(distance, rel=1e-6)
+    assert swept.table().startswith("NME px")
+    line = plots.robustness_plot(swept).axes[0].lines[0]
+    assert line.get_ydata()[1] == pytest.approx(distance, rel=1e-6)
+    assert "px" in line.axes.get_ylabel()

@@ -134,7 +134,7 @@ def overlay(faces: Reader, evaluation: Evaluation, count: int = _SHOWN) -> Any:
     few = faces.subset(records)
     for sample, index in zip(few, shown, strict=True):
         gallery.offer(sample, evaluation.predicted[index])
-    return plots.worst_cases_picture(gallery.cases, protocol.scheme)
+    return plots.worst_cases_picture(gallery.cases, protocol)
 
 
 def demo_report(

@@ -94,7 +94,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             f"below --out has. Received: --model {' '.join(unnamed)}"
         )
     found = {name: _one(arguments, model, arguments.out / name) for name, model in models.items()}
-    limit = next(iter(found.values())).score.threshold
+    first = next(iter(found.values())).score
+    limit = f"{first.protocol.scale * first.threshold:g}"
     rows = {
         name: {
             f"{subset} NME {one.score.protocol.unit}": one.score.protocol.scale
@@ -103,8 +104,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         }
         | {
             "± standard error": one.score.protocol.scale * one.score.standard_error,
-            f"FR@{100 * limit:g} %": 100 * one.failure_rate,
-            f"AUC@{100 * limit:g}": one.auc,
+            f"FR@{limit} {first.protocol.unit}": 100 * one.failure_rate,
+            f"AUC@{limit}": one.auc,
             "boxes": one.box,
         }
         for name, one in found.items()
@@ -133,7 +134,7 @@ def _one(arguments: argparse.Namespace, model: str, out: Path) -> Evaluation:
         "split": arguments.split,
         "last": arguments.last,
         "box": box,
-        "protocol": protocol.name,
+        "protocol": protocol.identity,
         "threshold": arguments.threshold,
         "crop": arguments.crop,
         "scheme": arguments.scheme,
@@ -201,7 +202,7 @@ def _measure(
     report.write_evaluation(evaluation, out, settings, baseline=baseline)
     print(evaluation.table())
     if baseline is not None:
-        print(f"\n{baseline.model_name}: NME {100 * baseline.nme:.5f} %")
+        print(f"\n{baseline.model_name}: NME {protocol.scale * baseline.nme:.5f} {protocol.unit}")
     print(f"\n{out / 'report.html'}")
     return evaluation
 

@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "last": arguments.last,
         "box": arguments.box,
         "sources": arguments.sources,
-        "protocol": protocol.name,
+        "protocol": protocol.identity,
         "threshold": arguments.threshold,
         "perturbations": [[p.kind, p.amount] for p in perturbations],
         "seed": arguments.seed,

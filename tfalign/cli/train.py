@@ -467,11 +467,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _headline(summary: Mapping[str, Any]) -> str:
     """Returns a training's result in one line."""
-    error = summary["nme_standard_error"]
-    spread = "" if error is None else f" ± {100 * error:.3f} (standard error)"
-    stages = ", ".join(f"{100 * nme:.3f}" for nme in summary["nme_of_stages"])
+    error, unit = summary["nme_standard_error"], summary["unit"]
+    scale = 1.0 if unit == "px" else 100.0
+    spread = "" if error is None else f" ± {scale * error:.3f} (standard error)"
+    stages = ", ".join(f"{scale * nme:.3f}" for nme in summary["nme_of_stages"])
     return (
-        f"NME {100 * summary['nme']:.3f} %{spread} on {summary['split']} (stages {stages}); "
+        f"NME {scale * summary['nme']:.3f} {unit}{spread} on {summary['split']} (stages {stages}); "
         f"{summary['macc'] / 1e6:.1f} million multiply-accumulates (MMACC), "
         f"{summary['params']:,} parameters"
     )

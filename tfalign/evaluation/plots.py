@@ -16,9 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tfalign import markup
 from tfalign.evaluation.boxes import USUAL_EXTENSION
-from tfalign.evaluation.protocols import Floats
+from tfalign.evaluation.protocols import Floats, Protocol
 from tfalign.evaluation.robustness import Robustness
 from tfalign.evaluation.scores import Score
 from tfalign.evaluation.stages import StageErrors
@@ -69,16 +68,18 @@ def ced_plot(scores: Mapping[str, Score], limit: float | None = None) -> Figure:
     Raises:
         ValueError: If there is no score, or they mix protocols.
     """
-    protocols = {score.protocol.name for score in scores.values()}
-    if len(protocols) != 1:
+    protocols = [score.protocol for score in scores.values()]
+    # Not by their names alone: two of one's own may be called alike.
+    received = {f"{p.name} ({p.normalizer.meaning})" for p in protocols}
+    if not protocols or any(other != protocols[0] for other in protocols):
         raise ValueError(
             "One plot shows scores of one protocol: curves of different normalisers do not "
-            f"compare. Received: {sorted(protocols) or 'no score'}"
+            f"compare. Received: {', '.join(sorted(received)) or 'no score'}"
         )
     beside = len(scores) > CURVES_INSIDE
     figure, (axis,) = _figure(10.4 if beside else 6.4, 4.4)
     end = limit or max(score.threshold for score in scores.values())
-    protocol = next(iter(scores.values())).protocol
+    protocol = protocols[0]
     scale, unit = protocol.scale, protocol.unit
     for index, (label, score) in enumerate(scores.items()):
         x, share = score.ced.curve(end)
@@ -117,15 +118,16 @@ def robustness_plot(result: Robustness) -> Figure:
     if not kinds:
         raise ValueError("A robustness plot needs a perturbation. Received: none")
     clean = whole[whole["kind"] == "none"].set_index("model")["nme"]
+    scale = result.protocol.scale
     figure, axes = _figure(4.2 * len(kinds), 3.8, len(kinds))
     for axis, kind in zip(axes, kinds, strict=True):
         part = whole[whole["kind"] == kind]
         for index, model in enumerate(dict.fromkeys(part["model"])):
             rows = part[part["model"] == model]
-            points = dict(zip(rows["condition"].astype(float), 100 * rows["nme"], strict=True))
+            points = dict(zip(rows["condition"].astype(float), scale * rows["nme"], strict=True))
             if model in clean.index:
                 usual = USUAL_EXTENSION if kind == "extension" else 0.0
-                points.setdefault(usual, 100 * float(clean[model]))
+                points.setdefault(usual, scale * float(clean[model]))
             amounts = sorted(points)
             axis.plot(
                 amounts,
@@ -136,17 +138,17 @@ def robustness_plot(result: Robustness) -> Figure:
                 label=str(model),
             )
         unit = "degrees" if kind == "rotation" else "share of the box"
-        axis.set(xlabel=f"{kind} ({unit})", ylabel="NME in %", title=kind)
+        axis.set(xlabel=f"{kind} ({unit})", ylabel=f"NME in {result.protocol.unit}", title=kind)
         axis.set_ylim(bottom=0)
     axes[0].legend(fontsize=8)
     return figure
 
 
-def draw_case(case: Case, scheme: markup.LandmarkScheme) -> Image:
+def draw_case(case: Case, protocol: Protocol) -> Image:
     """Returns a case's picture with the truth (green), the prediction (orange) and its error."""
-    canvas = draw_landmarks(case.image, case.truth, scheme, TRUTH_COLOR)
-    canvas = draw_landmarks(canvas, case.predicted, scheme, PREDICTED_COLOR)
-    text = f"{100 * case.error:.1f} %"
+    canvas = draw_landmarks(case.image, case.truth, protocol.scheme, TRUTH_COLOR)
+    canvas = draw_landmarks(canvas, case.predicted, protocol.scheme, PREDICTED_COLOR)
+    text = f"{protocol.scale * case.error:.1f} {protocol.unit}"
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
             canvas, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA
@@ -154,9 +156,7 @@ def draw_case(case: Case, scheme: markup.LandmarkScheme) -> Image:
     return canvas
 
 
-def worst_cases_picture(
-    cases: Sequence[Case], scheme: markup.LandmarkScheme, columns: int = 4
-) -> Image:
+def worst_cases_picture(cases: Sequence[Case], protocol: Protocol, columns: int = 4) -> Image:
     """Returns the cases, the worst first, tiled into one picture.
 
     Raises:
@@ -164,7 +164,7 @@ def worst_cases_picture(
     """
     if not cases:
         raise ValueError("A picture of the worst cases needs a case. Received: none")
-    pictures = [draw_case(case, scheme) for case in cases]
+    pictures = [draw_case(case, protocol) for case in cases]
     columns = min(columns, len(pictures))
     empty = np.full_like(pictures[0], 255)
     pictures += [empty] * (-len(pictures) % columns)

@@ -9,6 +9,8 @@ mirrored predictions.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +76,28 @@ class Protocol:
     def unit(self) -> str:
         """The unit that people read: ``"%"`` or ``"px"``."""
         return "px" if isinstance(self.normalizer, NoNormalizer) else "%"
+
+    @property
+    def identity(self) -> Any:
+        """What tells a protocol from all others, as plain data for JSON: its name, or of one of
+        one's own, whose name says little, all that makes it."""
+        if PROTOCOLS.get(self.name) == self:
+            return self.name
+        normalizer = self.normalizer
+        by: Any = "none"
+        if isinstance(normalizer, AnchorDistance):
+            by = [list(normalizer.first), list(normalizer.second)]
+        elif isinstance(normalizer, BoxExtent):
+            by = normalizer.measure
+        scheme = json.dumps(self.scheme.to_config(), sort_keys=True)
+        return {
+            "name": self.name,
+            "scheme": self.scheme.name,
+            "scheme_sha256": hashlib.sha256(scheme.encode()).hexdigest(),
+            "normalizer": by,
+            "threshold": self.threshold,
+            "visible_only": self.visible_only,
+        }
 
     @property
     def needs_boxes(self) -> bool:
@@ -246,13 +270,21 @@ def from_config(config: Mapping[str, Any]) -> Protocol:
                 f"Points of `normalizer` must be from 0 to {scheme.num_points - 1} for the scheme "
                 f"{scheme.name!r}. Received: {outside}"
             )
-        normalizer = AnchorDistance(scheme, groups[0], groups[1])
+        ends = " and ".join(_points(scheme, group) for group in groups)
+        normalizer = AnchorDistance(scheme, groups[0], groups[1], f"distance of {ends}")
     else:
         raise ValueError(
             "`normalizer` must be two groups of points, 'side', 'diagonal', 'sqrt_area' or 'none'. "
             f"Received: normalizer={by!r}"
         )
     return _own(normalizer, str(config.get("name", "")), config.get("threshold"))
+
+
+def _points(scheme: markup.LandmarkScheme, group: tuple[int, ...]) -> str:
+    """Returns the points of a group in words, so that another group has another name."""
+    if len(group) == 1:
+        return scheme.points[group[0]]
+    return f"the mean of {', '.join(scheme.points[index] for index in group)}"
 
 
 def related_protocols(protocol: str | Protocol) -> list[Protocol]:

@@ -127,14 +127,14 @@ def evaluation_report(
     if evaluation.published_frame is not None:
         sections.append(
             html_section(
-                "Published results, NME %",
+                evaluation.published_title,
                 html_table(evaluation.published_frame, 2, highlight=[evaluation.model_name]),
             )
         )
     if robustness is not None:
         sections.append(_robustness_section(robustness))
     if evaluation.worst:
-        picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
+        picture = plots.worst_cases_picture(evaluation.worst, score.protocol)
         names = ", ".join(
             f"{case.name} ({scale * case.error:.1f} {unit})" for case in evaluation.worst
         )
@@ -189,7 +189,7 @@ def write_evaluation(
     curves = {name: score.subset(mask) for name, mask in evaluation.subsets.items()}
     write_whole(out / "ced.png", plots.png_bytes(plots.ced_plot(curves)))
     if evaluation.worst:
-        picture = plots.worst_cases_picture(evaluation.worst, score.protocol.scheme)
+        picture = plots.worst_cases_picture(evaluation.worst, score.protocol)
         write_whole(out / "worst.png", plots.image_bytes(picture))
     write_whole(out / "faces.csv", evaluation.face_frame().to_csv(index=False))
     buffer = io.BytesIO()
@@ -209,7 +209,7 @@ def write_evaluation(
 
 
 def _robustness_section(result: Robustness) -> str:
-    body = [f"<p>NME in %, {html.escape(result.protocol.title)}.</p>"]
+    body = [f"<p>NME in {result.protocol.unit}, {html.escape(result.protocol.title)}.</p>"]
     kinds = list(dict.fromkeys(result.frame["kind"]))
     if any(kind not in ("none", "box") for kind in kinds):
         body.append(html_image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))

@@ -100,7 +100,7 @@ class Evaluation:
         """Our NME above published ones of the same protocol; None where nothing is published.
 
         Published tables speak of whole test sets: only columns are shown in which our faces are as
-        many as those of the test set.
+        many as those of the test set. Their boxes may be others than ours, see ``published_title``.
         """
         ours = {
             name: 100 * self.score.subset(mask).nme
@@ -109,6 +109,11 @@ class Evaluation:
         }
         found = [r for r in published.find(self.score.protocol.name) if r.subset in ours]
         return comparison_table({self.model_name: ours}, found) if found else None
+
+    @property
+    def published_title(self) -> str:
+        """The head of ``published_frame``, which says what is not known to be the same."""
+        return f"Published, NME %, on the boxes of their authors; ours are {self.box} boxes"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -140,7 +145,7 @@ class Evaluation:
             )
         blocks.append("per part\n" + format_table(self.part_frame))
         if self.published_frame is not None:
-            blocks.append("published, NME %\n" + format_table(self.published_frame, 2))
+            blocks.append(f"{self.published_title}\n{format_table(self.published_frame, 2)}")
         blocks += [f"note: {note}" for note in self.notes]
         return "\n\n".join(blocks)
 

@@ -56,7 +56,7 @@ class Robustness:
         return self.frame[self.frame["subset"] == self.subsets[-1]]
 
     def pivot(self, kind: str, subset: str | None = None) -> pd.DataFrame:
-        """Returns NME in per cent of one kind: models in rows, conditions in columns.
+        """Returns NME of one kind in the protocol's unit: models in rows, conditions in columns.
 
         Args:
             kind: Of the perturbation, or ``"box"``.
@@ -64,7 +64,7 @@ class Robustness:
         """
         part = self.frame[self.frame["kind"] == kind]
         part = part[part["subset"] == (subset or self.subsets[-1])]
-        table = part.pivot(index="model", columns="condition", values="nme") * 100
+        table = part.pivot(index="model", columns="condition", values="nme") * self.protocol.scale
         models = list(dict.fromkeys(part["model"]))
         return table.loc[models, list(dict.fromkeys(part["condition"]))]
 
@@ -115,9 +115,9 @@ class Robustness:
                 yield f"{kind}, {subset}{boxes}", self.with_published(kind, subset)
 
     def table(self) -> str:
-        """Returns the tables as text: NME in per cent, one block per kind and subset."""
+        """Returns the tables as text: NME in the protocol's unit, one block per kind and subset."""
         blocks = (f"{title}\n{format_table(table, 2)}" for title, table in self.blocks())
-        return "\n\n".join([f"NME %, {self.protocol.title}", *blocks])
+        return "\n\n".join([f"NME {self.protocol.unit}, {self.protocol.title}", *blocks])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain data for JSON; errors are fractions."""

@@ -12,7 +12,7 @@ from tfalign import macc
 from tfalign.data.pipeline import CropCache
 from tfalign.evaluation.evaluate import evaluate_model
 from tfalign.evaluation.plots import ced_plot, png_bytes
-from tfalign.evaluation.protocols import Protocol
+from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.report import evaluation_report
 from tfalign.files import versions, write_json, write_whole
 from tfalign.training.runner import TrainingResult
@@ -45,7 +45,7 @@ def write_results(
         The content of ``result.json``; errors are fractions.
     """
     model.save(out / "model.keras")
-    plot_history(result.rows, out / "history.png")
+    plot_history(result.rows, out / "history.png", get_protocol(protocol))
     counted = macc.count(model)
     summary: dict[str, Any] = {
         # Without an epoch, as in sequential learning in closed form, nothing was watched.
@@ -76,6 +76,7 @@ def write_results(
             "auc": evaluation.auc,
             "threshold": evaluation.score.threshold,
             "protocol": evaluation.score.protocol.name,
+            "unit": evaluation.score.protocol.unit,
             "faces": len(evaluation.score),
             "split": split,
             "box": evaluation.box,
@@ -90,21 +91,25 @@ def write_results(
     return summary
 
 
-def plot_history(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+def plot_history(
+    rows: Sequence[Mapping[str, Any]], path: str | Path, protocol: Protocol | None = None
+) -> None:
     """Draws loss, validation NME of each stage and learning rate over epochs.
 
     Args:
         rows: A run's rows.
         path: The picture's file.
+        protocol: How the validation faces were scored, which says the unit; None means a fraction.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 9), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True)
     stages = sorted({key for row in rows for key in row if key.startswith("val_nme")})
+    scale, unit = (100.0, "%") if protocol is None else (protocol.scale, protocol.unit)
     for panel, keys, factor, label in (
         (panels[0], ["loss"], 1.0, "training loss"),
-        (panels[1], stages, 100.0, "validation NME (%)"),
+        (panels[1], stages, scale, f"validation NME ({unit})"),
         (panels[2], ["learning_rate"], 1.0, "learning rate"),
     ):
         for key in keys:

@@ -171,7 +171,7 @@ class _Run:
             "train": self.train.describe(),
             "validation": self.validation
             and {
-                "protocol": get_protocol(self.validation.protocol).name,
+                "protocol": get_protocol(self.validation.protocol).identity,
                 "data": self.validation.fingerprint,
             },
             "keep": self.keep,

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from tfalign import geometry
-from tfalign.evaluation.protocols import Protocol
+from tfalign.evaluation.evaluate import cache_boxes
+from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.training.feed import cache_fingerprint
 
@@ -61,7 +62,7 @@ class Validation:
             landmarks=cache.image_landmarks,
             image_from_output=np.asarray(geometry.invert(cache.maps)),
             protocol=protocol,
-            boxes=cache.boxes,
+            boxes=cache_boxes(cache, get_protocol(protocol)),
             fingerprint=cache_fingerprint(cache),
             batch_size=batch_size,
             annotated=cache.annotated,
