@@ -441,6 +441,7 @@ def test_rows_of_dssd_differ_in_what_they_are_named_after(published):
     from tfalign.paper.trainings import options_of
     from tfalign.training import make_model
     from tfalign.training.schedules import Budget
+    from tfalign.training.schedules.detector_penalties import DetectorPenalties
 
     trainings = room.get("dssd").trainings
 
@@ -462,10 +463,13 @@ def test_rows_of_dssd_differ_in_what_they_are_named_after(published):
     assert "detected" not in schedule.phases[-1].losses
     anchored, values = weights("anchored_1of3")
     assert "detected" in anchored.phases[-1].losses
-    assert values == [pytest.approx((basis / 3, codes / 3))]
+    assert values == [(basis, codes)]
+    usual = DetectorPenalties()
+    assert (basis, codes) == pytest.approx((usual.basis, usual.codes))
     assert schedule.phases[0].name != weights("initial")[0].phases[0].name
     assert min(basis, codes) > 0
     assert weights("no_p")[1] == [(0.0, codes)]
     assert weights("no_c")[1] == [(basis, 0.0)]
-    assert weights("penalty_dssd_1of10")[1] == [pytest.approx((basis / 10, codes / 10))]
+    assert weights("penalty_dssd_1of10")[1] == [pytest.approx((1e-5, 1e-6))]
+    assert weights("penalty_dssd_1")[1] == [pytest.approx((1e-4, 1e-5))]
     assert len(weights("sequential")[0].phases) > len(weights("joint")[0].phases)

@@ -16,7 +16,8 @@ _SETS = ("lfpw", "helen", "challenging")
 _NO_VALUES = "The tables of the paper are pictures, whose values we do not have."
 _CHOSEN = "Not in the paper, which cross-validates β and γ. Validation faces choose between rows."
 FACTORS = {"0": 0.0, "1/30": 1 / 30, "1/10": 0.1, "1/3": 1 / 3, "1": 1.0}
-"""What β and γ are multiplied by to find their size."""
+"""What β = 10⁻⁴ and γ = 10⁻⁵ are multiplied by to find their size."""
+_USUAL = "1/3"
 
 
 def _published(model: Any, penalties: Any) -> Any:
@@ -24,17 +25,16 @@ def _published(model: Any, penalties: Any) -> Any:
     return schedules.published(model.num_stages, schedules.detectors_of(model), penalties)
 
 
-def _penalties(published: bool, factor: float = 1.0, **changes: float) -> Any:
-    """Returns β, γ (times a factor) and μ, and when P and C are updated."""
+def _penalties(published: bool, factor: float = FACTORS[_USUAL], **changes: float) -> Any:
+    """Returns β, γ and μ, and when P and C are updated."""
     often: dict[str, Any] = {
         "every": schedules.EPOCHS_PER_ITERATION,
         "steps": 50,
         "batches": 32,
         "delay": 0,
     }
-    usual = DetectorPenalties(**(often if published else {}))
-    sizes: dict[str, Any] = {"basis": factor * usual.basis, "codes": factor * usual.codes}
-    return dataclasses.replace(usual, **{**sizes, **changes})
+    sizes: dict[str, Any] = {"basis": factor * 1e-4, "codes": factor * 1e-5}
+    return DetectorPenalties(**{**(often if published else {}), **sizes, **changes})
 
 
 def _initial(model: Any, budget: Any, published: bool) -> Any:
@@ -46,11 +46,13 @@ def _initial(model: Any, budget: Any, published: bool) -> Any:
     return schedules.initial_shape(model.num_stages, budget.steps or schedules.STEPS, rate)
 
 
-def _after(factor: float = 1.0, sequential: bool = False, **changes: float) -> Callable[..., Any]:
+def _after(
+    factor: float = FACTORS[_USUAL], sequential: bool = False, **changes: float
+) -> Callable[..., Any]:
     """Returns the learning of P, C and the rest from the shared initial shape.
 
     Args:
-        factor: Of β and γ.
+        factor: Of β and γ, see ``FACTORS``.
         sequential: Whether stages are learned one after another, which the paper only names: the
             schedule is ours at every scale.
         changes: Fields of ``DetectorPenalties``.
@@ -100,7 +102,7 @@ _TRAININGS = {
         f"penalty_{model}_{name.replace('/', 'of')}": _row(model, _after(factor))
         for model in ("dssd", "rdssd_star", "rdssd")
         for name, factor in FACTORS.items()
-        if factor != 1.0
+        if name != _USUAL
     },
     **{
         f"anchored_{name.replace('/', 'of')}": _row(schedule=_after(factor, anchor=1.0))
@@ -111,9 +113,9 @@ _BOTH = {"R-DSSD*": "rdssd_star", "R-DSSD": "rdssd"}
 
 
 def _penalties_of(title: str, names: str, model: str = "") -> dict[str, str]:
-    """Returns a row for each size of β and γ; at the usual size it is the model's own row."""
+    """Returns a row for each size of β and γ; that of the usual size is the model's own."""
     found = {f"{title} × {name}": names + name.replace("/", "of") for name in FACTORS}
-    return {**found, f"{title} × 1": model} if model else found
+    return {**found, f"{title} × {_USUAL}": model} if model else found
 
 
 _ZEROS = (Column(_PUPIL, "model", "zeros_in_p"), Column(_PUPIL, "model", "zeros_in_c"))
