@@ -88,22 +88,37 @@ def record(folder, held_out=10):
     return str(folder / "model.keras")
 
 
+def faces(fingerprint, *digests):
+    return types.SimpleNamespace(fingerprint=lambda: fingerprint, digests=lambda: list(digests))
+
+
+def test_a_part_of_the_faces_seen_in_training_is_told(tmp_path):
+    """However the reader is made: each face is known by its points."""
+    model = record(tmp_path)
+    seen = {"trained": ["a", "b"], "watched": ["c"], "measured": ["d"]}
+    (tmp_path / "faces.json").write_text(json.dumps(seen))
+    found = measuring.training_notes(model, faces("new", "b", "c", "d", "e"))
+    assert "trained on 1 of these 4 faces" in found[0]
+    assert "watched 1 of these 4 faces" in found[1]
+    assert measuring.training_notes(model, faces("abc", "d", "e")) == ()
+
+
 def test_faces_seen_in_training_are_told(tmp_path):
-    assert measuring.training_notes(str(tmp_path / "model.keras"), "abc") == ()
+    assert measuring.training_notes(str(tmp_path / "model.keras"), faces("abc")) == ()
     model = record(tmp_path)
     for fingerprint in ("abc", "xyz"):
-        assert "trained on" in measuring.training_notes(model, fingerprint)[0]
-    assert "hold-out" in measuring.training_notes(model, "def")[0]
-    assert measuring.training_notes(model, "ghi") == ()
+        assert "trained on" in measuring.training_notes(model, faces(fingerprint))[0]
+    assert "hold-out" in measuring.training_notes(model, faces("def"))[0]
+    assert measuring.training_notes(model, faces("ghi")) == ()
     # It watched 7 faces and measured on 10: those were others.
-    assert measuring.training_notes(record(tmp_path, held_out=7), "def") == ()
+    assert measuring.training_notes(record(tmp_path, held_out=7), faces("def")) == ()
 
 
 def test_presets_have_no_record_in_the_current_folder(tmp_path, monkeypatch):
     record(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert measuring.training_notes("300w", "abc") == ()
-    assert measuring.training_notes("model.keras", "abc")
+    assert measuring.training_notes("300w", faces("abc")) == ()
+    assert measuring.training_notes("model.keras", faces("abc"))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +126,7 @@ def test_presets_have_no_record_in_the_current_folder(tmp_path, monkeypatch):
 )
 def test_a_foreign_record_is_told_and_stops_nothing(tmp_path, content):
     (tmp_path / "result.json").write_bytes(content)
-    (note,) = measuring.training_notes(str(tmp_path / "model.keras"), "abc")
+    (note,) = measuring.training_notes(str(tmp_path / "model.keras"), faces("abc"))
     assert "result.json was not written by" in note
 
 
@@ -146,7 +161,7 @@ def test_training_writes_what_is_looked_for(tmp_path, capsys):
 
     def notes(split):
         reader = readers.w300.read(tmp_path / "data", split)
-        return measuring.training_notes(model, reader.fingerprint())
+        return measuring.training_notes(model, reader)
 
     assert "trained on" in notes("helen/trainset")[0]
     assert notes("helen/testset") == ()

@@ -100,6 +100,13 @@ def test_the_command_tells_counts_faults_and_wrong_pairs(formats, tmp_path, rng,
     assert (
         markup.get(out / "scheme.json") == sets.get("coco").read(tmp_path, on_error="skip").scheme
     )
+    # What was edited there is not lost by looking again.
+    edited = json.loads((out / "scheme.json").read_text())
+    edited["name"] = "edited"
+    (out / "scheme.json").write_text(json.dumps(edited))
+    assert main(["inspect", "coco", "--data", str(tmp_path), "--out", str(out)]) == 1
+    assert "it is kept as it is" in capsys.readouterr().out
+    assert markup.get(out / "scheme.json").name == "edited"
     assert Image.open(out / "sheet.jpg").size == (1280, 320)
     assert Image.open(out / "points.png").size == (1000, 1000)
 

@@ -184,6 +184,9 @@ def test_the_last_names_are_held_out_without_relatives():
     assert held("300w", ["lfpw/z.jpg", *names], 1) == (["lfpw/z.jpg", names[0]], [names[1]])
     assert held("wflw", ["b", "a", "b#2", "c"], 0.25) == (["b", "a", "b#2"], ["c"])
     assert held("wflw", ["c", "a", "c#2"], 1) == (["a"], ["c#2"])
+    # A folder's own # does not make one photograph of all in it.
+    names = ["Session #1/a.jpg", "Session #1/b.jpg", "Session #2/c.jpg", "Session #2/c.jpg#2"]
+    assert held("coco", names, 1) == (names[:2], names[3:])
 
 
 def test_groups_stand_on_one_side():

@@ -143,7 +143,7 @@ def _one(arguments: argparse.Namespace, model: str, out: Path) -> Evaluation:
     }
     # What can be wrong with a command is found out before it claims its folder.
     measuring.check_boxes(reader, [box])
-    notes = measuring.training_notes(model, fingerprint)
+    notes = measuring.training_notes(model, reader)
     with settled(out, settings):
         return _measure(arguments, out, predictor, reader, protocol, settings, notes)
 

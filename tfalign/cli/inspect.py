@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tfalign import markup
 from tfalign.argument_help import ArgumentParser
 from tfalign.cli.measuring import add_reader_option
 from tfalign.data import inspection, sets
@@ -81,7 +82,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     found = inspection.inspect(reader, arguments.faces)
     out: Path = arguments.out
     write_whole(out / "problems.txt", found.problems + "\n")
-    found.scheme.to_json(out / "scheme.json")
+    kept = out / "scheme.json"
+    if kept.is_file() and markup.LandmarkScheme.from_json(kept) != found.scheme:
+        print(f"{kept} is not what these files say; it is kept as it is. Delete it for a new one.")
+    else:
+        found.scheme.to_json(kept)
     _save(out / "sheet.jpg", inspection.contact_sheet(found.shown))
     if found.mean is not None:
         _save(out / "points.png", inspection.draw_points(found.mean, found.scheme))

@@ -59,6 +59,13 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         help="Take only the last N faces by name, for instance those that a training held out.",
     )
     data.add_argument(
+        "--faces",
+        type=Path,
+        metavar="FILE",
+        help="Take only the faces that this file names, one in a line, as held_out.txt in the "
+        "folder of a training does.",
+    )
+    data.add_argument(
         "--skip-bad",
         action="store_true",
         help="Leave out faces that cannot be read, and list them, instead of stopping.",
@@ -146,6 +153,18 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         scheme=named,
         **dataset.parse_options(arguments.reader),
     )
+    if arguments.faces is not None:
+        if arguments.last is not None:
+            raise ValueError("--faces and --last both choose faces: give one of them.")
+        names = arguments.faces.read_text(encoding="utf-8").splitlines()
+        known = {record.name: record for record in reader.records}
+        absent = [name for name in names if name not in known]
+        if absent or not names:
+            raise ValueError(
+                f"--faces must name faces of {arguments.data}, one in a line. Received: "
+                f"{arguments.faces} with {len(absent)} of {len(names)} others, {absent[:3]}"
+            )
+        return reader.subset([known[name] for name in names])
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
             raise ValueError(
@@ -230,17 +249,18 @@ def model_identity(spec: str) -> dict[str, Any]:
     return {"model": spec, "sha256": digest}
 
 
-def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
-    """Returns warnings if a model's ``result.json`` says that it has seen these faces.
+def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
+    """Returns warnings if the files beside a model say that it has seen these faces.
 
-    The file is looked for beside the model, where training leaves it. Its fingerprints are of whole
-    readers: a part of the training faces, or the same faces read together with others, has another
-    fingerprint and is not recognised. No warning is therefore no proof.
+    ``faces.json``, where training leaves it, knows every face by its points. Without it
+    ``result.json`` has fingerprints of whole readers: a part of the training faces, or the same
+    faces read together with others, is then not recognised. No warning is therefore no proof.
 
     Args:
         spec: The model's path, or the name of a preset, which has no such file.
-        fingerprint: ``reader.fingerprint()`` of the faces to be evaluated.
+        reader: The faces to be evaluated.
     """
+    fingerprint = reader.fingerprint()
     path = Path(spec)
     record = path.with_name("result.json")
     # A preset's name is no path: what lies in the current folder says nothing about it.
@@ -260,6 +280,9 @@ def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
             f"{record} was not written by a training of this package: whether these faces were "
             "trained on is not known.",
         )
+    seen = _seen(path.with_name("faces.json"), reader)
+    if seen is not None:
+        return seen
     if fingerprint in trained:
         return ("These are faces that the model was trained on.",)
     # Where a set has no test faces of its own, training holds some out, watches them after each
@@ -271,3 +294,21 @@ def training_notes(spec: str, fingerprint: str) -> tuple[str, ...]:
             "figure.",
         )
     return ()
+
+
+def _seen(record: Path, reader: Reader) -> tuple[str, ...] | None:
+    """Returns what a training's record of its faces says of these; None where there is none."""
+    if not record.is_file():
+        return None
+    of = {role: set(digests) for role, digests in read_json(record).items()}
+    faces = reader.digests()
+    trained, watched = (sum(face in of[role] for face in faces) for role in ("trained", "watched"))
+    notes = []
+    if trained:
+        notes.append(f"The model was trained on {trained} of these {len(faces)} faces.")
+    if watched:
+        notes.append(
+            f"Its training watched {watched} of these {len(faces)} faces after each epoch: of them "
+            "this is a hold-out figure and no test figure."
+        )
+    return tuple(notes)

@@ -38,14 +38,18 @@ from tfalign.data import sets, synthetic
 from tfalign.data.readers import Reader, ReadingReport, union
 from tfalign.data.readers.report import OnError
 from tfalign.evaluation.scores import few_faces_note
+from tfalign.files import write_whole
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import ARCHITECTURES, shipped_presets
 from tfalign.training import Settings
 from tfalign.training.schedules import PUBLISHED_BOXES
+from tfalign.training.train import check_apart
 
 # Without --data: what two CPU cores render and train in about five minutes.
 RENDERED_FACES = (1000, 200)
 RENDERED_STEPS = 600
+HELD_OUT = "held_out.txt"
+"""Names of the faces that a training kept apart and measured on, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class TrainAndTest:
     train: Reader
     test: Reader
     test_name: str
+    held_out: bool = False
 
 
 def read_faces(
@@ -98,9 +103,30 @@ def read_faces(
         train_split, test = ("train", [test_split]) if test_split else (None, [])
     train = known.read(data, train_split, **reading)
     if test:
-        return TrainAndTest(train, known.read(data, test, **reading), ", ".join(test))
+        found = known.read(data, test, **reading)
+        if not known.files:
+            check_apart([train], [found])
+        return TrainAndTest(train, found, ", ".join(test))
+    if not known.files:
+        _tell_of_test_split(known, data, reading)
     rest, held_out = known.hold_out(train, holdout, group)
-    return TrainAndTest(rest, held_out, f"{len(held_out)} held-out faces of {dataset}")
+    if left := len(train) - len(rest) - len(held_out):
+        print(f"{left} faces are left out: others of their photographs are held out.", flush=True)
+    return TrainAndTest(rest, held_out, f"held-out faces of {dataset}", True)
+
+
+def _tell_of_test_split(known: sets.DataSet, data: Path, reading: Mapping[str, Any]) -> None:
+    """Tells that files of one's own have test faces which are trained on, too."""
+    try:
+        count = len(known.read(data, "test", **{**reading, "on_error": "skip"}))
+    except (ValueError, FileNotFoundError):
+        return
+    if count:
+        print(
+            f"{count} faces are of the split 'test', and are trained on or held out as any other: "
+            "--test-split test keeps them apart.",
+            flush=True,
+        )
 
 
 def further_faces(main: Reader, also: Sequence[Sequence[str]]) -> list[Reader]:
@@ -407,6 +433,8 @@ def check_paths(arguments: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def output_folder(out: Path, writes: bool = True) -> Iterator[None]:
     """Makes a folder now, not after minutes of work, and takes it away if nothing came of it."""
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"--out must be a folder. Received a file: {out}")
     made = [folder for folder in (out, *out.parents) if not folder.exists()] if writes else []
     if writes:
         out.mkdir(parents=True, exist_ok=True)
@@ -446,6 +474,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             **sets.get(name).parse_options(arguments.reader),
         )
         extra = further_faces(faces.train, arguments.also)
+        if faces.held_out and distribution.writes:
+            names = "".join(f"{record.name}\n" for record in faces.test.records)
+            write_whole(arguments.out / HELD_OUT, names)
         result = training.train(
             arguments.model,
             [faces.train, *extra],
@@ -472,7 +503,8 @@ def _headline(summary: Mapping[str, Any]) -> str:
     spread = "" if error is None else f" ± {scale * error:.3f} (standard error)"
     stages = ", ".join(f"{scale * nme:.3f}" for nme in summary["nme_of_stages"])
     return (
-        f"NME {scale * summary['nme']:.3f} {unit}{spread} on {summary['split']} (stages {stages}); "
+        f"NME {scale * summary['nme']:.3f} {unit}{spread} on {summary['faces']} faces "
+        f"({summary['split']}; stages {stages}); "
         f"{summary['macc'] / 1e6:.1f} million multiply-accumulates (MMACC), "
         f"{summary['params']:,} parameters"
     )
@@ -489,9 +521,10 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
     out, model = arguments.out, str(arguments.out / "model.keras")
     data = arguments.data or out / "faces"
     known = sets.get(arguments.dataset)
-    if str(result["split"]).startswith(f"{result['faces']} held-out"):
+    del result
+    if (out / HELD_OUT).is_file():
         split = known.holdout_among.rstrip("/") or ("train" if known.files else "")
-        faces = [*(["--split", split] if split else []), "--last", str(result["faces"])]
+        faces = [*(["--split", split] if split else []), "--faces", str(out / HELD_OUT)]
     else:
         faces = ["--split", arguments.test_split or "test"]
     if arguments.reader:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tfalign import geometry, markup
 from tfalign.data.pipeline.source_crop import cut_source_crop
 from tfalign.data.readers.conversion import mean_of_shapes
-from tfalign.data.readers.reader import Reader
+from tfalign.data.readers.reader import Reader, photograph_of
 from tfalign.data.sample import Sample
 
 WRONG = 0.05
@@ -183,7 +183,7 @@ def inspect(reader: Reader, show: int = 12) -> Inspection:
             shown.append(sample)
         sides.append(float(np.ptp(sample.landmarks[sample.annotated], axis=0).max()))
         sources[sample.box_source] += 1
-        images.add(sample.name.split("#")[0])
+        images.add(photograph_of(sample.name))
         visible.append(sample.visible)
         annotated.append(sample.annotated)
         if sample.annotated.all():

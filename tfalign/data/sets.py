@@ -33,13 +33,13 @@ from tfalign.data.readers import (
     ytf,
 )
 from tfalign.data.readers.conversion import converted
-from tfalign.data.readers.reader import Reader, expand_splits
+from tfalign.data.readers.reader import Reader, expand_splits, photograph_of
 from tfalign.data.readers.record import Record
 from tfalign.data.readers.report import OnError
 
 
 def _photograph(record: Record) -> str:
-    return record.name.split("#")[0]
+    return photograph_of(record.name)
 
 
 def _w300_photograph(record: Record) -> str:

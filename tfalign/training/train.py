@@ -20,7 +20,7 @@ from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.evaluation.boxes import fit_box_padding, trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
-from tfalign.files import read_json, sha256
+from tfalign.files import read_json, sha256, write_json
 from tfalign.training.distribution import Distribution
 from tfalign.training.feed import CacheFeed, cache_fingerprint
 from tfalign.training.mirror import mirrored
@@ -214,11 +214,29 @@ def train(
             "held_out_fingerprint": None if watched is None else _fingerprint(watched),
             "test_fingerprint": None if measured is None else _fingerprint(measured),
         }
+        roles: dict[str, Sequence[Any]] = {
+            "trained": parts,
+            "watched": [watched],
+            "measured": [measured],
+        }
+        write_json(
+            folder / "faces.json",
+            {role: [d for r in of if isinstance(r, Reader) for d in r.digests()]
+             for role, of in roles.items()},
+        )  # fmt: skip
+        known = _problems([watched, measured])
         name = "held-out training faces" if test is None else test_name or "test faces"
         steps = len(result.rows) * feed.steps_per_epoch
         about = {"seed": settings.seed, "steps": steps, "data": data}
         summary = write_results(trained, result, measured, protocol, folder, name, about)
+        # What could not be read was found out only when it was measured.
+        if isinstance(measured, Reader) and _problems([watched, measured]) > known:
+            print(measured.report.table(), flush=True)
     return TrainResult(trained, result.rows, summary, Path(out) if out else None)
+
+
+def _problems(faces: Sequence[Faces | None]) -> int:
+    return sum(len(one.report.skipped) for one in faces if isinstance(one, Reader))
 
 
 def _finished_before(folder: Path, epochs: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -137,6 +138,10 @@ class Reader:
                 digest.update(record.annotated.tobytes())
         return digest.hexdigest()
 
+    def digests(self) -> list[str]:
+        """Returns for each face a short SHA-256 of its points: the same face in another reader."""
+        return [hashlib.sha256(r.landmarks.tobytes()).hexdigest()[:16] for r in self.records]
+
     def __repr__(self) -> str:
         return (
             f"Reader(dataset={self.dataset!r}, scheme={self.scheme.name!r}, "
@@ -240,6 +245,11 @@ def annotation_files(
             raise Problem("missing-annotation", str(root), message).error()
         chosen.append(there[0])
     return chosen
+
+
+def photograph_of(name: str) -> str:
+    """Returns a face's name without the number that `numbered_names` gave it."""
+    return re.sub(r"#\d+$", "", name)
 
 
 def numbered_names(names: Sequence[str]) -> list[str]:

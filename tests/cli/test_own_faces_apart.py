@@ -1,0 +1,118 @@
+"""Faces of one's own: those measured on are not trained on, and none vanish without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tfalign.cli import evaluate, measuring, train
+from tfalign.data import sets
+
+TINY = [
+    *("--model", "gregnet", "--trunk", "mobile", "--width", "0.1", "--image-size", "32"),
+    *("--batch-size", "4", "--steps", "2", "--validation", "2"),
+]
+
+
+@pytest.fixture
+def table(tmp_path: Path):
+    """Writes a CSV of 14 faces with 5 points each, of persons or splits, and returns its path."""
+
+    def write(name: str, values: list[str], bad: str = "") -> Path:
+        rng = np.random.default_rng(0)
+        rows = [f"image,{name}," + ",".join(f"p{i}_x,p{i}_y" for i in range(5))]
+        for index, value in enumerate(values):
+            picture = f"f{index:02}.png"
+            if picture == bad:
+                (tmp_path / picture).write_bytes(b"\x89PNG no more")
+            else:
+                cv2.imwrite(str(tmp_path / picture), rng.integers(0, 256, (64, 64, 3), np.uint8))
+            points = rng.uniform(8, 56, 10).round(2)
+            rows.append(",".join([picture, value, *map(str, points)]))
+        (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+        return tmp_path / "faces.csv"
+
+    return write
+
+
+def trained(data: Path, out: Path, *words: str) -> list[list[str]]:
+    given = ["csv", "--data", str(data), "--out", str(out), *TINY, *words]
+    arguments = train.options().parse_args(given)
+    return train.next_steps(arguments, train.run(arguments))
+
+
+def test_the_command_that_is_shown_measures_on_the_faces_held_out(table, tmp_path, capsys):
+    """Of persons these are not the last by name."""
+    data = table("person", ["ann", "bob", "cid", "dan"] * 3 + ["ann", "bob"])
+    out = tmp_path / "run"
+    words = trained(data, out, "--holdout", "3", "--group", "person")[0]
+    arguments = evaluate.options().parse_args([*words[2:], "--quiet"])
+    faces = sets.get("csv").read(data)
+    persons = {r.name: r.attributes["person"] for r in faces.records}
+    held_out = (out / "held_out.txt").read_text().split()
+    assert {persons[name] for name in held_out} == {"dan"}
+    found = evaluate.run(arguments)
+    assert found["faces"] == len(held_out) == 3
+    assert "trained on" not in capsys.readouterr().out
+    # The last by name are of persons that were trained on: that is told.
+    arguments = evaluate.options().parse_args(
+        ["--model", str(out / "model.keras"), "--dataset", "csv", "--data", str(data), "--last",
+         "3", "--out", str(tmp_path / "last"), "--quiet"]
+    )  # fmt: skip
+    evaluate.run(arguments)
+    assert "The model was trained on" in capsys.readouterr().out
+
+
+def test_a_split_named_test_is_told(table, tmp_path, capsys):
+    data = table("split", ["train"] * 10 + ["test"] * 4)
+    trained(data, tmp_path / "all", "--holdout", "2")
+    assert "4 faces are of the split 'test'" in capsys.readouterr().out
+    trained(data, tmp_path / "apart", "--test-split", "test")
+    assert "of the split" not in capsys.readouterr().out
+    assert not (tmp_path / "apart" / "held_out.txt").exists()
+
+
+def test_a_held_out_face_that_cannot_be_read_is_listed(table, tmp_path, capsys):
+    data = table("person", list("abcdefghijklmn"), bad="f13.png")
+    trained(data, tmp_path / "run", "--holdout", "2", "--skip-bad")
+    told = capsys.readouterr().out
+    assert "f13.png" in told
+    assert "on 1 faces (held-out faces of csv" in told
+
+
+def test_pictures_that_are_trained_on_are_no_test(tmp_path):
+    rng = np.random.default_rng(0)
+    head = "image," + ",".join(f"p{i}_x,p{i}_y" for i in range(5))
+    for split, numbers in (("train", range(10)), ("test", range(8, 12))):
+        rows = [head]
+        for index in numbers:
+            picture = tmp_path / f"f{index:02}.png"
+            cv2.imwrite(str(picture), rng.integers(0, 256, (64, 64, 3), np.uint8))
+            rows.append(",".join([picture.name, *map(str, rng.uniform(8, 56, 10).round(2))]))
+        (tmp_path / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(ValueError, match="the same picture"):
+        trained(tmp_path, tmp_path / "run", "--test-split", "test")
+
+
+def test_a_file_is_no_output_folder(table, tmp_path):
+    data = table("person", ["a", "b"] * 7)
+    with pytest.raises(NotADirectoryError, match="--out must be a folder"):
+        trained(data, data)
+
+
+def test_faces_are_taken_by_name(table, tmp_path):
+    """In the file's order, each of them."""
+    data, names = table("person", ["a", "b"] * 7), tmp_path / "names.txt"
+    names.write_text("f09.png\nf02.png\n")
+    words = ["--model", "300w", "--dataset", "csv", "--data", str(data), "--out", "x"]
+    words += ["--faces", str(names)]
+    found = measuring.read_data(evaluate.options().parse_args(words))
+    assert [record.name for record in found.records] == ["f09.png", "f02.png"]
+    with pytest.raises(ValueError, match="give one of them"):
+        measuring.read_data(evaluate.options().parse_args([*words, "--last", "1"]))
+    names.write_text("f09.png\nanother.jpg\n")
+    with pytest.raises(ValueError, match=r"1 of 2 others, \['another.jpg'\]"):
+        measuring.read_data(evaluate.options().parse_args(words))
