@@ -381,6 +381,28 @@ def test_clip(align, clip, tmp_path):
     assert sum(len(row["faces"]) for row in rows) == entry["faces"]
 
 
+def test_a_clip_of_other_options_is_not_taken_for_done(tfalign, align, small_model, clip, tmp_path):
+    out = tmp_path / "out"
+    fixed = [clip, "--out", out, "--no-overlay"]
+    assert align(*fixed, "--max-frames", 2).code == 0
+    before = (out / "clip_aligned.jsonl").read_bytes()
+    for words, told in (
+        (["--max-frames", 4], "max_frames: there 2, wanted 4"),
+        (["--max-frames", 2, "--detect-every", 3], "detect_every: there 10, wanted 3"),
+        (["--max-frames", 2, "--no-smooth"], "smooth: there True, wanted False"),
+    ):
+        other = align(*fixed, *words)
+        assert other.code == 2
+        assert told in other.err
+    assert (out / "clip_aligned.jsonl").read_bytes() == before
+    assert "1 of 1 inputs are done already" in align(*fixed, "--max-frames", 2).out
+    # Photographs take 0.2 where it is left out, clips another value: given, it is a change.
+    words = ["align", clip, "--model", small_model, "--detector", "haar", "--max-frames", 1]
+    words += ["--no-overlay", "--quiet", "--out", tmp_path / "other"]
+    assert tfalign(*words).code == 0
+    assert "clips.min_quality: there None, wanted 0.2" in tfalign(*words, "--min-quality", 0.2).err
+
+
 def test_a_clip_that_is_cut_off_is_told(align, clip, tmp_path):
     content = clip.read_bytes()
     clip.write_bytes(content[: len(content) // 3])

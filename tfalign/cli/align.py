@@ -138,6 +138,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "overlay": job.overlay,
         "pts": job.pts,
         "crops": job.crops,
+        "clips": {
+            "detect_every": arguments.detect_every,
+            "smooth": not arguments.no_smooth,
+            "max_frames": arguments.max_frames,
+            # Given or not: clips have another default than photographs.
+            "min_quality": arguments.min_quality,
+        },
     }
     with claimed(out) as free:
         if not free:
