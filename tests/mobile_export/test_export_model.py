@@ -209,6 +209,21 @@ def test_what_a_model_does_not_say_must_be_given() -> None:
         export_model(own, pixels=(0, 1))
 
 
+@pytest.mark.parametrize("pixels", [(0, 255), (0, 1)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_what_a_model_says_survives_its_rebuilding(pixels: Any, policy: str) -> None:
+    image = keras.Input((8, 8, 3))
+    points = layers.Dense(136, dtype=policy)(layers.Flatten()(image))
+    model = keras.Model(image, layers.Reshape((68, 2))(points))
+    padding = {"points": [0.1, 0.2, 0.3, 0.4], "face": [0.0] * 4}
+    model.scheme, model.box, model.box_padding = "ibug68", "file", padding
+    found = export_model(model, crop="300w", pixels=pixels)
+    assert found.scheme == markup.get("ibug68")
+    assert (found.box, found.box_padding) == ("file", padding)
+    other = export_model(model, crop="300w", pixels=pixels, box="landmarks")
+    assert (other.box, other.box_padding) == ("landmarks", None)
+
+
 def test_what_is_no_landmark_model_is_told_the_remedy() -> None:
     arguments: dict[str, Any] = {"crop": "300w", "pixels": (0, 1)}
     two = grey_with_two_outputs()
