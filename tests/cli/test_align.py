@@ -524,6 +524,33 @@ def test_names_that_are_no_utf8_or_very_long(align, face, tmp_path):
     assert len(stored(tmp_path / "out")) == 3
 
 
+def test_overwriting_leaves_nothing_of_the_run_before(align, face, clip, tmp_path):
+    out = tmp_path / "out"
+    two = write_rgb(tmp_path / "two.png", np.concatenate([face, face], axis=1))
+    (tmp_path / "out").mkdir()
+    (out / "two.9.pts").write_text("of another program")
+    words = [two, clip, "--out", out, "--max-frames", 2, "--pts", "--crops"]
+    assert align(*words, "--parquet").code == 0
+    written = {path.name for path in out.iterdir()}
+    assert {"two.1.pts", "two.crop1.png", "two_aligned.jpg", "clip_aligned.mp4"} <= written
+    one = write_rgb(tmp_path / "one.png", face)
+    assert align(one, "--out", out, "--no-overlay", "--overwrite").code == 0
+    assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
+        "landmarks.csv", "landmarks.jsonl", "settings.json", "summary.json", "two.9.pts",
+    }  # fmt: skip
+
+
+def test_a_table_that_lies_there_gets_the_rows_of_a_later_run(align, face, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out"
+    for name, words in (("a.png", ["--parquet"]), ("b.png", [])):
+        photo = write_rgb(tmp_path / name, face)
+        assert align(photo, "--out", out, "--no-overlay", *words).code == 0
+    table = parquet.read_table(out / "landmarks.parquet").to_pylist()
+    assert [row["source"] for row in table] == [row["source"] for row in stored(out)]
+    assert len(table) == 2
+
+
 def test_parquet_has_the_same_rows(align, face, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write_rgb(tmp_path / "a.png", face)
