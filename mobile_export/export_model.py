@@ -115,6 +115,14 @@ def export_model(
     if not low < high:
         raise ValueError(f"`pixels` must be (low, high), low < high. Received: pixels={pixels}")
 
+    # Read before the model is rebuilt, which keeps no attributes.
+    scheme = getattr(model, "scheme", None) if scheme is None else scheme
+    scheme = None if scheme is None else markup.get(scheme)
+    trained = getattr(model, "box", None)
+    box = trained if box is None else box
+    # What is known of the boxes of the training says nothing of others.
+    padding = getattr(model, "box_padding", None) if box == trained else None
+
     model = in_float32(model)
     place = _output_place(model, output)
     height, width, channels = _picture(model)
@@ -136,7 +144,6 @@ def export_model(
             points = keras.layers.Reshape((n, 2), name="points")(points)
             notes.append(f"The model's {2 * n} numbers were read as x, y of point after point.")
         model = keras.Model(image, points, name=model.name)
-    scheme = getattr(model, "scheme", None) if scheme is None else markup.get(scheme)
     if scheme is not None and scheme.num_points != n:
         raise ValueError(
             f"The scheme's points must be the model's {n}. Received: scheme {scheme.name!r} of "
@@ -144,10 +151,6 @@ def export_model(
         )
     if scheme is None:
         notes.append("No scheme was given: the points have numbers, no names.")
-    trained = getattr(model, "box", None)
-    box = trained if box is None else box
-    # What is known of the boxes of the training says nothing of others.
-    padding = getattr(model, "box_padding", None) if box == trained else None
     return ExportModel(model, crop_convention(crop), box, scheme, tuple(notes), padding)
 
 

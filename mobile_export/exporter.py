@@ -25,6 +25,7 @@ from tfalign import markup
 from tfalign.files import new_folder, sha256, versions, write_json
 from tfalign.geometry import pad_box
 from tfalign.inference.detectors import box_rules
+from tfalign.inference.predictor import usual_box_padding
 from tfalign.models import load
 from tfalign.tflite import Graph, Metadata, Runner, require
 
@@ -197,7 +198,9 @@ def export(
             num_landmarks=exported.num_landmarks,
             crop=exported.crop,
             box=exported.box,
-            box_padding=exported.box_padding,
+            # What `Predictor` adds without being told, apps must be told.
+            box_padding=exported.box_padding
+            or usual_box_padding(exported.crop, exported.num_landmarks),
             scheme=exported.scheme,
             input_dtype=np.dtype(runner.input_dtype).name,
             output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),

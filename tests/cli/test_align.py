@@ -381,6 +381,28 @@ def test_clip(align, clip, tmp_path):
     assert sum(len(row["faces"]) for row in rows) == entry["faces"]
 
 
+def test_a_clip_of_other_options_is_not_taken_for_done(tfalign, align, small_model, clip, tmp_path):
+    out = tmp_path / "out"
+    fixed = [clip, "--out", out, "--no-overlay"]
+    assert align(*fixed, "--max-frames", 2).code == 0
+    before = (out / "clip_aligned.jsonl").read_bytes()
+    for words, told in (
+        (["--max-frames", 4], "max_frames: there 2, wanted 4"),
+        (["--max-frames", 2, "--detect-every", 3], "detect_every: there 10, wanted 3"),
+        (["--max-frames", 2, "--no-smooth"], "smooth: there True, wanted False"),
+    ):
+        other = align(*fixed, *words)
+        assert other.code == 2
+        assert told in other.err
+    assert (out / "clip_aligned.jsonl").read_bytes() == before
+    assert "1 of 1 inputs are done already" in align(*fixed, "--max-frames", 2).out
+    # Photographs take 0.2 where it is left out, clips another value: given, it is a change.
+    words = ["align", clip, "--model", small_model, "--detector", "haar", "--max-frames", 1]
+    words += ["--no-overlay", "--quiet", "--out", tmp_path / "other"]
+    assert tfalign(*words).code == 0
+    assert "clips.min_quality: there None, wanted 0.2" in tfalign(*words, "--min-quality", 0.2).err
+
+
 def test_a_clip_that_is_cut_off_is_told(align, clip, tmp_path):
     content = clip.read_bytes()
     clip.write_bytes(content[: len(content) // 3])
@@ -500,6 +522,33 @@ def test_names_that_are_no_utf8_or_very_long(align, face, tmp_path):
         assert len(list(csv.DictReader(file))) == 3
     assert "3 of 3 inputs are done" in align(tmp_path, "--out", tmp_path / "out", "--pts").out
     assert len(stored(tmp_path / "out")) == 3
+
+
+def test_overwriting_leaves_nothing_of_the_run_before(align, face, clip, tmp_path):
+    out = tmp_path / "out"
+    two = write_rgb(tmp_path / "two.png", np.concatenate([face, face], axis=1))
+    (tmp_path / "out").mkdir()
+    (out / "two.9.pts").write_text("of another program")
+    words = [two, clip, "--out", out, "--max-frames", 2, "--pts", "--crops"]
+    assert align(*words, "--parquet").code == 0
+    written = {path.name for path in out.iterdir()}
+    assert {"two.1.pts", "two.crop1.png", "two_aligned.jpg", "clip_aligned.mp4"} <= written
+    one = write_rgb(tmp_path / "one.png", face)
+    assert align(one, "--out", out, "--no-overlay", "--overwrite").code == 0
+    assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
+        "landmarks.csv", "landmarks.jsonl", "settings.json", "summary.json", "two.9.pts",
+    }  # fmt: skip
+
+
+def test_a_table_that_lies_there_gets_the_rows_of_a_later_run(align, face, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out"
+    for name, words in (("a.png", ["--parquet"]), ("b.png", [])):
+        photo = write_rgb(tmp_path / name, face)
+        assert align(photo, "--out", out, "--no-overlay", *words).code == 0
+    table = parquet.read_table(out / "landmarks.parquet").to_pylist()
+    assert [row["source"] for row in table] == [row["source"] for row in stored(out)]
+    assert len(table) == 2
 
 
 def test_parquet_has_the_same_rows(align, face, tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from inference.eyes import SIZE, TEMPLATE, picture, shape_in_box
+from keras import ops
 from PIL import Image
 
 from tfalign import geometry
@@ -108,6 +109,51 @@ def test_several_images_of_all_kinds(aligner, tmp_path):
     assert [face.image for face in given] == [0, 1, 1]
     assert len(aligner.align(image, np.zeros((0, 4)))) == 0
     assert len(aligner.align([])) == 0
+
+
+class Torch:
+    """Of a tensor what is asked of one: it iterates over rows, and NumPy can read it."""
+
+    def __init__(self, values):
+        self.values, self.ndim, self.shape = values, values.ndim, values.shape
+
+    def __iter__(self):
+        return map(Torch, self.values)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+@pytest.mark.parametrize("tensor", [Torch, pytest.param(ops.convert_to_tensor, id="keras")])
+def test_tensors_are_pictures_as_arrays_are(aligner, tensor):
+    image = picture((120, 200), BOXES)
+    aligner.detector = lambda image: BOXES
+    expected = aligner.align(image).landmarks
+    one = aligner.align(tensor(image))
+    assert (one.images, len(one)) == (1, 2)
+    np.testing.assert_array_equal(one.landmarks, expected)
+    two = aligner.align(tensor(np.stack([image, image])))
+    assert [face.image for face in two] == [0, 0, 1, 1]
+    np.testing.assert_array_equal(two.landmarks[:2], expected)
+    with pytest.raises(ValueError, match=r"An image must be .* shape \(2, 1, 120, 200, 3\)"):
+        aligner.align(tensor(image[None, None].repeat(2, axis=0)))
+
+
+def test_what_numpy_cannot_read_and_columns_of_paths(aligner, tmp_path):
+    image = picture((120, 200), BOXES)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    aligner.detector = lambda image: BOXES
+    assert aligner.align(np.array([str(tmp_path / "a.png")] * 2)).images == 2
+
+    class OnDevice(Torch):
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("it lies on a GPU: copy it to the host")
+
+    with pytest.raises(ValueError, match="copy it to the host. Received: OnDevice"):
+        aligner.align(OnDevice(image))
 
 
 def test_more_faces_than_fit_a_batch(backend):

@@ -67,6 +67,25 @@ def test_a_box_outside_the_image_sees_its_border(image, box):
     assert not black[:, : 29 if box[2] == 9 else 32].any()
 
 
+@pytest.mark.parametrize("border", ["clamp", "zero"])
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.6])
+@pytest.mark.parametrize("left", [0, 20_000, 33_000 - 160])
+def test_a_face_in_a_very_long_picture(image, border, scale, left):
+    # The smallest picture that shows the same: the face's own part, where it lies in the long one.
+    long = np.zeros((120, 33_000, 3), np.uint8)
+    long[:, left : left + 160] = image
+    begin = max(0, left - 200)
+    short = np.ascontiguousarray(long[:, begin : left + 360])
+    box = np.array([20.0, -9.0, 20 + 64 * scale, -9 + 64 * scale]) + [left, 0, left, 0]
+    if scale > 2:
+        box += [-20, 0, -20, 0]
+    expected = cut_crop(
+        short, geometry.crop_from_image(box - [begin, 0, begin, 0], (64, 64), 0.1), (64, 64), border
+    )
+    found = cut_crop(long, geometry.crop_from_image(box, (64, 64), 0.1), (64, 64), border)
+    assert np.abs(found.astype(int) - expected).max() <= 2
+
+
 def test_many_crops_follow_the_convention(image):
     boxes = np.array([[20, 30, 60, 90], [50, 10, 120, 50]], np.float32)
     convention = geometry.CropConvention((0.1, -0.1, 0.1, 0.2))

@@ -240,3 +240,16 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path, photo, monkeypatch):
     with pytest.raises(OSError, match="folder"):
         write_image(tmp_path / "folder.png", photo)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "folder.png"]
+
+
+@pytest.mark.parametrize("suffix", [".jp2", ".png"])
+@pytest.mark.parametrize("bits", [10, 16])
+def test_sixteen_bit_colour_is_read_by_its_real_range(tmp_path, rng, suffix, bits):
+    coarse = rng.uniform(0, 1, (6, 8, 3)).astype(np.float32)
+    values = cv2.resize(coarse, (80, 60)) * (2**bits - 1)
+    values[0, 0] = 2**bits - 1
+    path = tmp_path / f"deep{suffix}"
+    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000] if suffix == ".jp2" else []
+    assert cv2.imwrite(str(path), values[..., ::-1].astype(np.uint16), lossless)
+    difference = read_image(path) - values / 2 ** (bits - 8)
+    assert np.abs(difference).max() <= 1

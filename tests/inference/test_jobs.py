@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfalign.inference.jobs import RowFile, read_rows, row_key
+from tfalign.inference.jobs import RowFile, read_rows, remove_files, row_key
 
 
 def test_a_torn_last_line_is_taken_away(tmp_path):
@@ -24,3 +24,21 @@ def test_a_torn_last_line_is_taken_away(tmp_path):
     path.write_bytes(b"no JSON\n")
     with pytest.raises(ValueError, match=r"rows\.jsonl:1"):
         RowFile(path)
+
+
+def test_only_files_that_rows_name_are_removed(tmp_path):
+    path = tmp_path / "out" / "rows.jsonl"
+    path.parent.mkdir()
+    for name in ("a.1.pts", "a_aligned.jpg", "b_aligned.mp4", "other.pts", "../outside"):
+        (path.parent / name).touch()
+    with RowFile(path) as rows:
+        files = {"name": "a", "pts": ["a.1.pts", "gone.pts"], "overlay": "a_aligned.jpg"}
+        rows.add({"source": "a.png", "faces": [], "files": files})
+        rows.add({"source": "b.mp4", "faces": [], "clip": True, "files": {"name": "b"}})
+        rows.add({"source": "c", "faces": [], "files": {"name": "c", "overlay": "../outside"}})
+    with path.open("ab") as file:
+        file.write(b'{"source": "half a li')
+    remove_files(path)
+    assert [left.name for left in path.parent.iterdir()] == ["other.pts"]
+    assert (tmp_path / "outside").exists()
+    remove_files(path)  # nothing is there

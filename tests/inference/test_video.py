@@ -236,18 +236,31 @@ def test_odd_sizes_are_written(tmp_path, size):
         assert reader.size == (size[0] + size[0] % 2, size[1] + size[1] % 2)
 
 
-def test_films_on_their_side_are_turned_upright(film):
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((0, 1, -1, 0), lambda stored: np.rot90(stored, -1)),
+        ((0, -1, 1, 0), np.rot90),
+        ((-1, 0, 0, -1), lambda stored: np.rot90(stored, 2)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda stored: stored.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda stored: np.rot90(stored, 2).swapaxes(0, 1)),
+    ],
+)
+def test_films_on_their_side_or_mirrored_are_turned_upright(film, matrix, shown):
     """The matrix in the track's header, as a telephone writes it."""
     content = bytearray(film.read_bytes())
-    matrix = content.index(b"tkhd") + 4 + 40
-    quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    place = content.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
     with VideoReader(film) as reader:
-        upright = next(iter(reader))[2]
-    content[matrix : matrix + 36] = struct.pack(">9i", *quarter)
+        stored = next(iter(reader))[2]
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     film.write_bytes(content)
+    expected = shown(stored)
     with VideoReader(film) as reader:
-        assert reader.size == SHAPE
-        np.testing.assert_array_equal(next(iter(reader))[2], np.rot90(upright, -1))
+        assert reader.size == expected.shape[1::-1]
+        np.testing.assert_array_equal(next(iter(reader))[2], expected)
 
 
 def test_memory_does_not_hold_the_faces(finding, film):

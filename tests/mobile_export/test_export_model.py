@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mobile_export.export_model import LUMA, export_model, in_float32
 from mobile_export.pictures import rendered_faces
 from tfalign import macc, markup, models
 from tfalign.geometry import CROP_PRESETS
+from tfalign.inference.predictor import load_predictor
 
 SIDE = 32
 
@@ -207,6 +209,33 @@ def test_what_a_model_does_not_say_must_be_given() -> None:
         export_model(own, crop="wflw")
     with pytest.raises(ValueError, match="scales its pixels"):
         export_model(own, pixels=(0, 1))
+
+
+def test_apps_are_told_the_padding_of_wflws_boxes(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    points = layers.Reshape((98, 2))(layers.Dense(196)(layers.Flatten()(image)))
+    result = mobile_export.export(
+        keras.Model(image, points), "float32", out=tmp_path / "out", crop="wflw", pixels=(0, 255)
+    )
+    stored = json.loads((tmp_path / "out" / "metadata.json").read_text())["box_padding"]
+    expected = load_predictor(keras.Model(image, points), crop="wflw").box_padding
+    assert stored["points"] == list(expected) == [0.0, 0.255, 0.0, 0.003]
+    assert load_predictor(result.path).box_padding == expected
+
+
+@pytest.mark.parametrize("pixels", [(0, 255), (0, 1)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_what_a_model_says_survives_its_rebuilding(pixels: Any, policy: str) -> None:
+    image = keras.Input((8, 8, 3))
+    points = layers.Dense(136, dtype=policy)(layers.Flatten()(image))
+    model = keras.Model(image, layers.Reshape((68, 2))(points))
+    padding = {"points": [0.1, 0.2, 0.3, 0.4], "face": [0.0] * 4}
+    model.scheme, model.box, model.box_padding = "ibug68", "file", padding
+    found = export_model(model, crop="300w", pixels=pixels)
+    assert found.scheme == markup.get("ibug68")
+    assert (found.box, found.box_padding) == ("file", padding)
+    other = export_model(model, crop="300w", pixels=pixels, box="landmarks")
+    assert (other.box, other.box_padding) == ("landmarks", None)
 
 
 def test_what_is_no_landmark_model_is_told_the_remedy() -> None:

@@ -44,6 +44,7 @@ from tfalign.inference.jobs import (
     listed_paths,
     picture_row,
     read_rows,
+    remove_files,
     row_key,
     row_source,
     write_csv,
@@ -52,6 +53,7 @@ from tfalign.inference.jobs import (
 from tfalign.inference.names import shown
 
 _RESULTS = "landmarks.jsonl"
+_TABLES = ("landmarks.csv", "landmarks.parquet")  # made of the results, anew after each run
 
 
 def options(prog: str = "tfalign align") -> argparse.ArgumentParser:
@@ -138,12 +140,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "overlay": job.overlay,
         "pts": job.pts,
         "crops": job.crops,
+        "clips": {
+            "detect_every": arguments.detect_every,
+            "smooth": not arguments.no_smooth,
+            "max_frames": arguments.max_frames,
+            # Given or not: clips have another default than photographs.
+            "min_quality": arguments.min_quality,
+        },
     }
     with claimed(out) as free:
         if not free:
             raise ValueError(f"Another run is writing to this folder. Received: out={str(out)!r}")
         if arguments.overwrite:
-            for name in (_RESULTS, "settings.json"):
+            remove_files(out / _RESULTS)
+            for name in ("settings.json", "summary.json", *_TABLES):
                 (out / name).unlink(missing_ok=True)
         elif (out / "landmarks.json").exists() and not (out / _RESULTS).exists():
             raise ValueError(
@@ -206,7 +216,8 @@ def _work(
     finally:
         if rows.done:
             write_csv(rows.path, job.out / "landmarks.csv", aligner.num_landmarks)
-            if arguments.parquet:
+            # One that lies there would lack what has been added.
+            if arguments.parquet or (job.out / "landmarks.parquet").exists():
                 write_parquet(rows.path, job.out / "landmarks.parquet")
         write_json(job.out / "summary.json", summary)
         if rows.done and not arguments.quiet:

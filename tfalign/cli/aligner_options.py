@@ -11,6 +11,7 @@ from tfalign.files import sha256
 from tfalign.inference import MAX_PIXELS, Aligner
 from tfalign.inference.detectors import DETECTORS
 from tfalign.models import shipped_presets, shipped_tflite
+from tfalign.tflite.metadata import NAME as METADATA
 
 
 def add_aligner_options(parser: argparse.ArgumentParser) -> None:
@@ -98,9 +99,15 @@ def aligner_settings(keywords: Mapping[str, Any], aligner: Aligner) -> dict[str,
     preset = shipped_presets().get(model)
     if preset is not None and keywords.get("backend") == "tflite":
         model, preset = shipped_tflite(model), None
+    # Files beside the model's own that decide results, where there are such.
+    about, found_by = Path(model).with_name(METADATA), Path(str(keywords.get("detector")))
+    beside = preset is None and Path(model).suffix == ".tflite" and about.is_file()
+    by_file = found_by.suffix == ".onnx" and found_by.is_file()
     return {
         **{name: value for name, value in keywords.items() if name != "threads"},
         "model_sha256": sha256(Path(model)) if preset is None else preset["sha256"],
+        **({"metadata_sha256": sha256(about)} if beside else {}),
+        **({"detector_sha256": sha256(found_by)} if by_file else {}),
         "detector": getattr(aligner.detector, "name", keywords["detector"]),
         "min_quality": aligner.min_quality,
     }

@@ -138,8 +138,8 @@ class Aligner:
         Args:
             images: One image, or any iterable or (N, H, W, 3) array of them. An image is a path
                 (see ``read_image``), or whatever ``as_rgb`` takes: a Pillow picture, or an array
-                (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, bool, or
-                floating point in [0, 1].
+                or tensor (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16,
+                bool, or floating point in [0, 1].
             boxes: Where the faces are, (4,) or (faces, 4) in pixels, each about the landmarks'
                 tight box; for several images an iterable with one such entry per image. None, also
                 as an entry, asks the detector.
@@ -400,8 +400,10 @@ def _told(error: Exception) -> str:
 
 def _is_one(images: Any) -> bool:
     """Whether this is an image and no iterable of images."""
-    if isinstance(images, np.ndarray):
-        return images.ndim != 4
+    if hasattr(images, "__array__"):
+        # Tensors of all libraries iterate over their rows, as arrays do. Four dimensions are a
+        # batch; one is no picture but a column of them, such as a table's paths.
+        return np.ndim(images) not in (1, 4)
     return isinstance(images, (str, os.PathLike, Image.Image)) or not isinstance(images, Iterable)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tfalign import geometry
 from tfalign.geometry import Border, CropConvention
 
+_LONGEST_SIDE = 2**15 - 2  # of a picture that cv2.warpAffine takes
 _CV_BORDER = {"clamp": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 
@@ -75,8 +76,9 @@ def cut_crop(
     matrix = np.asarray(crop_from_image, np.float64)
     height, width = int(size[0]), int(size[1])
     shrink = 1.0 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
-    factor = int(shrink)
-    if factor >= 2:
+    factor = max(1, int(shrink))
+    # Also where nothing is reduced: OpenCV's images end at 32,767 pixels a side.
+    if factor > 1 or max(image.shape) > _LONGEST_SIDE:
         image, small_from_image = _reduced(image, matrix, (height, width), factor, border)
         matrix = np.asarray(geometry.compose(matrix, geometry.invert(small_from_image)))
     # OpenCV puts pixel centres at whole numbers: shift by half a pixel on both sides.

@@ -120,10 +120,10 @@ def as_rgb(image: Any, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """Converts a picture in memory to what models take.
 
     Args:
-        image: A Pillow picture, which is turned upright and converted; or an array (H, W),
-            (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, bool, or floating point in
-            [0, 1]. Of 16 bits as many count as the largest value needs, 8 at least: cameras store
-            10, 12 or 14 bits in them.
+        image: A Pillow picture, which is turned upright and converted; or an array or tensor
+            (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, bool, or floating
+            point in [0, 1]. Of 16 bits as many count as the largest value needs, 8 at least:
+            cameras store 10, 12 or 14 bits in them.
         max_pixels: Largest picture that is accepted; None for any size.
 
     Returns:
@@ -134,7 +134,13 @@ def as_rgb(image: Any, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """
     if isinstance(image, Image.Image):
         return rgb_of_picture(image, max_pixels)
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:  # on a GPU, or with a gradient
+        raise ValueError(
+            f"An image must be what NumPy reads as an array: {error}. Received: "
+            f"{type(image).__name__}"
+        ) from error
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import glob
 import hashlib
@@ -260,6 +261,29 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
             if not isinstance(row, dict) or "source" not in row:
                 raise ValueError(f"{path}:{number} must be an object with a 'source'.")
             yield row
+
+
+def remove_files(rows: str | os.PathLike[str]) -> None:
+    """Removes what a job has written: the files that its rows name, and then the rows.
+
+    A name with a folder in it is none of a job's, and is left alone.
+    """
+    rows = Path(rows)
+    if not rows.exists():
+        return
+    found = []
+    # A line that is torn or damaged names no files, and must not keep the folder from its new use.
+    with contextlib.suppress(ValueError):
+        found.extend(read_rows(rows))
+    for row in found:
+        files = row.get("files", {})
+        written = [*files.get("pts", ()), *files.get("crops", ()), files.get("overlay")]
+        if "clip" in row and "name" in files:
+            written += [f"{files['name']}_aligned.{kind}" for kind in ("jsonl", "csv", "mp4")]
+        for name in written:
+            if name is not None and Path(name).name == name:
+                (rows.parent / name).unlink(missing_ok=True)
+    rows.unlink()
 
 
 def write_csv(

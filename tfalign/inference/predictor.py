@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfalign import geometry
-from tfalign.geometry import CROP_PRESETS, Border
+from tfalign.geometry import CROP_PRESETS, Border, CropConvention
 from tfalign.inference.backends import Backend, load_backend
 from tfalign.inference.crops import check_boxes, cut_crops
 from tfalign.inference.quality import disagreement
@@ -23,6 +23,18 @@ _WFLW_BOX = (0.0, 0.255, 0.0, 0.003)
 # The mirrored crop is also turned: a model that sees nothing answers with the mean shape, which is
 # its own mirror image, but which the turn carries along.
 _TURN = np.radians(8.0)
+
+
+def usual_box_padding(
+    crop: CropConvention | None, num_landmarks: int
+) -> dict[str, list[float]] | None:
+    """Returns the ``box_padding`` of a model that stores none: WFLW's, or None for no padding.
+
+    A face's box is taken for that of the points: a model that stores nothing has not measured it.
+    """
+    if crop != CROP_PRESETS["wflw"] or num_landmarks != 98:
+        return None
+    return {"points": list(_WFLW_BOX), "face": [0.0] * 4}
 
 
 class Predictor:
@@ -57,9 +69,8 @@ class Predictor:
         self.batch_size = batch_size
         self.border: Border = border
         if box_padding is None:
-            of_wflw = backend.crop == CROP_PRESETS["wflw"] and backend.num_landmarks == 98
-            usual = _WFLW_BOX if of_wflw else (0.0,) * 4
-            box_padding = (backend.box_padding or {}).get("points", usual)
+            stored = backend.box_padding or usual_box_padding(backend.crop, backend.num_landmarks)
+            box_padding = (0.0,) * 4 if stored is None else stored["points"]
         geometry.pad_box([0.0, 0.0, 1.0, 1.0], box_padding)  # raises where it is unusable
         self.box_padding = tuple(float(value) for value in box_padding)
         self._flip_map = None if backend.scheme is None else backend.scheme.flip_map

@@ -117,7 +117,7 @@ class VideoReader:
         # Whether frames lie on their side stands in the first of them.
         self._ahead = self._decoded()
         self._first = next(self._ahead, None)
-        if self._first is not None and self._turns(self._first) % 2:
+        if self._first is not None and _orientation(self._first)[0]:
             self.size = (int(height), int(width))
 
     def __iter__(self) -> Iterator[tuple[int, float, Image]]:
@@ -151,8 +151,10 @@ class VideoReader:
             # Where the file gives a frame no time, it follows its neighbour.
             seconds = seconds + 1 / self.fps if frame.time is None else float(frame.time)
             start = seconds if start is None else start
-            pixels = np.rot90(frame.to_ndarray(format="rgb24"), self._turns(frame))
-            yield seconds - start, np.ascontiguousarray(pixels)
+            on_side, across, down = _orientation(frame)
+            pixels = frame.to_ndarray(format="rgb24")
+            pixels = pixels.transpose(1, 0, 2) if on_side else pixels
+            yield seconds - start, np.ascontiguousarray(pixels[::down, ::across])
             self._first = next(self._ahead, None)
 
     def _decoded(self) -> Iterator[Any]:
@@ -185,11 +187,6 @@ class VideoReader:
     def _tell_gap(self, bad: int, where: float) -> None:
         plural = "s" if bad > 1 else ""
         self.problems.append(f"{bad} frame{plural} after {where:.2f} s cannot be decoded")
-
-    @staticmethod
-    def _turns(frame: Any) -> int:
-        """Returns by how many quarter turns, counter-clockwise, a frame must be turned upright."""
-        return round(frame.rotation / 90) % 4
 
     def close(self) -> None:
         """Closes the file or the camera."""
@@ -296,6 +293,22 @@ class VideoWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close(keep=kind is None)
+
+
+def _orientation(frame: Any) -> tuple[bool, int, int]:
+    """Returns how a frame becomes upright, turned and mirrored as FFmpeg's autorotate does it.
+
+    Returns:
+        Whether rows and columns change places, and then the steps (1 or -1) across and down.
+    """
+    found = frame.side_data.get("DISPLAYMATRIX")
+    if found is None:
+        return False, 1, 1
+    # Of the matrix (3, 3) in fixed point, a row vector (x, y, 1) times which is where it is shown.
+    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(found), np.int32).reshape(3, 3).tolist()
+    on_side = abs(b) + abs(c) > abs(a) + abs(d)  # to the nearest quarter turn
+    across, down = (c, b) if on_side else (a, d)
+    return on_side, -1 if across < 0 else 1, -1 if down < 0 else 1
 
 
 def _av() -> Any:

@@ -232,12 +232,22 @@ def opened_picture(data: bytes, max_pixels: int, formats: Sequence[str]) -> Iter
                     copy.verify()
                 if _PNG_END not in data:
                     raise OSError("it has no end")
-            deep = any(";16" in str(tile[3]) for tile in picture.tile)
+            deep = any(";16" in str(tile[3]) for tile in picture.tile) or _deep_jpeg2000(data)
             picture.load()
             picture.info["deep"] = deep
         except _DAMAGE as error:
             raise ValueError(f"damaged or truncated {picture.format}: {error}") from error
         yield picture
+
+
+def _deep_jpeg2000(data: bytes) -> bool:
+    """Whether this is JPEG 2000 of more than 8 bits a channel, which Pillow's tiles do not tell."""
+    begin = data.find(b"\xff\x4f\xff\x51")  # the codestream, which begins with its sizes
+    if begin < 0 or not (begin == 0 or data[4:8] == b"jP  "):
+        return False
+    channels = int.from_bytes(data[begin + 40 : begin + 42], "big")
+    depths = data[begin + 42 : begin + 42 + 3 * channels : 3]
+    return any((depth & 0x7F) + 1 > 8 for depth in depths)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
