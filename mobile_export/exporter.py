@@ -108,6 +108,8 @@ def export(
     out = Path(out).expanduser()
     licence = licence_of(model) if licence is None else licence
     box = box_of(model) if box is None else box
+    # Of other weights, tuned ones too, nothing is known.
+    looks = None if kind in TUNED else (_sidecar(model) or {}).get("quality")
     given = load(model)
     exported = export_model(given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output)
     size = exported.image_size
@@ -222,6 +224,7 @@ def export(
                 "limit_p95_px": limit.p95_px,
                 "loss_allowed": bool(lossy),
             },
+            calibration=looks,
             licence=None if licence is None else {"weights": licence},
             notes=(*exported.notes, *counts.notes, *(f"Calibration: {d}." for d in doubts), *lossy),
             sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},

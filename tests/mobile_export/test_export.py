@@ -320,3 +320,17 @@ def test_detectors_lead_to_the_boxes_of_a_model_of_other_points(
             expected = geometry.pad_box(expected, step)
         found = geometry.pad_box(boxes, result.metadata.detectors[name]["padding"])
         np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_a_presets_file_brings_its_own_quality(tmp_path: Path) -> None:
+    """Before, it was judged by the constants of `300w`, and the shipped file by its own."""
+    from tfalign.inference import QualityCalibration
+    from tfalign.inference.backends import load_backend
+
+    own = QualityCalibration.of_preset("300w_phone")
+    assert own != QualityCalibration.of_preset("300w")
+    done = mobile_export.export("300w_phone", "float16", out=tmp_path / "phone")
+    assert load_backend(done.path).calibration == own
+    assert load_backend("300w_phone", backend="tflite").calibration == own
+    stored = Metadata.read(tmp_path / "phone")
+    assert stored.calibration == json.loads(json.dumps(own.get_config()))

@@ -242,6 +242,8 @@ class TFLiteBackend(Backend):
         stored = (None, None) if metadata is None else (metadata.crop, metadata.scheme)
         self.box = None if metadata is None else metadata.box
         self.box_padding = None if metadata is None else metadata.box_padding
+        if metadata is not None and metadata.calibration is not None:
+            self.calibration = QualityCalibration.from_config(metadata.calibration)
         found_crop = stored[0] or crop
         if found_crop is None:
             raise ValueError(

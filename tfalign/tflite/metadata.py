@@ -39,6 +39,8 @@ class Metadata:
         detectors: Detector's name → how its box becomes ``box``, see
             ``inference.detectors.BoxRule``; empty where such rules are not known.
         quality: How far the file is from its Keras model, see ``mobile_export.parity``.
+        calibration: What makes a quality and an expected error of two looks, as
+            ``inference.QualityCalibration.get_config`` gives it; None where nobody fitted one.
         licence: Of the weights, with their origin; None where nobody said.
         notes: What the exporter had to say.
         sha256: File name → SHA-256 of the files that belong together.
@@ -56,6 +58,7 @@ class Metadata:
     detectors: Mapping[str, Any] = field(default_factory=dict)
     box_padding: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
     licence: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +90,7 @@ class Metadata:
             "scheme": None if self.scheme is None else self.scheme.to_config(),
             "detectors": {name: dict(rule) for name, rule in self.detectors.items()},
             "quality": None if self.quality is None else dict(self.quality),
+            **({} if self.calibration is None else {"calibration": dict(self.calibration)}),
             "licence": None if self.licence is None else dict(self.licence),
             "notes": list(self.notes),
             "sha256": dict(self.sha256),
@@ -138,6 +142,7 @@ class Metadata:
             output_dtype=types[1],
             detectors=data.get("detectors", {}),
             quality=data.get("quality"),
+            calibration=data.get("calibration"),
             licence=data.get("licence"),
             notes=tuple(data.get("notes", ())),
         )
