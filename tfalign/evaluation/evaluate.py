@@ -9,19 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tfalign import markup
 from tfalign.data.pipeline import CropCache, evaluation_arrays
 from tfalign.data.sample import Sample
-from tfalign.evaluation.boxes import BoxSource, check_box_source, choose_boxes, usual_box
+from tfalign.evaluation.boxes import (
+    BoxSource,
+    cache_boxes,
+    check_box_source,
+    choose_boxes,
+    usual_box,
+)
 from tfalign.evaluation.checks import warn
 from tfalign.evaluation.protocols import (
     Floats,
     Protocol,
     get_protocol,
-    listed,
     related_protocols,
 )
 from tfalign.evaluation.result import Evaluation
@@ -188,29 +192,6 @@ def evaluate_cache(
         box="crops",
         seconds=seconds,
     )
-
-
-def cache_boxes(cache: Any, protocol: Protocol) -> NDArray[Any]:
-    """Returns (faces, 4), the boxes of a crop cache that a protocol may divide by.
-
-    Raises:
-        ValueError: If a published set's protocol divides by the set's own box, and one of these is
-            the points' tight one, which a cache takes where there is no other.
-    """
-    boxes: NDArray[Any] = cache.boxes
-    if protocol.needs_boxes and protocol.dataset:
-        points = np.where(cache.annotated[..., None], cache.image_landmarks, np.nan)
-        tight = np.concatenate([np.nanmin(points, axis=1), np.nanmax(points, axis=1)], axis=1)
-        # A cache does not say where its boxes come from; an annotator's is never just that one.
-        apart = np.abs(tight - boxes).max(axis=1)
-        taken = apart < 1e-3 * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-        if taken.any():
-            raise ValueError(
-                f"Protocol {protocol.name!r} divides by the {protocol.normalizer.meaning}: the "
-                "crops must be made of faces with the set's own boxes. Received: the points' "
-                f"tight box of {listed(taken)}"
-            )
-    return boxes
 
 
 def batches(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:

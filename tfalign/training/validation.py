@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfalign import geometry
-from tfalign.evaluation.evaluate import cache_boxes
+from tfalign.evaluation.boxes import cache_boxes
 from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.training.feed import cache_fingerprint
