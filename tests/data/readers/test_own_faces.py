@@ -194,6 +194,16 @@ def test_coco_category_scheme_and_splits(content, tmp_path):
         found.read(roboflow, "test", category="face")
 
 
+def test_coco_numbers_are_names_where_the_scheme_has_them(content, tmp_path):
+    by_order = coco.read(tmp_path)[0].landmarks
+    content["categories"][0]["keypoints"] = ["5", "4", "3", "2", "1"]
+    rewrite(tmp_path, content)
+    numbered = markup.LandmarkScheme("numbered", ("1", "2", "3", "4", "5"))
+    found = coco.read(tmp_path, scheme=numbered)[0].landmarks
+    np.testing.assert_array_equal(found, by_order[::-1])
+    np.testing.assert_array_equal(coco.read(tmp_path, scheme=MINE)[0].landmarks, by_order)
+
+
 def test_wholebody_faces_are_68_points(tmp_path, rng):
     Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
     points = rng.uniform(3, 17, (68, 2))

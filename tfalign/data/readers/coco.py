@@ -50,9 +50,9 @@ def read(
         splits: A split S is ``S.json``, ``annotations/S.json`` or (Roboflow)
             ``S/_annotations.coco.json``; None reads every JSON file of the folder.
         on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
-        scheme: The points' scheme, whose points are found by name in the category; names that are
-            numbers, and points of a ``part``, are taken in order. None makes the scheme of the
-            category's names and skeleton.
+        scheme: The points' scheme, whose points are found by name in the category; numbers that
+            are not its names, and points of a ``part``, are taken in order. None makes the scheme
+            of the category's names and skeleton.
         category: Name of the category to read, needed where several have key points.
         part: Of COCO-WholeBody, ``"face"`` (68 points, read as ``ibug68`` unless ``scheme`` says
             otherwise), ``"lefthand"``, ``"righthand"`` or ``"foot"``.
@@ -160,9 +160,11 @@ def _order(
 ) -> np.ndarray:
     """Returns for each point of the scheme its place in the file."""
     names = [str(name) for name in category.get("keypoints") or ()]
-    if part is not None or (len(names) == scheme.num_points and all(n.isdigit() for n in names)):
+    named = sorted(names) == sorted(scheme.points)  # Also where the scheme's names are numbers.
+    numbered = len(names) == scheme.num_points and all(name.isdigit() for name in names)
+    if part is not None or (numbered and not named):
         return np.arange(scheme.num_points)
-    if sorted(names) != sorted(scheme.points):
+    if not named:
         raise ValueError(
             f"The key points of {path} must be the points of the scheme {scheme.name!r}, in any "
             f"order. Received: {names}"
