@@ -394,6 +394,32 @@ def test_headers_that_tell_no_points(tmp_path, header):
 
 
 @pytest.mark.parametrize(
+    "box",
+    ["x1,y1,x2,y2", "x0,y0,x1,y1", "0,1,2,3", "x,y,w,h", "left,top,width,height",
+     "xmin,ymin,xmax,ymax", "box_x,box_y,box_w,box_h", "box_left,box_top", "bbox",
+     "bbox_x1,bbox_y1,bbox_x2,bbox_y2",
+     "BBox_X,BBox_Y,BBox_Width,BBox_Height", "face_x,face_y,face_w,face_h"],
+)  # fmt: skip
+def test_a_box_by_other_names_is_not_taken_for_points_or_dropped(tmp_path, box):
+    (tmp_path / "f.csv").write_text(f"image,{box},left_eye_x,left_eye_y,right_eye_x,right_eye_y\n")
+    with pytest.raises(ValueError, match=r"f\.csv:1: .* box_left, box_top, box_right, box_bottom"):
+        csv_table.read(tmp_path, on_error="skip")
+
+
+def test_a_csv_box_may_have_a_width_and_a_height(table, tmp_path):
+    before = csv_table.read(tmp_path)[0]
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    lines[0][4:6] = "box_width", "box_height"
+    for row in lines[1:]:
+        left, top, right, bottom = map(float, row[2:6])
+        row[4:6] = str(right - left), str(bottom - top)
+    table.write_text("\n".join(map(",".join, lines)) + "\n")
+    sample = csv_table.read(tmp_path)[0]
+    np.testing.assert_allclose(sample.box, before.box, rtol=1e-6)
+    assert (sample.box_source, sample.attributes) == ("file", before.attributes)
+
+
+@pytest.mark.parametrize(
     ("kind", "edit"),
     [
         ("malformed-line", lambda row: row[:-1]),
