@@ -419,6 +419,30 @@ def test_a_csv_box_may_have_a_width_and_a_height(table, tmp_path):
     assert (sample.box_source, sample.attributes) == ("file", before.attributes)
 
 
+def test_csv_numbers_may_have_visibilities(tmp_path):
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
+    head = "image," + ",".join(f"x{i},y{i},v{i}" for i in range(4))
+    (tmp_path / "f.csv").write_text(f"{head}\na.png,3,4,2,0,0,0,5,6,1,7,9,2\n")
+    (sample,) = csv_table.read(tmp_path)
+    np.testing.assert_array_equal(sample.annotated, [True, False, True, True])
+    np.testing.assert_array_equal(sample.visible, [True, False, False, True])
+    assert sample.attributes == {}
+    (tmp_path / "f.csv").write_text(f"{head}\na.png,3,4,0.9,0,0,0,5,6,1,7,9,2\n")
+    with pytest.raises(ValueError, match=r"f\.csv:2: v must be 0, 1 or 2\. Received: '0\.9'"):
+        csv_table.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["x0,y0,v0,x1,y1", "x0,y0,vis0,x1,y1,vis1", "0,1,v0,2,3,v1", "a_x,a_y,a_visible,b_x,b_y",
+     "a_x,a_y,a_visibility,b_x,b_y,b_visibility", "a_x,a_y,a_V,b_x,b_y,b_V"],
+)  # fmt: skip
+def test_visibilities_by_other_names_are_not_dropped(tmp_path, header):
+    (tmp_path / "f.csv").write_text(f"image,is_visible,{header}\n")
+    with pytest.raises(ValueError, match=r"f\.csv:1: .*(NAME_v|none of \['v1'\])"):
+        csv_table.read(tmp_path, on_error="skip")
+
+
 @pytest.mark.parametrize(
     ("kind", "edit"),
     [

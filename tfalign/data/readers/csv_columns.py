@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from tfalign.data.readers.report import Problem
 
 _CORNERS = ("box_left", "box_top", "box_right", "box_bottom")
 _SIZED = ("box_left", "box_top", "box_width", "box_height")
-_FORMS = "NAME_x, NAME_y (and perhaps NAME_v), or x0, y0, x1, y1, …, or 0, 1, 2, … of whole points"
+_FORMS = (
+    "NAME_x, NAME_y (and perhaps NAME_v), or x0, y0 (and perhaps v0), x1, y1, …, or 0, 1, 2, … of "
+    "whole points"
+)
 
 # How others call a box's columns. Without "box" their first two tell, since a width and a height
 # may as well be the picture's.
@@ -22,6 +25,8 @@ _OF_A_BOX = re.compile(
     "([xywh]|[xy][0-9]|[xy]_?(min|max)|left|top|right|bottom|width|height)"
 )
 _FIRST_CORNERS = (("left", "top"), ("x", "y"), ("xmin", "ymin"), ("x_min", "y_min"))
+# How others call a point's v; theirs may count otherwise, e.g. 1 for a visible point.
+_FLAGS = "(v|vis|visible|visibility|occluded)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +91,21 @@ def _points(path: Path, at: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
     elif ends:
         order = [end.strip("_") for end in ends]
         wanted = [str(int(order[0] != "0") + i) for i in range(len(ends))]
-        triples = [(f"x{end}", f"y{end}", "") for end in ends]
+        flagged = any(f"v{end}" in at for end in ends)
+        triples = [(f"x{end}", f"y{end}", f"v{end}" if flagged else "") for end in ends]
     else:
         order = wanted = names
         flagged = any(f"{name}_v" in at for name in names)
         triples = [(f"{name}_x", f"{name}_y", f"{name}_v" if flagged else "") for name in names]
         _check_named(path, at, names, flagged)
-    missing = [name for x, y, _ in triples for name in (x, y) if name not in at]
+    missing = [name for triple in triples for name in triple if name and name not in at]
     if order != wanted or missing or not triples:
         message = (
             f"the columns after the image's must be {_FORMS}. Received: {list(at)[:6]}, none of "
             f"{missing[:6]}"
         )
         raise Problem("malformed-line", f"{path}:1", message).error()
+    _check_flags(path, at, {name for triple in triples for name in triple}, names)
     return names, np.array([[at[x], at[y], at.get(v, -1)] for x, y, v in triples])
 
 
@@ -117,4 +124,20 @@ def _check_named(path: Path, at: Mapping[str, int], names: Sequence[str], flagge
     alone = [n for n in at if n.endswith(("_x", "_y", "_v")) and n[:-2] not in names]
     if alone:
         message = f"every point needs its x and its y. Received: {alone} alone"
+        raise Problem("malformed-line", f"{path}:1", message).error()
+
+
+def _check_flags(
+    path: Path, at: Mapping[str, int], used: Collection[str], names: Sequence[str]
+) -> None:
+    """Checks that no column tells a point's visibility by another name than ours."""
+    point = "|".join(map(re.escape, names)) or "(?!)"
+    flag = re.compile(f"(({point})_{_FLAGS}|{_FLAGS}_?[0-9]+)", re.IGNORECASE)
+    found = [name for name in at if name not in used and flag.fullmatch(name)]
+    if found:
+        message = (
+            "a point's visibility must be in the column NAME_v (or v0, v1, … beside x0, y0, x1, "
+            "y1, …): 0 for not annotated, 1 for hidden, 2 for visible; rename these columns, or "
+            f"leave them out. Received: {found[:6]}"
+        )
         raise Problem("malformed-line", f"{path}:1", message).error()

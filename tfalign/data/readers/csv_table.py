@@ -5,7 +5,7 @@ The first line names the columns. The first column is the image, relative to the
 
     image,nose_x,nose_y,nose_v,…    the documented form: names; v, which may be left out, is 0 for a
                                     point that is not annotated, 1 for a hidden, 2 for a visible one
-    image,x0,y0,x1,y1,…             numbers
+    image,x0,y0,x1,y1,…             numbers; with v0, v1, … as above, or without
     image,0,1,2,3,…                 x and y of each point in turn
 
 ``box_left,box_top,box_right,box_bottom`` are the face's box, in the points' convention, or
