@@ -108,6 +108,15 @@ def test_coco_entries_without_points_are_noted(content, tmp_path):
     assert [problem.kind for problem in reader.report.noted] == ["not-annotated"] * 2
 
 
+def test_coco_entries_of_other_categories_are_counted(content, tmp_path):
+    content["categories"].append({"id": 8, "name": "hand"})
+    change(content, category_id=8)
+    reader = coco.read(rewrite(tmp_path, content))
+    assert len(reader) == 2
+    (problem,) = reader.report.noted
+    assert str(problem).endswith("train.json: of other categories than 'face' are 1 annotations.")
+
+
 def change(content, **values):
     content["annotations"][1].update(values)
 
@@ -121,6 +130,10 @@ def change(content, **values):
         ("malformed-line", lambda c: change(c, keypoints=[1, "2", 2] * 5)),
         ("malformed-line", lambda c: change(c, keypoints=[1, True, 2] * 5)),
         ("malformed-line", lambda c: change(c, bbox=[1, 2, 3])),
+        ("malformed-line", lambda c: change(c, category_id=8)),
+        ("malformed-line", lambda c: change(c, category_id="7")),
+        ("malformed-line", lambda c: change(c, category_id=[7])),
+        ("malformed-line", lambda c: c["annotations"][1].pop("category_id")),
         ("malformed-line", lambda c: change(c, image_id=77)),
         ("malformed-line", lambda c: change(c, image_id=[1])),
         ("empty-box", lambda c: change(c, bbox=[1, 2, 0, 4])),

@@ -64,7 +64,8 @@ def read(
     Returns:
         A reader of samples in image space, named by their image; further faces of one image get
         ``#2``, ``#3``… ``attributes`` holds the annotation's ``attributes`` (CVAT's). Annotations
-        without any point, and crowds, are listed in ``report.noted``.
+        without any point, and crowds, are listed in ``report.noted``, those of other categories
+        counted there.
 
     Raises:
         FileNotFoundError: If a file or (``"raise"``) an image is missing.
@@ -192,11 +193,22 @@ def _faces(
             raise Problem("unreadable-file", where, message).error()
         else:
             images[key] = image
+    listed = [entry["id"] for entry in content["categories"] if "id" in entry]
+    others = 0
     faces: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
     seen: dict[str, str] = {}
     for number, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{number}]"
-        if annotation.get("category_id") != category["id"]:
+        kind = annotation.get("category_id")
+        if kind not in listed:
+            message = (
+                "its category must be listed, by the same id (a number and its text differ). "
+                f"Received: category_id={kind!r}, listed {listed}"
+            )
+            report.reject(Problem("malformed-line", where, message))
+            continue
+        if kind != category["id"]:
+            others += 1
             continue
         key = annotation.get("image_id")
         image = images.get(key) if isinstance(key, (int, str)) else None
@@ -215,6 +227,9 @@ def _faces(
             continue
         seen[same] = where
         faces.append(({**annotation, "where": where}, image))
+    if others:
+        message = f"of other categories than {category.get('name')!r} are {others} annotations."
+        report.note(Problem("not-annotated", str(path), message))
     return faces
 
 
