@@ -376,6 +376,14 @@ def test_csv_splits_by_file_and_by_column(table, tmp_path):
         csv_table.read(tmp_path, "test")
 
 
+def test_csv_rows_without_a_split_are_not_in_every_split(table, tmp_path):
+    lines = table.read_text().splitlines()
+    (tmp_path / "a.csv").write_text(f"{lines[0]},split\n{lines[1]},train\n{lines[1]},test\n")
+    table.rename(tmp_path / "b.csv")
+    with pytest.raises(ValueError, match=r"b\.csv: .*column 'split'.* give a\.csv alone"):
+        csv_table.read(tmp_path, "train", on_error="skip")
+
+
 @pytest.mark.parametrize(
     ("header", "points"),
     [

@@ -80,6 +80,12 @@ def read(
         if table.scheme != found:
             message = "all files must have the same points, or `scheme` must say which."
             raise Problem("unreadable-file", str(table.path), message).error()
+        if by_row and table not in by_row:
+            message = (
+                f"where a file has the column {_SPLIT!r}, all must have it: these rows would "
+                f"belong to every split. Add the column, or give {by_row[0].path.name} alone."
+            )
+            raise Problem("unreadable-file", str(table.path), message).error()
     for name in wanted if by_row else ():
         if not any(
             name == row[table.columns.index(_SPLIT)] for table in by_row for _, row in table.rows
