@@ -139,6 +139,10 @@ def change(content, **values):
         ("empty-box", lambda c: change(c, bbox=[1, 2, 0, 4])),
         ("duplicate", lambda c: change(c, keypoints=c["annotations"][2]["keypoints"])),
         ("missing-image", lambda c: c["images"][1].update(file_name="none.png")),
+        ("malformed-line", lambda c: c["images"][1].update(width=24.5)),
+        ("malformed-line", lambda c: c["images"][1].update(width="wide")),
+        ("malformed-line", lambda c: c["images"][1].update(height=-20)),
+        ("malformed-line", lambda c: c["images"][1].pop("height")),
         ("malformed-line", lambda c: c["images"][1].update(file_name="../b.png")),
         ("malformed-line", lambda c: c["images"][1].update(file_name="C:\\b.png")),
     ],
@@ -152,8 +156,9 @@ def test_bad_coco_entries_are_named_or_skipped(content, tmp_path, kind, edit):
     assert kind in coco.read(tmp_path, on_error="skip").report.counts
 
 
-def test_an_image_of_another_size_than_annotated_is_refused(content, tmp_path):
-    content["images"][0]["width"] = 48
+@pytest.mark.parametrize("width", [48, 48.0, "48", "48.0"])
+def test_an_image_of_another_size_than_annotated_is_refused(content, tmp_path, width):
+    content["images"][0]["width"] = width
     (sample, *_) = coco.read(rewrite(tmp_path, content), on_error="skip")
     assert sample.name == "b c.png"
     with pytest.raises(ValueError, match=r"annotation is for 48×20 pixels.*24×20"):

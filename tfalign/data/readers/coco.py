@@ -27,7 +27,7 @@ from tfalign.data.readers.image import OTHER_FOLDER, ImageFile, find_image, imag
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
-from tfalign.data.readers.text import read_bytes
+from tfalign.data.readers.text import is_number, read_bytes
 
 _IN_A_SPLITS_FOLDER = ("_annotations.coco.json", "annotations.json", "annotations.coco.json")
 
@@ -281,13 +281,11 @@ def _record(
         x, y, width, height = numbers(box, box_key, where, 4)
         # The box is in image space already: take back what points are moved by.
         box = [x - shift, y - shift, x + width - shift, y + height - shift]
-    size = (image.get("width"), image.get("height"))
-    whole = all(isinstance(side, int) and side > 0 for side in size)
     file = find_image(folder, str(image["file_name"]), where, OTHER_FOLDER)
     extra = annotation.get("attributes")
     return build_record(
         name=name,
-        image=ImageFile(file, where, size if whole else None, upright),  # type: ignore[arg-type]
+        image=ImageFile(file, where, _size(image, where, name), upright),
         points=np.reshape(values, (-1, 3))[order, :2],
         num_points=num_points,
         where=where,
@@ -297,6 +295,23 @@ def _record(
         annotated=np.greater(flags, 0)[order],
         attributes=extra if isinstance(extra, dict) else {},
     )
+
+
+def _size(image: Mapping[str, Any], where: str, name: str) -> tuple[int, int] | None:
+    """Returns the width and height that the file states for an image, or None."""
+    stated = [image.get(side) for side in ("width", "height")]
+    if stated == [None, None]:
+        return None
+    # Tools that pass through tables write 512.0 or "512".
+    sides = [float(s) if isinstance(s, str) and is_number(s.strip()) else s for s in stated]
+    width, height = numbers(sides, "width and height", where, 2)
+    if not all(side > 0 and side.is_integer() for side in (width, height)):
+        message = (
+            "an image's width and height must be whole numbers of pixels above 0, or both left "
+            f"out. Received: width={stated[0]!r}, height={stated[1]!r}"
+        )
+        raise Problem("malformed-line", where, message, name).error()
+    return int(width), int(height)
 
 
 def numbers(values: Any, what: str, where: str, count: int | None = None) -> list[float]:
