@@ -125,6 +125,7 @@ def change(content, **values):
     ("kind", "edit"),
     [
         ("wrong-number-of-points", lambda c: change(c, keypoints=[1, 2, 2])),
+        ("wrong-number-of-points", lambda c: change(c, keypoints=[1, 2, 0, 4, 5, 0, 7, 8, 0, 9])),
         ("wrong-number-of-points", lambda c: change(c, num_keypoints=3)),
         ("malformed-line", lambda c: change(c, keypoints=[1, 2, 3] * 5)),
         ("malformed-line", lambda c: change(c, keypoints=[1, "2", 2] * 5)),

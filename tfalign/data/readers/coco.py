@@ -216,7 +216,7 @@ def _faces(
             message = f"its image must be listed. Received: image_id={key!r}"
             report.reject(Problem("malformed-line", where, message))
             continue
-        if annotation.get("iscrowd") or not _has_points(annotation, part):
+        if annotation.get("iscrowd") or not _has_points(annotation, category, part):
             message = f"no point of {image['file_name']} is annotated here."
             report.note(Problem("not-annotated", where, message, image["file_name"]))
             continue
@@ -238,11 +238,14 @@ def _keys(part: str | None) -> tuple[str, str]:
     return ("keypoints", "bbox") if part is None else (f"{part}_kpts", f"{part}_box")
 
 
-def _has_points(annotation: Mapping[str, Any], part: str | None) -> bool:
+def _has_points(
+    annotation: Mapping[str, Any], category: Mapping[str, Any], part: str | None
+) -> bool:
     if part is not None:
         return bool(annotation.get(f"{part}_valid"))
     values = annotation.get("keypoints", [])
-    if not isinstance(values, list):
+    count = 3 * len(category.get("keypoints") or ())
+    if not isinstance(values, list) or len(values) not in (0, count):
         return True  # A fault, which is found later.
     return any(value != 0 for value in values[2::3])
 
