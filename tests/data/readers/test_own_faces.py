@@ -259,6 +259,20 @@ def test_points_lie_on_the_picture_as_tools_show_it(content, tmp_path):
     assert coco.read(rewrite(tmp_path, content))[0].image.shape == (24, 20, 3)
 
 
+@pytest.mark.parametrize(("name", "file"), [("pts", "ann/a.png"), ("imglab", "a.png")])
+def test_where_nothing_tells_a_turned_picture_is_refused(formats, tmp_path, rng, name, file):
+    formats[name].build(tmp_path, rng)
+    dataset = sets.get(name)
+    before = dataset.read(tmp_path, ())[0].image
+    sideways(tmp_path / file, before)
+    with pytest.raises(ValueError, match=r"a\.png: .*upright=true.*Received: EXIF orientation 6"):
+        list(dataset.read(tmp_path, ()))
+    shown = dataset.read(tmp_path, (), **dataset.parse_options(["upright=true"]))
+    np.testing.assert_array_equal(shown[0].image, before)
+    stored = dataset.read(tmp_path, (), on_error="skip", **dataset.parse_options(["upright=false"]))
+    np.testing.assert_array_equal(stored.records[0].image.load(), np.rot90(before))
+
+
 @pytest.fixture
 def xml(formats, tmp_path, rng):
     formats["imglab"].build(tmp_path, rng)
