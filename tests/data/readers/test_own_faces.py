@@ -382,6 +382,17 @@ def test_csv_may_be_divided_otherwise_and_quoted(table, tmp_path, delimiter):
     np.testing.assert_array_equal(csv_table.read(tmp_path)[1].landmarks, before)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_row_may_start_or_end_with_empty_cells(tmp_path, delimiter):
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
+    rows = ["image,a_x,a_y,b_x,b_y,c_x,c_y", "a.png,3,4,9,12,,", ",3,4,5,6,7,8"]
+    (tmp_path / "f.csv").write_text("\n".join(rows).replace(",", delimiter) + "\n")
+    reader = csv_table.read(tmp_path, on_error="skip")
+    np.testing.assert_array_equal(reader[0].annotated, [True, True, False])
+    (problem,) = reader.report.skipped
+    assert problem.message == "a row must name its image."
+
+
 def test_csv_splits_by_file_and_by_column(table, tmp_path):
     lines = table.read_text().splitlines()
     assert len(csv_table.read(table, "train")) == 3

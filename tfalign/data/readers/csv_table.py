@@ -119,7 +119,7 @@ def _files(root: Path, wanted: Sequence[str]) -> list[Path]:
 
 def header(path: Path) -> tuple[str, list[str]]:
     """Returns a table's delimiter and the names of its columns."""
-    where, text = next(read_lines(path, ReadingReport("raise")), (f"{path}:1", ""))
+    where, text = next(read_lines(path, ReadingReport("raise"), ends=""), (f"{path}:1", ""))
     delimiter = max(",;\t", key=text.count)
     columns = _cells(text, delimiter, where)
     if len(columns) < 3 or len(set(columns)) < len(columns):
@@ -169,7 +169,7 @@ def _table(path: Path, scheme: Any, report: ReadingReport) -> _Table:
     cut = None if content.endswith(b"\n") else f"{path}:{last}"
     rows: list[tuple[str, list[str]]] = []
     seen: dict[str, str] = {}
-    lines = read_lines(path, report)
+    lines = read_lines(path, report, ends="")  # A tab may stand for empty cells.
     next(lines)
     for where, text in lines:
         first = seen.setdefault(text, where)
