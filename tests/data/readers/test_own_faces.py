@@ -108,6 +108,16 @@ def test_coco_entries_without_points_are_noted(content, tmp_path):
     assert [problem.kind for problem in reader.report.noted] == ["not-annotated"] * 2
 
 
+def test_coco_boxes_far_beyond_the_picture_are_noted(content, tmp_path):
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [1, 1, 60, 19]
+    reader = coco.read(rewrite(tmp_path, content))
+    assert len(list(reader)) == 3
+    assert {problem.kind for problem in reader.report.noted} == {"box-outside-image"}
+    assert len(reader.report.noted) == 3
+    assert "box=[1.0, 1.0, 61.0, 20.0] in 24×20 pixels" in reader.report.table()
+
+
 def test_coco_entries_of_other_categories_are_counted(content, tmp_path):
     content["categories"].append({"id": 8, "name": "hand"})
     change(content, category_id=8)
