@@ -131,6 +131,7 @@ class DataSet:
                     f"{', '.join(self.options) or 'it has none'}. Received: {word!r}"
                 )
             kind = inspect.formatannotation(self.options[name].annotation).strip("'")
+            kind = kind.removesuffix(" | None")
             try:
                 found[name] = {"float": float, "int": int, "bool": _truth}.get(kind, str)(text)
             except ValueError as error:

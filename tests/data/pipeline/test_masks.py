@@ -159,6 +159,14 @@ def test_a_set_with_crossed_names_is_refused():
         union(reader(WHOLE, [SQUARE]), square, scheme=WHOLE)
 
 
+@pytest.mark.parametrize("faces", [1, 4])
+def test_a_whole_set_with_swapped_sides_is_refused(faces):
+    swapped = reader(WHOLE, [SQUARE[list(WHOLE.flip_map)]] * faces)
+    with pytest.raises(ValueError, match="Received: points of set-2 that are off"):
+        union(reader(WHOLE, [SQUARE, SQUARE + 5]), swapped, scheme=WHOLE)
+    assert len(union(reader(WHOLE, [SQUARE]), reader(WHOLE, [SQUARE * 2]), scheme=WHOLE)) == 2
+
+
 def test_faces_that_keep_too_few_points_are_noted():
     one = markup.LandmarkScheme("one", ("middle", "x"))
     joined = union(reader(WHOLE, [SQUARE]), reader(one, [[[5, 5], [6, 6]]]), scheme=WHOLE)

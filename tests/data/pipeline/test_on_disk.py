@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfalign.data import synthetic
 from tfalign.data.pipeline import (
@@ -19,7 +21,10 @@ from tfalign.data.pipeline import (
     on_disk,
     training_dataset,
 )
-from tfalign.data.readers import Reader, wflw
+from tfalign.data.readers import Reader, ReadingReport, wflw
+from tfalign.data.readers.image import ImageFile
+from tfalign.data.readers.record import build_record
+from tfalign.markup import LandmarkScheme
 from tfalign.training.feed import cache_fingerprint
 
 
@@ -69,6 +74,25 @@ def test_the_same_batches(memory: CropCache, disk: CropCache) -> None:
         for received, expected in zip(*batches, strict=True):
             for one, other in zip(received, expected, strict=True):
                 np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_an_image_that_was_changed_at_equal_size_is_cropped_anew(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    points = [[20, 20], [40, 20], [30, 40]]
+    record = build_record(
+        name="a.png", image=ImageFile(file, ""), points=points, num_points=3, where="", shift=0
+    )
+    reader = Reader("set", LandmarkScheme.unnamed(3), [record], ReadingReport())
+
+    def crops(grey: int) -> np.ndarray:
+        Image.fromarray(np.full((64, 64, 3), grey, np.uint8)).save(file, compress_level=0)
+        os.utime(file, ns=(0, grey))  # Discs and tests may be faster than a clock's ticks.
+        return np.asarray(cache_on_disk(reader, tmp_path / "cache", "300w", (16, 16)).images[:])
+
+    assert crops(50).max() == 50
+    before = reader.fingerprint()
+    assert crops(200).max() == 200
+    assert reader.fingerprint() == before  # which other copies of the set have, too
 
 
 @pytest.mark.slow

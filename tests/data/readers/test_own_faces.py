@@ -108,6 +108,25 @@ def test_coco_entries_without_points_are_noted(content, tmp_path):
     assert [problem.kind for problem in reader.report.noted] == ["not-annotated"] * 2
 
 
+def test_coco_boxes_far_beyond_the_picture_are_noted(content, tmp_path):
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [1, 1, 60, 19]
+    reader = coco.read(rewrite(tmp_path, content))
+    assert len(list(reader)) == 3
+    assert {problem.kind for problem in reader.report.noted} == {"box-outside-image"}
+    assert len(reader.report.noted) == 3
+    assert "box=[1.0, 1.0, 61.0, 20.0] in 24×20 pixels" in reader.report.table()
+
+
+def test_coco_entries_of_other_categories_are_counted(content, tmp_path):
+    content["categories"].append({"id": 8, "name": "hand"})
+    change(content, category_id=8)
+    reader = coco.read(rewrite(tmp_path, content))
+    assert len(reader) == 2
+    (problem,) = reader.report.noted
+    assert str(problem).endswith("train.json: of other categories than 'face' are 1 annotations.")
+
+
 def change(content, **values):
     content["annotations"][1].update(values)
 
@@ -116,16 +135,25 @@ def change(content, **values):
     ("kind", "edit"),
     [
         ("wrong-number-of-points", lambda c: change(c, keypoints=[1, 2, 2])),
+        ("wrong-number-of-points", lambda c: change(c, keypoints=[1, 2, 0, 4, 5, 0, 7, 8, 0, 9])),
         ("wrong-number-of-points", lambda c: change(c, num_keypoints=3)),
         ("malformed-line", lambda c: change(c, keypoints=[1, 2, 3] * 5)),
         ("malformed-line", lambda c: change(c, keypoints=[1, "2", 2] * 5)),
         ("malformed-line", lambda c: change(c, keypoints=[1, True, 2] * 5)),
         ("malformed-line", lambda c: change(c, bbox=[1, 2, 3])),
+        ("malformed-line", lambda c: change(c, category_id=8)),
+        ("malformed-line", lambda c: change(c, category_id="7")),
+        ("malformed-line", lambda c: change(c, category_id=[7])),
+        ("malformed-line", lambda c: c["annotations"][1].pop("category_id")),
         ("malformed-line", lambda c: change(c, image_id=77)),
         ("malformed-line", lambda c: change(c, image_id=[1])),
         ("empty-box", lambda c: change(c, bbox=[1, 2, 0, 4])),
         ("duplicate", lambda c: change(c, keypoints=c["annotations"][2]["keypoints"])),
         ("missing-image", lambda c: c["images"][1].update(file_name="none.png")),
+        ("malformed-line", lambda c: c["images"][1].update(width=24.5)),
+        ("malformed-line", lambda c: c["images"][1].update(width="wide")),
+        ("malformed-line", lambda c: c["images"][1].update(height=-20)),
+        ("malformed-line", lambda c: c["images"][1].pop("height")),
         ("malformed-line", lambda c: c["images"][1].update(file_name="../b.png")),
         ("malformed-line", lambda c: c["images"][1].update(file_name="C:\\b.png")),
     ],
@@ -139,8 +167,9 @@ def test_bad_coco_entries_are_named_or_skipped(content, tmp_path, kind, edit):
     assert kind in coco.read(tmp_path, on_error="skip").report.counts
 
 
-def test_an_image_of_another_size_than_annotated_is_refused(content, tmp_path):
-    content["images"][0]["width"] = 48
+@pytest.mark.parametrize("width", [48, 48.0, "48", "48.0"])
+def test_an_image_of_another_size_than_annotated_is_refused(content, tmp_path, width):
+    content["images"][0]["width"] = width
     (sample, *_) = coco.read(rewrite(tmp_path, content), on_error="skip")
     assert sample.name == "b c.png"
     with pytest.raises(ValueError, match=r"annotation is for 48×20 pixels.*24×20"):
@@ -194,6 +223,16 @@ def test_coco_category_scheme_and_splits(content, tmp_path):
         found.read(roboflow, "test", category="face")
 
 
+def test_coco_numbers_are_names_where_the_scheme_has_them(content, tmp_path):
+    by_order = coco.read(tmp_path)[0].landmarks
+    content["categories"][0]["keypoints"] = ["5", "4", "3", "2", "1"]
+    rewrite(tmp_path, content)
+    numbered = markup.LandmarkScheme("numbered", ("1", "2", "3", "4", "5"))
+    found = coco.read(tmp_path, scheme=numbered)[0].landmarks
+    np.testing.assert_array_equal(found, by_order[::-1])
+    np.testing.assert_array_equal(coco.read(tmp_path, scheme=MINE)[0].landmarks, by_order)
+
+
 def test_wholebody_faces_are_68_points(tmp_path, rng):
     Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
     points = rng.uniform(3, 17, (68, 2))
@@ -228,6 +267,20 @@ def test_points_lie_on_the_picture_as_tools_show_it(content, tmp_path):
     # A tool that ignores the orientation states the stored size.
     content["images"][0].update(width=20, height=24)
     assert coco.read(rewrite(tmp_path, content))[0].image.shape == (24, 20, 3)
+
+
+@pytest.mark.parametrize(("name", "file"), [("pts", "ann/a.png"), ("imglab", "a.png")])
+def test_where_nothing_tells_a_turned_picture_is_refused(formats, tmp_path, rng, name, file):
+    formats[name].build(tmp_path, rng)
+    dataset = sets.get(name)
+    before = dataset.read(tmp_path, ())[0].image
+    sideways(tmp_path / file, before)
+    with pytest.raises(ValueError, match=r"a\.png: .*upright=true.*Received: EXIF orientation 6"):
+        list(dataset.read(tmp_path, ()))
+    shown = dataset.read(tmp_path, (), **dataset.parse_options(["upright=true"]))
+    np.testing.assert_array_equal(shown[0].image, before)
+    stored = dataset.read(tmp_path, (), on_error="skip", **dataset.parse_options(["upright=false"]))
+    np.testing.assert_array_equal(stored.records[0].image.load(), np.rot90(before))
 
 
 @pytest.fixture
@@ -339,6 +392,17 @@ def test_csv_may_be_divided_otherwise_and_quoted(table, tmp_path, delimiter):
     np.testing.assert_array_equal(csv_table.read(tmp_path)[1].landmarks, before)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_row_may_start_or_end_with_empty_cells(tmp_path, delimiter):
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
+    rows = ["image,a_x,a_y,b_x,b_y,c_x,c_y", "a.png,3,4,9,12,,", ",3,4,5,6,7,8"]
+    (tmp_path / "f.csv").write_text("\n".join(rows).replace(",", delimiter) + "\n")
+    reader = csv_table.read(tmp_path, on_error="skip")
+    np.testing.assert_array_equal(reader[0].annotated, [True, True, False])
+    (problem,) = reader.report.skipped
+    assert problem.message == "a row must name its image."
+
+
 def test_csv_splits_by_file_and_by_column(table, tmp_path):
     lines = table.read_text().splitlines()
     assert len(csv_table.read(table, "train")) == 3
@@ -351,6 +415,14 @@ def test_csv_splits_by_file_and_by_column(table, tmp_path):
     assert len(csv_table.read(tmp_path / "all.csv", "val")) == 1
     with pytest.raises(FileNotFoundError, match="no row has 'test'"):
         csv_table.read(tmp_path, "test")
+
+
+def test_csv_rows_without_a_split_are_not_in_every_split(table, tmp_path):
+    lines = table.read_text().splitlines()
+    (tmp_path / "a.csv").write_text(f"{lines[0]},split\n{lines[1]},train\n{lines[1]},test\n")
+    table.rename(tmp_path / "b.csv")
+    with pytest.raises(ValueError, match=r"b\.csv: .*column 'split'.* give a\.csv alone"):
+        csv_table.read(tmp_path, "train", on_error="skip")
 
 
 @pytest.mark.parametrize(
@@ -381,6 +453,56 @@ def test_headers_that_tell_no_points(tmp_path, header):
     (tmp_path / "f.csv").write_text(f"{header}\n")
     with pytest.raises(ValueError, match=r"f\.csv"):
         csv_table.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "box",
+    ["x1,y1,x2,y2", "x0,y0,x1,y1", "0,1,2,3", "x,y,w,h", "left,top,width,height",
+     "xmin,ymin,xmax,ymax", "box_x,box_y,box_w,box_h", "box_left,box_top", "bbox",
+     "bbox_x1,bbox_y1,bbox_x2,bbox_y2",
+     "BBox_X,BBox_Y,BBox_Width,BBox_Height", "face_x,face_y,face_w,face_h"],
+)  # fmt: skip
+def test_a_box_by_other_names_is_not_taken_for_points_or_dropped(tmp_path, box):
+    (tmp_path / "f.csv").write_text(f"image,{box},left_eye_x,left_eye_y,right_eye_x,right_eye_y\n")
+    with pytest.raises(ValueError, match=r"f\.csv:1: .* box_left, box_top, box_right, box_bottom"):
+        csv_table.read(tmp_path, on_error="skip")
+
+
+def test_a_csv_box_may_have_a_width_and_a_height(table, tmp_path):
+    before = csv_table.read(tmp_path)[0]
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    lines[0][4:6] = "box_width", "box_height"
+    for row in lines[1:]:
+        left, top, right, bottom = map(float, row[2:6])
+        row[4:6] = str(right - left), str(bottom - top)
+    table.write_text("\n".join(map(",".join, lines)) + "\n")
+    sample = csv_table.read(tmp_path)[0]
+    np.testing.assert_allclose(sample.box, before.box, rtol=1e-6)
+    assert (sample.box_source, sample.attributes) == ("file", before.attributes)
+
+
+def test_csv_numbers_may_have_visibilities(tmp_path):
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
+    head = "image," + ",".join(f"x{i},y{i},v{i}" for i in range(4))
+    (tmp_path / "f.csv").write_text(f"{head}\na.png,3,4,2,0,0,0,5,6,1,7,9,2\n")
+    (sample,) = csv_table.read(tmp_path)
+    np.testing.assert_array_equal(sample.annotated, [True, False, True, True])
+    np.testing.assert_array_equal(sample.visible, [True, False, False, True])
+    assert sample.attributes == {}
+    (tmp_path / "f.csv").write_text(f"{head}\na.png,3,4,0.9,0,0,0,5,6,1,7,9,2\n")
+    with pytest.raises(ValueError, match=r"f\.csv:2: v must be 0, 1 or 2\. Received: '0\.9'"):
+        csv_table.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["x0,y0,v0,x1,y1", "x0,y0,vis0,x1,y1,vis1", "0,1,v0,2,3,v1", "a_x,a_y,a_visible,b_x,b_y",
+     "a_x,a_y,a_visibility,b_x,b_y,b_visibility", "a_x,a_y,a_V,b_x,b_y,b_V"],
+)  # fmt: skip
+def test_visibilities_by_other_names_are_not_dropped(tmp_path, header):
+    (tmp_path / "f.csv").write_text(f"image,is_visible,{header}\n")
+    with pytest.raises(ValueError, match=r"f\.csv:1: .*(NAME_v|none of \['v1'\])"):
+        csv_table.read(tmp_path, on_error="skip")
 
 
 @pytest.mark.parametrize(

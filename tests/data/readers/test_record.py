@@ -58,6 +58,22 @@ def test_a_box_without_a_landmark_gives_way_with_a_doubt(box):
     assert build(box=(0, 0, 60, 60)).doubt is None
 
 
+def test_a_box_with_few_landmarks_stays_with_a_doubt():
+    record = build(box=(5, 5, 20, 60))
+    assert record.doubt is None
+    record = build(box=(5, 5, 20, 20))
+    assert "should hold half of its landmarks" in record.doubt.message
+    assert (record.doubt.kind, record.box_source) == ("box-misses-face", "file")
+
+
+def test_a_box_that_leaves_its_image_far_is_doubted():
+    size = (64, 64)
+    assert build().box_doubt((30, 64)) is None  # The landmarks' own box has their rules.
+    assert build(box=(-20, 0, 60, 60)).box_doubt(size) is None
+    for box in ((0, 0, 60, 86), (-21, 0, 60, 60)):
+        assert build(box=box).box_doubt(size).kind == "box-outside-image"
+
+
 def test_points_that_are_not_annotated_count_nowhere():
     points = np.concatenate([SQUARE, [[np.nan, 9e9]]])
     known = np.array([True, True, False, True, False])

@@ -110,7 +110,8 @@ def cache_on_disk(
 
     The folder may hold caches of several sets and sizes, and any number of runs, processes and
     hosts may share it: the first that asks makes the cache and the others wait for it. A cache that
-    is whole is recognised by its faces' fingerprint, crop convention and sizes.
+    is whole is recognised by its faces' fingerprint, crop convention and sizes, and by when the
+    images' files were changed last.
 
     Args:
         source: The faces.
@@ -125,7 +126,8 @@ def cache_on_disk(
         OSError: If the folder cannot be written.
     """
     convention = geometry.crop_convention(crop)
-    told = [source.fingerprint(), convention.get_config(), list(image_size), margin]
+    faces = [source.fingerprint(), _changed(source)]
+    told = [*faces, convention.get_config(), list(image_size), margin]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     folder = Path(directory) / f"{source.dataset}-{key}"
     path = folder / "faces.npz"
@@ -140,6 +142,17 @@ def cache_on_disk(
     digest = (folder / "pixels.sha256").read_text(encoding="ascii")
     images: Any = ImagesOnDisk([path.with_suffix(".npy")], [digest])
     return replace(cache, images=images)
+
+
+def _changed(source: Reader) -> list[int]:
+    """Returns when each image's file was changed last, in nanoseconds.
+
+    A fingerprint must be the same for every copy of a data set, so that it does not know: an image
+    that is replaced by one of as many bytes leaves it as it is.
+    """
+    files = {getattr(record.image, "path", None) for record in source.records}
+    there = sorted(path for path in files if path is not None and path.is_file())
+    return [path.stat().st_mtime_ns for path in there]
 
 
 def _build(

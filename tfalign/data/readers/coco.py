@@ -27,7 +27,7 @@ from tfalign.data.readers.image import OTHER_FOLDER, ImageFile, find_image, imag
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import BadAnnotationError, OnError, Problem, ReadingReport
-from tfalign.data.readers.text import read_bytes
+from tfalign.data.readers.text import is_number, read_bytes
 
 _IN_A_SPLITS_FOLDER = ("_annotations.coco.json", "annotations.json", "annotations.coco.json")
 
@@ -50,9 +50,9 @@ def read(
         splits: A split S is ``S.json``, ``annotations/S.json`` or (Roboflow)
             ``S/_annotations.coco.json``; None reads every JSON file of the folder.
         on_error: ``"raise"`` or ``"skip"``; see ``ReadingReport``.
-        scheme: The points' scheme, whose points are found by name in the category; names that are
-            numbers, and points of a ``part``, are taken in order. None makes the scheme of the
-            category's names and skeleton.
+        scheme: The points' scheme, whose points are found by name in the category; numbers that
+            are not its names, and points of a ``part``, are taken in order. None makes the scheme
+            of the category's names and skeleton.
         category: Name of the category to read, needed where several have key points.
         part: Of COCO-WholeBody, ``"face"`` (68 points, read as ``ibug68`` unless ``scheme`` says
             otherwise), ``"lefthand"``, ``"righthand"`` or ``"foot"``.
@@ -64,7 +64,8 @@ def read(
     Returns:
         A reader of samples in image space, named by their image; further faces of one image get
         ``#2``, ``#3``… ``attributes`` holds the annotation's ``attributes`` (CVAT's). Annotations
-        without any point, and crowds, are listed in ``report.noted``.
+        without any point, and crowds, are listed in ``report.noted``, those of other categories
+        counted there.
 
     Raises:
         FileNotFoundError: If a file or (``"raise"``) an image is missing.
@@ -160,9 +161,11 @@ def _order(
 ) -> np.ndarray:
     """Returns for each point of the scheme its place in the file."""
     names = [str(name) for name in category.get("keypoints") or ()]
-    if part is not None or (len(names) == scheme.num_points and all(n.isdigit() for n in names)):
+    named = sorted(names) == sorted(scheme.points)  # Also where the scheme's names are numbers.
+    numbered = len(names) == scheme.num_points and all(name.isdigit() for name in names)
+    if part is not None or (numbered and not named):
         return np.arange(scheme.num_points)
-    if sorted(names) != sorted(scheme.points):
+    if not named:
         raise ValueError(
             f"The key points of {path} must be the points of the scheme {scheme.name!r}, in any "
             f"order. Received: {names}"
@@ -190,11 +193,22 @@ def _faces(
             raise Problem("unreadable-file", where, message).error()
         else:
             images[key] = image
+    listed = [entry["id"] for entry in content["categories"] if "id" in entry]
+    others = 0
     faces: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
     seen: dict[str, str] = {}
     for number, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{number}]"
-        if annotation.get("category_id") != category["id"]:
+        kind = annotation.get("category_id")
+        if kind not in listed:
+            message = (
+                "its category must be listed, by the same id (a number and its text differ). "
+                f"Received: category_id={kind!r}, listed {listed}"
+            )
+            report.reject(Problem("malformed-line", where, message))
+            continue
+        if kind != category["id"]:
+            others += 1
             continue
         key = annotation.get("image_id")
         image = images.get(key) if isinstance(key, (int, str)) else None
@@ -202,7 +216,7 @@ def _faces(
             message = f"its image must be listed. Received: image_id={key!r}"
             report.reject(Problem("malformed-line", where, message))
             continue
-        if annotation.get("iscrowd") or not _has_points(annotation, part):
+        if annotation.get("iscrowd") or not _has_points(annotation, category, part):
             message = f"no point of {image['file_name']} is annotated here."
             report.note(Problem("not-annotated", where, message, image["file_name"]))
             continue
@@ -213,6 +227,9 @@ def _faces(
             continue
         seen[same] = where
         faces.append(({**annotation, "where": where}, image))
+    if others:
+        message = f"of other categories than {category.get('name')!r} are {others} annotations."
+        report.note(Problem("not-annotated", str(path), message))
     return faces
 
 
@@ -221,11 +238,14 @@ def _keys(part: str | None) -> tuple[str, str]:
     return ("keypoints", "bbox") if part is None else (f"{part}_kpts", f"{part}_box")
 
 
-def _has_points(annotation: Mapping[str, Any], part: str | None) -> bool:
+def _has_points(
+    annotation: Mapping[str, Any], category: Mapping[str, Any], part: str | None
+) -> bool:
     if part is not None:
         return bool(annotation.get(f"{part}_valid"))
     values = annotation.get("keypoints", [])
-    if not isinstance(values, list):
+    count = 3 * len(category.get("keypoints") or ())
+    if not isinstance(values, list) or len(values) not in (0, count):
         return True  # A fault, which is found later.
     return any(value != 0 for value in values[2::3])
 
@@ -264,13 +284,11 @@ def _record(
         x, y, width, height = numbers(box, box_key, where, 4)
         # The box is in image space already: take back what points are moved by.
         box = [x - shift, y - shift, x + width - shift, y + height - shift]
-    size = (image.get("width"), image.get("height"))
-    whole = all(isinstance(side, int) and side > 0 for side in size)
     file = find_image(folder, str(image["file_name"]), where, OTHER_FOLDER)
     extra = annotation.get("attributes")
     return build_record(
         name=name,
-        image=ImageFile(file, where, size if whole else None, upright),  # type: ignore[arg-type]
+        image=ImageFile(file, where, _size(image, where, name), upright),
         points=np.reshape(values, (-1, 3))[order, :2],
         num_points=num_points,
         where=where,
@@ -280,6 +298,23 @@ def _record(
         annotated=np.greater(flags, 0)[order],
         attributes=extra if isinstance(extra, dict) else {},
     )
+
+
+def _size(image: Mapping[str, Any], where: str, name: str) -> tuple[int, int] | None:
+    """Returns the width and height that the file states for an image, or None."""
+    stated = [image.get(side) for side in ("width", "height")]
+    if stated == [None, None]:
+        return None
+    # Tools that pass through tables write 512.0 or "512".
+    sides = [float(s) if isinstance(s, str) and is_number(s.strip()) else s for s in stated]
+    width, height = numbers(sides, "width and height", where, 2)
+    if not all(side > 0 and side.is_integer() for side in (width, height)):
+        message = (
+            "an image's width and height must be whole numbers of pixels above 0, or both left "
+            f"out. Received: width={stated[0]!r}, height={stated[1]!r}"
+        )
+        raise Problem("malformed-line", where, message, name).error()
+    return int(width), int(height)
 
 
 def numbers(values: Any, what: str, where: str, count: int | None = None) -> list[float]:

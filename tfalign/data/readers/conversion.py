@@ -123,7 +123,8 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
 
     Raises:
         ValueError: If there is no set, a set cannot be converted, no face has all points, or a
-            set's points do not lie where their names say.
+            set's points do not lie where their names say: about as in the first set that has
+            whole faces.
     """
     target = markup.get(scheme)
     parts = [
@@ -137,6 +138,10 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
             f"by. Received: {len(readers)} sets, scheme={target.name!r}"
         )
     mean = mean_of_shapes(np.stack(whole))
+    # The other sets are measured by the first, which says what the names mean: a mean of all would
+    # follow a large set with wrong names halfway.
+    first = next(part for part in parts if any(r.annotated.all() for r in part.records))
+    known = mean_of_shapes(np.stack([r.landmarks for r in first.records if r.annotated.all()]))
     strict = any(reader.report.on_error == "raise" for reader in readers)
     report = ReadingReport("raise" if strict else "skip")
     counter: Counter[str] = Counter()
@@ -147,13 +152,10 @@ def union(*readers: Reader, scheme: str | markup.LandmarkScheme | Mapping[str, A
         name = part.dataset if number == 1 else f"{part.dataset}-{number}"
         for problem in (*part.report.skipped, *part.report.noted):
             report.note(problem)
-        misfits = []
         for record in part.records:
-            box = record.box
-            if not record.annotated.all():
-                box, misfit = _whole_box(record, mean)
-                misfits.append(misfit)
+            box = record.box if record.annotated.all() else _whole_box(record, mean)
             records.append(replace(record, name=f"{name}/{record.name}", box=box))
+        misfits = [] if part is first else [_misfit(record, known) for record in part.records]
         if misfits and np.median(misfits) > MISFIT:
             raise ValueError(
                 f"The points of a set must lie about where those of {target.name!r} with the same "
@@ -170,14 +172,23 @@ def mean_of_shapes(shapes: np.ndarray) -> np.ndarray:
     return np.asarray((centred / sizes).mean(axis=0), np.float64)
 
 
-def _whole_box(record: Record, mean: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns the box of a face's known points and, for the missing ones, of the mean shape's; and
-    how far the known ones lie from the mean's, as a share of their extent."""
+def _whole_box(record: Record, mean: np.ndarray) -> np.ndarray:
+    """Returns the box of a face's known points and, for the missing ones, of the mean shape's."""
+    shape = np.where(record.annotated[:, None], record.landmarks, _laid_over(record, mean))
+    return np.asarray(geometry.box_from_landmarks(shape), np.float32)
+
+
+def _misfit(record: Record, mean: np.ndarray) -> float:
+    """Returns how far a face's known points lie from the mean shape's, as a share of their
+    extent."""
+    points = record.landmarks[record.annotated]
+    distances = np.linalg.norm(_laid_over(record, mean)[record.annotated] - points, axis=-1)
+    extent = max(float(np.ptp(points, axis=0).max()), 1e-6)
+    return float(distances.mean()) / extent
+
+
+def _laid_over(record: Record, mean: np.ndarray) -> np.ndarray:
+    """Returns the mean shape moved, turned and scaled to lie best on a face's known points."""
     known = record.annotated
     points = record.landmarks[known].astype(np.float64)
-    fitted = geometry.transform_points(geometry.similarity_from_points(mean[known], points), mean)
-    shape = np.where(known[:, None], record.landmarks, fitted)
-    distances = np.linalg.norm(fitted[known] - points, axis=-1)
-    extent = float(np.ptp(points, axis=0).max())
-    box = np.asarray(geometry.box_from_landmarks(shape), np.float32)
-    return box, float(distances.mean()) / extent
+    return geometry.transform_points(geometry.similarity_from_points(mean[known], points), mean)

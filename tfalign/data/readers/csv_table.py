@@ -5,13 +5,14 @@ The first line names the columns. The first column is the image, relative to the
 
     image,nose_x,nose_y,nose_v,…    the documented form: names; v, which may be left out, is 0 for a
                                     point that is not annotated, 1 for a hidden, 2 for a visible one
-    image,x0,y0,x1,y1,…             numbers
+    image,x0,y0,x1,y1,…             numbers; with v0, v1, … as above, or without
     image,0,1,2,3,…                 x and y of each point in turn
 
-``box_left,box_top,box_right,box_bottom`` are the face's box, in the points' convention. ``split``
-names the split that a row belongs to. Every further column becomes an attribute, e.g. the person,
-by which faces can be grouped. Columns are divided by a comma, a semicolon or a tab. A point whose
-x and y are empty is not annotated.
+``box_left,box_top,box_right,box_bottom`` are the face's box, in the points' convention, or
+``box_left,box_top,box_width,box_height``; a box by other names is refused, not taken for points.
+``split`` names the split that a row belongs to. Every further column becomes an attribute, e.g. the
+person, by which faces can be grouped. Columns are divided by a comma, a semicolon or a tab. A point
+whose x and y are empty is not annotated.
 
 The centre of the first pixel is (0, 0), see ``first_pixel``. Images are turned upright as their
 EXIF orientation says.
@@ -20,22 +21,21 @@ EXIF orientation says.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfalign import markup
+from tfalign.data.readers.csv_columns import Columns, find_columns
 from tfalign.data.readers.image import OTHER_FOLDER, ImageFile, find_image, image_folder
 from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbered_names
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes, read_lines
 
-_BOX = ("box_left", "box_top", "box_right", "box_bottom")
 _SPLIT = "split"
 
 
@@ -80,6 +80,12 @@ def read(
         if table.scheme != found:
             message = "all files must have the same points, or `scheme` must say which."
             raise Problem("unreadable-file", str(table.path), message).error()
+        if by_row and table not in by_row:
+            message = (
+                f"where a file has the column {_SPLIT!r}, all must have it: these rows would "
+                f"belong to every split. Add the column, or give {by_row[0].path.name} alone."
+            )
+            raise Problem("unreadable-file", str(table.path), message).error()
     for name in wanted if by_row else ():
         if not any(
             name == row[table.columns.index(_SPLIT)] for table in by_row for _, row in table.rows
@@ -113,7 +119,7 @@ def _files(root: Path, wanted: Sequence[str]) -> list[Path]:
 
 def header(path: Path) -> tuple[str, list[str]]:
     """Returns a table's delimiter and the names of its columns."""
-    where, text = next(read_lines(path, ReadingReport("raise")), (f"{path}:1", ""))
+    where, text = next(read_lines(path, ReadingReport("raise"), ends=""), (f"{path}:1", ""))
     delimiter = max(",;\t", key=text.count)
     columns = _cells(text, delimiter, where)
     if len(columns) < 3 or len(set(columns)) < len(columns):
@@ -132,18 +138,20 @@ def _cells(text: str, delimiter: str, where: str) -> list[str]:
 
 @dataclass(eq=False)
 class _Table:
-    """A table: its columns, its rows with where they stand, and the columns of each point."""
+    """A table: its columns' names, its rows with where they stand, and what its columns hold, with
+    the points in the scheme's order."""
 
     path: Path
     columns: list[str]
     rows: list[tuple[str, list[str]]]
     scheme: markup.LandmarkScheme
-    places: np.ndarray  # (n, 3) the columns of x, y and v; -1 where there is none
+    held: Columns
 
 
 def _table(path: Path, scheme: Any, report: ReadingReport) -> _Table:
     delimiter, columns = header(path)
-    names, places = _points(path, columns)
+    held = find_columns(path, columns)
+    names, places = held.names, held.points
     if scheme is None:
         found = _scheme(path, names) if names else markup.LandmarkScheme.unnamed(len(places))
     else:
@@ -154,14 +162,14 @@ def _table(path: Path, scheme: Any, report: ReadingReport) -> _Table:
                 f"The columns of {path} must be the {found.num_points} points of the scheme "
                 f"{found.name!r}. Received: {names or len(places)}"
             )
-        places = places if order is None else places[order]
+        held = held if order is None else replace(held, points=places[order])
     content = read_bytes(path)
     # Without its line end the last row may have lost digits of its last number.
     last = content.count(b"\n") + 1
     cut = None if content.endswith(b"\n") else f"{path}:{last}"
     rows: list[tuple[str, list[str]]] = []
     seen: dict[str, str] = {}
-    lines = read_lines(path, report)
+    lines = read_lines(path, report, ends="")  # A tab may stand for empty cells.
     next(lines)
     for where, text in lines:
         first = seen.setdefault(text, where)
@@ -181,7 +189,7 @@ def _table(path: Path, scheme: Any, report: ReadingReport) -> _Table:
             rows.append((where, fields))
         except ValueError as error:
             report.reject(error.problem)  # type: ignore[attr-defined]
-    return _Table(path, columns, rows, found, places)
+    return _Table(path, columns, rows, found, held)
 
 
 def _scheme(path: Path, names: Sequence[str]) -> markup.LandmarkScheme:
@@ -190,55 +198,6 @@ def _scheme(path: Path, names: Sequence[str]) -> markup.LandmarkScheme:
     except ValueError as error:
         message = f"its columns make no scheme, so `scheme` must be given: {error}"
         raise Problem("unreadable-file", str(path), message).error() from error
-
-
-def _points(path: Path, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Returns the points' names ([] where they have numbers only) and their columns."""
-    at = {name: place for place, name in enumerate(columns) if place > 0}
-    bare = [name for name in at if re.fullmatch("[0-9]+", name)]
-    ends = [name[1:] for name in at if re.fullmatch("x_?[0-9]+", name)]
-    ends.sort(key=lambda end: int(end.strip("_")))
-    names: list[str] = []
-    if bare:
-        order, wanted = bare, [str(i) for i in range(len(bare) + len(bare) % 2)]
-        triples = [(*wanted[i : i + 2], "") for i in range(0, len(wanted), 2)]
-    elif ends:
-        order = [end.strip("_") for end in ends]
-        wanted = [str(int(order[0] != "0") + i) for i in range(len(ends))]
-        triples = [(f"x{end}", f"y{end}", "") for end in ends]
-    else:
-        names = [name[:-2] for name in at if name.endswith("_x") and name[:-2] + "_y" in at]
-        order = wanted = names
-        triples = [(f"{name}_x", f"{name}_y", f"{name}_v") for name in names]
-        _check_named(path, at, names)
-    missing = [name for x, y, _ in triples for name in (x, y) if name not in at]
-    if order != wanted or missing or not triples:
-        message = (
-            "the columns after the image's must be NAME_x, NAME_y (and perhaps NAME_v), or x0, y0, "
-            f"x1, y1, …, or 0, 1, 2, … of whole points. Received: {list(columns)[:6]}, none of "
-            f"{missing[:6]}"
-        )
-        raise Problem("malformed-line", f"{path}:1", message).error()
-    return names, np.array([[at[x], at[y], at.get(v, -1)] for x, y, v in triples])
-
-
-def _check_named(path: Path, at: Mapping[str, int], names: Sequence[str]) -> None:
-    """Checks that the columns of each named point are neighbours, and none is left over."""
-    flagged = any(f"{name}_v" in at for name in names)
-    endings = ("_x", "_y", "_v")[: 2 + flagged]
-    for name in names:
-        found = [at.get(f"{name}{ending}") for ending in endings]
-        first = at[f"{name}_x"]
-        if found != list(range(first, first + len(endings))):
-            message = (
-                f"the columns {', '.join(name + ending for ending in endings)} must be neighbours "
-                f"in this order. Received: {list(at)[first - 1 :][:3]}"
-            )
-            raise Problem("malformed-line", f"{path}:1", message).error()
-    alone = [n for n in at if n.endswith(("_x", "_y", "_v")) and n[:-2] not in names]
-    if alone:
-        message = f"every point needs its x and its y. Received: {alone} alone"
-        raise Problem("malformed-line", f"{path}:1", message).error()
 
 
 def _record(
@@ -253,7 +212,7 @@ def _record(
     count = table.scheme.num_points
     points = np.zeros((count, 2))
     flags = np.full(count, 2)
-    for point, (x, y, v) in enumerate(table.places):
+    for point, (x, y, v) in enumerate(table.held.points):
         cells = [fields[x], fields[y]]
         flag = fields[v] if v >= 0 else "2"
         if flag not in ("0", "1", "2", ""):
@@ -264,12 +223,13 @@ def _record(
         else:
             points[point] = parse_numbers(cells, where)
             flags[point] = int(flag or 2)
-    used = {0, *table.places.ravel().tolist()}
+    held = table.held
+    used = {0, *held.points.ravel().tolist(), *held.box}
     box = None
-    if set(_BOX) <= set(table.columns):
-        corners = [fields[table.columns.index(side)] for side in _BOX]
-        used |= {table.columns.index(side) for side in _BOX}
-        box = parse_numbers(corners, where) if any(corners) else None
+    if any(fields[place] for place in held.box):
+        box = parse_numbers([fields[place] for place in held.box], where)
+        if held.sized:
+            box[2:] = [box[0] + box[2], box[1] + box[3]]
     return build_record(
         name=name,
         image=ImageFile(find_image(folder, fields[0], where, OTHER_FOLDER), where, upright=upright),

@@ -24,6 +24,7 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, name and che
 OTHER_FOLDER = " Where all pictures lie in another folder, --reader images=FOLDER names it."
 """The remedy of readers that have the option ``images``."""
 
+_ORIENTATION = 0x0112  # EXIF's tag; 2 to 8 are turned or mirrored
 _ANNOTATED_FORMATS = ("JPEG", "PNG")  # in which the supported sets come
 # Whatever Pillow and the codecs behind it raise on damaged data.
 _DAMAGE = (OSError, SyntaxError, ValueError, IndexError, OverflowError, EOFError, TypeError)
@@ -51,12 +52,13 @@ class ImageFile:
         size: (width, height) that the annotation states for the image as it is loaded, or None.
         upright: Whether the image is turned as its EXIF orientation says, as annotation tools show
             it; see ``decode_rgb``. Where only the stored image has the stated size, it is not.
+            None, where nothing tells: images that would be turned are refused.
     """
 
     path: Path
     where: str
     size: tuple[int, int] | None = None
-    upright: bool = False
+    upright: bool | None = False
 
     def load(self) -> np.ndarray:
         """Returns (height, width, 3) uint8 RGB.
@@ -167,20 +169,27 @@ def find_image(folder: Path, name: str, where: str, remedy: str = "") -> Path:
     return found[0]
 
 
-def decode_rgb(data: bytes, upright: bool = False) -> np.ndarray:
+def decode_rgb(data: bytes, upright: bool | None = False) -> np.ndarray:
     """Decodes a whole JPEG or PNG file to (height, width, 3) uint8 RGB.
 
     The EXIF orientation is ignored on purpose, unless ``upright``: every published set annotates
-    the pixels in the order in which they are stored. Grey images become three equal channels, an
-    alpha channel is dropped, of 16 bits the upper eight are kept. A PNG's checksums are verified; a
-    JPEG has none, so damage inside its compressed data changes pixels unnoticed, but a truncated
-    JPEG is refused.
+    the pixels in the order in which they are stored. With None images that would be turned are
+    refused. Grey images become three equal channels, an alpha channel is dropped, of 16 bits the
+    upper eight are kept. A PNG's checksums are verified; a JPEG has none, so damage inside its
+    compressed data changes pixels unnoticed, but a truncated JPEG is refused.
 
     Raises:
         ValueError: If the data are truncated, damaged, of another format, or announce more than
             ``MAX_PIXELS`` pixels.
     """
     with opened_picture(data, MAX_PIXELS, _ANNOTATED_FORMATS) as picture:
+        if upright is None and (turned := picture.getexif().get(_ORIENTATION)) in range(2, 9):
+            raise ValueError(
+                "whether points lie on the image as it is stored or as it is shown must be told "
+                "where the two differ: --reader upright=true where they were put on the upright "
+                "image, upright=false where on the stored pixels. Received: EXIF orientation "
+                f"{turned}"
+            )
         if upright:
             picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):

@@ -9,8 +9,7 @@
     </images></dataset>
 
 The centre of the first pixel is (0, 0); a box covers whole pixels. A box need not have all parts:
-those that it lacks are not annotated. Image names are relative to the file's folder. The pixels are
-taken in the order in which they are stored, as dlib does.
+those that it lacks are not annotated. Image names are relative to the file's folder.
 """
 
 from __future__ import annotations
@@ -38,6 +37,7 @@ def read(
     scheme: str | Mapping[str, Any] | markup.LandmarkScheme | None = None,
     images: str | Path | None = None,
     first_pixel: float = 0.0,
+    upright: bool | None = None,
 ) -> Reader:
     """Reads boxes with parts.
 
@@ -51,6 +51,9 @@ def read(
         images: Folder that image names are relative to; None is the file's.
         first_pixel: Coordinate of the centre of the first pixel: 0, 1, or 0.5 where the points are
             measured from the image's corner.
+        upright: Whether the points lie on the images as their EXIF orientation shows them, or
+            (False) on the stored pixels, as dlib takes them. None refuses images for which the two
+            differ.
 
     Returns:
         A reader of samples in image space, named by their image; further faces of one image get
@@ -79,7 +82,8 @@ def read(
                 usable.append(box)
         names = numbered_names([box.image.replace("\\", "/") for box in usable])
         for box, name in zip(usable, names, strict=True):
-            record = attempt(report, _record, box, name, folder, index, found, 0.5 - first_pixel)
+            options = (folder, index, found, 0.5 - first_pixel, upright)
+            record = attempt(report, _record, box, name, *options)
             if record is not None:
                 records.append(record)
     return Reader("imglab", found, records, report)
@@ -186,6 +190,7 @@ def _record(
     index: Mapping[str, int],
     scheme: markup.LandmarkScheme,
     shift: float,
+    upright: bool | None,
 ) -> Record:
     if box.fault is not None:
         raise box.fault.error()
@@ -199,9 +204,10 @@ def _record(
         annotated[index[part]] = True
     sides = [box.values.get(side, "") for side in ("left", "top", "width", "height")]
     left, top, width, height = parse_numbers(sides, box.where)
+    file = find_image(folder, box.image, box.where, OTHER_FOLDER)
     return build_record(
         name=name,
-        image=ImageFile(find_image(folder, box.image, box.where, OTHER_FOLDER), box.where),
+        image=ImageFile(file, box.where, upright=upright),
         points=points,
         num_points=scheme.num_points,
         where=box.where,

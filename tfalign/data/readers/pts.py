@@ -40,6 +40,7 @@ def read(
     on_error: OnError = "raise",
     scheme: str | Mapping[str, Any] | markup.LandmarkScheme | None = None,
     first_pixel: float = 1.0,
+    upright: bool | None = None,
 ) -> Reader:
     """Reads every ``.pts`` file below a folder.
 
@@ -52,6 +53,9 @@ def read(
             only the number is known.
         first_pixel: Coordinate of the centre of the first pixel: 1, 0, or 0.5 where the files
             measure from the image's corner.
+        upright: Whether the points lie on the images as their EXIF orientation shows them, as
+            those of ``tfalign align --pts`` do, or (False) on the stored pixels, as in the
+            published sets. None refuses images for which the two differ.
 
     Returns:
         A reader of samples in image space, named by their image's path below the root; all points
@@ -88,9 +92,9 @@ def read(
         found = markup.get(scheme)
     else:
         found = markup.LandmarkScheme.unnamed(counts.most_common(1)[0][0] if counts else 1)
+    options = (found.num_points, 0.5 - first_pixel, upright)
     records = [
-        attempt(report, _record, root, pts, image, points, found.num_points, 0.5 - first_pixel)
-        for pts, image, points in faces
+        attempt(report, _record, root, pts, image, points, *options) for pts, image, points in faces
     ]
     return Reader("pts", found, [record for record in records if record is not None], report)
 
@@ -114,11 +118,17 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _record(
-    root: Path, pts: Path, image: Path, points: np.ndarray, num_points: int, shift: float
+    root: Path,
+    pts: Path,
+    image: Path,
+    points: np.ndarray,
+    num_points: int,
+    shift: float,
+    upright: bool | None,
 ) -> Record:
     return build_record(
         name=image.relative_to(root).as_posix(),
-        image=ImageFile(image, str(pts)),
+        image=ImageFile(image, str(pts), upright=upright),
         points=points,
         num_points=num_points,
         where=str(pts),

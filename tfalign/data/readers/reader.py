@@ -96,7 +96,10 @@ class Reader:
                 ``record.OUTSIDE_SHARE`` of the face.
         """
         image = record.image.load()
-        record.check_inside((image.shape[1], image.shape[0]))
+        size = (image.shape[1], image.shape[0])
+        record.check_inside(size)
+        if (doubt := record.box_doubt(size)) is not None:
+            self.report.note(doubt)
         return Sample(
             image=image,
             landmarks=record.landmarks.copy(),

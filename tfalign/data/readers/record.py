@@ -37,7 +37,8 @@ class Record:
         anywhere: (n,) bool. Points whose place is meaningless, exempt from the rule that
             landmarks lie in the image (LFPW: hidden by the image's border).
         annotated: (n,) bool, see ``Sample``. None: all are.
-        doubt: What was settled in the annotation without giving the face up, for the report.
+        doubt: What was settled or looks wrong in the annotation without giving the face up, for the
+            report.
     """
 
     name: str
@@ -82,6 +83,20 @@ class Record:
                 f"pixels outside. Received: point {worst} at ({x:.3f}, {y:.3f})",
             ).error()
 
+    def box_doubt(self, size: tuple[int, int]) -> Problem | None:
+        """Returns what to tell of a box that leaves an image of ``size`` (width, height) pixels by
+        more than ``OUTSIDE_SHARE`` of its own side, as one in another form than the file's does."""
+        box = self.box.astype(np.float64)
+        beyond = np.maximum(-box[:2], box[2:] - size) / (box[2:] - box[:2])
+        if self.box_source != "file" or beyond.max() <= OUTSIDE_SHARE:
+            return None
+        return self._problem(
+            "box-outside-image",
+            f"a box should leave its image by {OUTSIDE_SHARE:.0%} of its side at most; is it "
+            "written as this file's form demands, as corner and size or as two corners? Received: "
+            f"box={self.box.tolist()} in {size[0]}×{size[1]} pixels",
+        )
+
     def _problem(self, kind: Kind, message: str) -> Problem:
         return Problem(kind, self.where, message, self.name)
 
@@ -110,7 +125,8 @@ def build_record(
         where: The file (and line), for errors.
         shift: Added to every coordinate: ``CORNER_FROM_ONE_BASED`` or ``CORNER_FROM_ZERO_BASED``.
         box: (x0, y0, x1, y1) in the file's convention, or None for the landmarks' tight box. A box
-            that misses the face gives way to the tight box, with a ``doubt``.
+            that misses the face gives way to the tight box, with a ``doubt``; one that holds fewer
+            than half of the landmarks stays, with a ``doubt``.
         visible: (num_points,) bool, or None if all are.
         attributes: What else the set says.
         anywhere: See ``Record``.
@@ -144,13 +160,18 @@ def build_record(
     doubt = None
     if box is not None:
         box = _checked_box(box, shift, fail)
-        inside = (landmarks[known] >= box[:2]) & (landmarks[known] <= box[2:])
-        if not inside.all(axis=1).any():
+        inside = ((landmarks[known] >= box[:2]) & (landmarks[known] <= box[2:])).all(axis=1)
+        received = f"Received: box={box.tolist()}, landmarks in {tight.tolist()}"
+        if not inside.any():
             message = (
                 "a face's box must hold some of its landmarks; their tight box is used instead. "
-                f"Received: box={box.tolist()}, landmarks in {tight.tolist()}"
             )
-            doubt, box = Problem("box-misses-face", where, message, name), None
+            doubt, box = Problem("box-misses-face", where, message + received, name), None
+        elif inside.mean() < 0.5:
+            message = (
+                "a face's box should hold half of its landmarks or more; it is used as it is. "
+            )
+            doubt = Problem("box-misses-face", where, message + received, name)
     if box is None and not (tight[2:] > tight[:2]).all():
         raise fail("empty-box", f"the landmarks must span an area. Received: {tight.tolist()}")
     return Record(

@@ -20,6 +20,7 @@ Kind = Literal[
     "not-finite",
     "empty-box",
     "box-misses-face",
+    "box-outside-image",
     "outside-image",
     "duplicate",
     "not-annotated",
@@ -87,7 +88,7 @@ class ReadingReport:
 
     ``skipped`` are faces that should have been usable; ``noted`` is what is normal and goes on:
     images that everyone's copy lacks (LFPW's dead links), faces without points, a box that misses
-    its points and gave way to the points' own.
+    its points and gave way to the points' own, a box that cannot be quite right.
 
     Args:
         on_error: ``"raise"``: the first problem raises its exception. ``"skip"``: problems are

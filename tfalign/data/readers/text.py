@@ -31,11 +31,17 @@ def read_bytes(path: Path) -> bytes:
         raise Problem("unreadable-file", str(path), message).error() from error
 
 
-def read_lines(path: Path, report: ReadingReport) -> Iterator[tuple[str, str]]:
+def read_lines(path: Path, report: ReadingReport, ends: str = " \t") -> Iterator[tuple[str, str]]:
     """Yields ``(where, text)`` of each line that is not blank; ``where`` is ``path:line``.
 
     Lines end in LF or CRLF. A line must be UTF-8 without control characters; another one is
     rejected to ``report`` and left out. A byte order mark at the start is dropped.
+
+    Args:
+        path: The file.
+        report: Where bad lines are told.
+        ends: The characters that mean nothing at a line's ends; a tab that divides a table's
+            columns does.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -55,8 +61,8 @@ def read_lines(path: Path, report: ReadingReport) -> Iterator[tuple[str, str]]:
             message = f"lines must hold no control characters. Received: {control.group()!r}"
             report.reject(Problem("wrong-encoding", where, message))
             continue
-        if text := text.strip(" \t"):
-            yield where, text
+        if text.strip(" \t"):
+            yield where, text.strip(ends)
 
 
 def is_number(token: str) -> bool:
