@@ -474,9 +474,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             **sets.get(name).parse_options(arguments.reader),
         )
         extra = further_faces(faces.train, arguments.also)
-        if faces.held_out and distribution.writes:
-            names = "".join(f"{record.name}\n" for record in faces.test.records)
-            write_whole(arguments.out / HELD_OUT, names)
         result = training.train(
             arguments.model,
             [faces.train, *extra],
@@ -488,6 +485,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             distribution=distribution,
             **settings,
         )
+        if faces.held_out and distribution.writes:
+            names = "".join(f"{record.name}\n" for record in faces.test.records)
+            write_whole(arguments.out / HELD_OUT, names)
     summary = result.summary
     if summary:
         print(_headline(summary))
