@@ -96,7 +96,7 @@ def test_options_reach_the_measurement(recipe, data, tmp_path, monkeypatch, capf
         (0.25, 1, False),
         (0.25, 1, False),
     ]
-    with pytest.raises(ValueError, match="which differs in threshold"):
+    with pytest.raises(ValueError, match=r"which differs in\s+threshold"):
         recipe.main([*command, "--threshold", "0.5"])
 
 
