@@ -100,7 +100,14 @@ def test_a_part_of_the_faces_seen_in_training_is_told(tmp_path):
     found = measuring.training_notes(model, faces("new", "b", "c", "d", "e"))
     assert "trained on 1 of these 4 faces" in found[0]
     assert "watched 1 of these 4 faces" in found[1]
-    assert measuring.training_notes(model, faces("abc", "d", "e")) == ()
+    assert measuring.training_notes(model, faces("new", "d", "e")) == ()
+    # Crop caches have no records: of them the fingerprint tells.
+    (tmp_path / "faces.json").write_text(json.dumps({key: [] for key in seen}))
+    assert "trained on" in measuring.training_notes(model, faces("abc", "d"))[0]
+    for foreign in ("[]", "{}", "{", '{"trained": 3}'):
+        (tmp_path / "faces.json").write_text(foreign)
+        (note,) = measuring.training_notes(model, faces("new", "d"))
+        assert "faces.json was not written by" in note
 
 
 def test_faces_seen_in_training_are_told(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from tfalign.cli import evaluate, measuring, train
 from tfalign.data import sets
+from tfalign.markup import LandmarkScheme
 
 TINY = [
     *("--model", "gregnet", "--trunk", "mobile", "--width", "0.1", "--image-size", "32"),
@@ -116,3 +117,20 @@ def test_faces_are_taken_by_name(table, tmp_path):
     names.write_text("f09.png\nanother.jpg\n")
     with pytest.raises(ValueError, match=r"1 of 2 others, \['another.jpg'\]"):
         measuring.read_data(evaluate.options().parse_args(words))
+
+
+def test_points_without_names_are_told_of(table, tmp_path, capsys):
+    """Their order is taken for the model's, which nothing in the file says."""
+    data = table("person", ["a", "b"] * 7)
+    words = ["--model", "300w", "--dataset", "csv", "--data", str(data), "--out", "x"]
+    scheme = sets.get("csv").read(data).scheme
+    measuring.read_data(evaluate.options().parse_args(words), scheme)
+    assert "no names" not in capsys.readouterr().err
+    text = data.read_text()
+    for index in range(5):
+        text = text.replace(f"p{index}_x,p{index}_y", f"x{index},y{index}")
+    data.write_text(text)
+    measuring.read_data(evaluate.options().parse_args(words), scheme)
+    assert "taken in the model's order (p0, p1, p2, …)" in capsys.readouterr().err
+    measuring.read_data(evaluate.options().parse_args(words), LandmarkScheme.unnamed(5))
+    assert "no names" not in capsys.readouterr().err

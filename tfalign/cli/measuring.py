@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from tfalign import markup
 from tfalign.argument_help import ArgumentParser
 from tfalign.data import sets
 from tfalign.data.readers import Reader
@@ -153,6 +155,8 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         scheme=named,
         **dataset.parse_options(arguments.reader),
     )
+    if named is not None:
+        _tell_of_unnamed_points(arguments, dataset, named)
     if arguments.faces is not None:
         if arguments.last is not None:
             raise ValueError("--faces and --last both choose faces: give one of them.")
@@ -174,6 +178,28 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         records = sorted(reader.records, key=lambda record: record.name)[-arguments.last :]
         reader = reader.subset(records)
     return reader
+
+
+def _tell_of_unnamed_points(
+    arguments: argparse.Namespace, dataset: sets.DataSet, scheme: markup.LandmarkScheme
+) -> None:
+    """Tells that files do not name their points, so that the model's order is taken for theirs."""
+    try:
+        own = dataset.read(
+            arguments.data,
+            arguments.split,
+            on_error="skip",
+            **dataset.parse_options(arguments.reader),
+        ).scheme
+    except (ValueError, FileNotFoundError):
+        return  # Without a scheme these files cannot be read: the model's names are found in them.
+    unnamed = markup.LandmarkScheme.unnamed(own.num_points)
+    if own == unnamed != scheme:
+        print(
+            f"The points of {arguments.data} have no names: they are taken in the model's order "
+            f"({', '.join(scheme.points[:3])}, …).",
+            file=sys.stderr,
+        )
 
 
 def chosen_protocol(arguments: argparse.Namespace, reader: Reader) -> Protocol:
@@ -280,8 +306,8 @@ def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
             f"{record} was not written by a training of this package: whether these faces were "
             "trained on is not known.",
         )
-    seen = _seen(path.with_name("faces.json"), reader)
-    if seen is not None:
+    # Crop caches, which have no records, are known by their fingerprints alone.
+    if seen := _seen(path.with_name("faces.json"), reader):
         return seen
     if fingerprint in trained:
         return ("These are faces that the model was trained on.",)
@@ -296,14 +322,17 @@ def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
     return ()
 
 
-def _seen(record: Path, reader: Reader) -> tuple[str, ...] | None:
-    """Returns what a training's record of its faces says of these; None where there is none."""
+def _seen(record: Path, reader: Reader) -> tuple[str, ...]:
+    """Returns what a training's record of its faces says of these."""
     if not record.is_file():
-        return None
-    of = {role: set(digests) for role, digests in read_json(record).items()}
-    faces = reader.digests()
-    trained, watched = (sum(face in of[role] for face in faces) for role in ("trained", "watched"))
-    notes = []
+        return ()
+    faces, notes = reader.digests(), []
+    try:
+        of = read_json(record)
+        known = [set(of[role]) for role in ("trained", "watched")]
+    except (ValueError, KeyError, TypeError):
+        return (f"{record} was not written by a training of this package: it says nothing here.",)
+    trained, watched = (sum(face in digests for face in faces) for digests in known)
     if trained:
         notes.append(f"The model was trained on {trained} of these {len(faces)} faces.")
     if watched:
