@@ -257,10 +257,7 @@ def settle(
         if writes:
             write_json(file, wanted, durable=True)
         return True
-    if different := differing_keys(read_json(file), wanted):
-        lines = "\n".join(
-            f"  {key}: there {old!r}, wanted {new!r}" for key, (old, new) in different.items()
-        )
+    if lines := told_differences(read_json(file), wanted):
         raise ValueError(
             "An output folder belongs to one configuration: give a new folder, repeat the command "
             f"that made this one, or delete it.{remedy} Received: out={str(folder)!r}, which "
@@ -308,6 +305,14 @@ def differing_keys(stored: Any, wanted: Any) -> dict[str, tuple[Any, Any]]:
         for key in sorted({*old, *new})
         if old.get(key, _MISSING) != new.get(key, _MISSING)
     }
+
+
+def told_differences(stored: Any, wanted: Any) -> str:
+    """Returns a line for every difference of plain data; nothing where they are alike."""
+    return "\n".join(
+        f"  {key}: there {old!r}, wanted {new!r}"
+        for key, (old, new) in differing_keys(stored, wanted).items()
+    )
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,14 +18,17 @@ from paper_trees import AFLW_TRAIN, make_tree
 from tfalign import paper as room
 from tfalign.cli import paper as command
 from tfalign.data import sets
+from tfalign.data.augment import presets
 from tfalign.data.readers import aflw19
 from tfalign.evaluation import get_protocol, published
 from tfalign.evaluation.robustness import Robustness
 from tfalign.evaluation.scores import compute_score
+from tfalign.files import sha256, write_json
+from tfalign.models import architecture
 from tfalign.models.saved import load_model
 from tfalign.paper import measures, trainings
 from tfalign.paper.trainings import Workshop
-from tfalign.training import Settings
+from tfalign.training import Budget, Settings, make_model
 from tfalign.training.train import _held_out
 
 ITEMS = [(paper.name, name) for paper in room.PAPERS.values() for name in paper.items]
@@ -80,6 +83,13 @@ def test_a_table_is_trained_measured_and_set_beside_the_paper(tree, out):
     again = make(tree, out, "greglref", "table3")["table3"]
     assert again["rows"] == found["rows"]
     assert before == {p: p.stat().st_mtime_ns for p in (out / "trainings").rglob("model.keras")}
+    # Declared otherwise, it is no row of the table any more: what was trained is told apart.
+    known, shop = room.get("greglref"), Workshop(tree, out, "tiny")
+    trainings.check_settings(known, ["w300"], shop, [0])
+    other = dataclasses.replace(known.trainings["w300"], settings={"augment": "none"})
+    changed = dataclasses.replace(known, trainings={"w300": other})
+    with pytest.raises(ValueError, match=r"train\.augment\.flip: there 0\.5, wanted 0\.0"):
+        trainings.check_settings(changed, ["w300"], shop, [0])
     # The same claim in the table of all papers' claims, and a part of the rows beside the whole.
     claims = make(tree, out, "claims", "refinement")["rows"]
     (row,) = claims.values()
@@ -353,12 +363,71 @@ def test_trainings_of_other_faces_are_refused(tree, tmp_path, capsys):
     assert "not checked" in capsys.readouterr().out
 
 
+def test_trainings_by_other_penalties_or_from_another_start_are_refused(tree, tmp_path):
+    """Of an older default, say: before, its error stood in the row of the present one."""
+    paper, shop = room.get("dssd"), Workshop(tree, tmp_path, "tiny")
+    start, folder = (shop.folder(paper, name, 0) for name in ("initial", "dssd"))
+    for place in (start, folder):
+        place.mkdir(parents=True)
+    (start / "model.keras").write_bytes(b"the start")
+    made = trainings.options_of(paper.trainings["dssd"], shop.size)
+    model = make_model("dssd", sets.get("300w").scheme, **made)
+    schedule = paper.trainings["dssd"].schedule(model, Budget(2, 2), False).get_config()
+    stored = {
+        "schedule": json.loads(json.dumps(schedule)),
+        "model": {"class": "DSSD", "config": {**json.loads(json.dumps(model.get_config())),
+                                              "box": "file"}},
+        "train": {"batch_size": 2, "augment": presets.LIGHT.get_config(), "data": "faces"},
+        "identity": {"seed": 0, "init_weights": sha256(start / "model.keras")},
+    }  # fmt: skip
+
+    def check():
+        write_json(folder / "run.json", stored)
+        trainings.check_settings(paper, ["dssd"], shop, [0])
+
+    write_json(folder / "result.json", {"data": {"train": 4}, "steps": 2, "epochs": 1})
+    check()
+    weights = stored["schedule"]["phases"][-1]["callbacks"][0]["arguments"]["weights"]
+    weights["detectors/basis"] *= 3
+    with pytest.raises(ValueError, match=r"detectors/basis: there 0\.0001, wanted 3\.3"):
+        check()
+    weights["detectors/basis"] /= 3
+    (start / "model.keras").write_bytes(b"another start")
+    with pytest.raises(ValueError, match=r"identity\.init_weights"):
+        check()
+
+
+# What the papers say of every training: the changes of faces, the batch, both ways of each face.
+# DSSD's names a strategy of another paper that has no values for it: ours.
+PUBLISHED = {
+    "greglref": ("greglref", 32, False),
+    "tsr": ("tsr_published", 128, False),
+    "deepreg": ("none", 100, True),
+    "dssd": ("light", 32, False),
+    "ccnn": ("ccnn", 32, False),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_scale_has_the_papers_settings(name, tmp_path):
+    """In every row, whoever makes its schedule, and as ``tfalign train --schedule published``."""
+    paper, shop = room.get(name), Workshop(tmp_path, tmp_path, "published")
+    for training in paper.trainings.values():
+        settings = trainings.settings_of(training, shop)
+        assert (settings.augment, settings.batch_size, settings.mirror) == PUBLISHED[name]
+        usual = Settings.made(
+            architecture(training.model), {"schedule": "published"}, training.data
+        )
+        assert (usual.augment, usual.batch_size, usual.mirror) == PUBLISHED[name]
+        assert usual.balance == settings.balance
+
+
 def test_watched_faces_are_those_that_training_holds_out(tree, tmp_path):
     paper, shop = room.get("dssd"), Workshop(tree, tmp_path, "tiny", {"validation": 2})
     training = paper.trainings["dssd"]
     watched = trainings.watched_faces(training, shop)
     (whole,), _ = trainings.faces_of(training, shop)
-    settings = Settings.made(None, trainings.settings_of(training, shop))
+    settings = trainings.settings_of(training, shop)
     (rest,), expected = _held_out([whole], None, settings)
     assert watched.fingerprint() == expected.fingerprint()
     assert {r.name for r in watched.records}.isdisjoint(r.name for r in rest.records)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import json
 import multiprocessing
 import os
 import threading
@@ -10,15 +12,18 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.evaluation.published import TEST_FACES
-from tfalign.files import claimed, read_json, sha256, write_json
+from tfalign.files import claimed, read_json, sha256, told_differences, write_json
 from tfalign.models import architecture
 from tfalign.paper.experiment import Paper, Training
 from tfalign.paper.scales import SCALES, Scale
+
+if TYPE_CHECKING:
+    from tfalign.training import Settings
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,11 @@ def train_all(
         What went wrong, a line each.
 
     Raises:
-        ValueError: If a finished training saw other faces than those that are there now.
+        ValueError: If a finished training saw other faces than those that are there now, or was
+            made otherwise than the paper's declaration says now.
     """
     check_faces(paper, names, shop, seeds)
+    check_settings(paper, names, shop, seeds)
     failed: list[str] = []
     starts = {paper.trainings[name].start for name in names}
     for stage in ([n for n in names if n in starts], [n for n in names if n not in starts]):
@@ -187,6 +194,84 @@ def check_faces(paper: Paper, names: Sequence[str], shop: Workshop, seeds: Seque
                 )
 
 
+def check_settings(
+    paper: Paper, names: Sequence[str], shop: Workshop, seeds: Sequence[int]
+) -> None:
+    """Checks that finished trainings were made as the rows say that they are.
+
+    Defaults change between versions: a row must not show the error of what it was before.
+
+    Raises:
+        ValueError: If one was not; the message names each difference.
+    """
+    models: dict[str, Any] = {}
+    for name, seed in ((name, seed) for name in names for seed in seeds):
+        folder = shop.folder(paper, name, seed)
+        if not (folder / "result.json").is_file():
+            continue
+        training, stored = paper.trainings[name], read_json(folder / "run.json")
+        # Rows often differ in their schedule alone.
+        of_model = f"{training.model} {options_of(training, shop.size)}"
+        if of_model not in models:
+            models[of_model] = _model_of(training, shop, stored)
+        wanted = _declared(training, shop, models[of_model], result_of(folder))
+        if training.start is not None:
+            start = shop.folder(paper, training.start, seed) / "model.keras"
+            wanted |= {"identity": {"init_weights": sha256(start)}} if start.is_file() else {}
+        if different := told_differences(_as_far_as(stored, wanted), wanted):
+            raise ValueError(
+                f"{folder} was trained otherwise than {paper.name} {name} says now: give another "
+                f"--out, or delete that folder to train it anew. They differ in\n{different}"
+            )
+
+
+def _as_far_as(stored: Any, wanted: Any) -> Any:
+    """Returns the part of stored plain data that has a counterpart in what is wanted.
+
+    A run knows its faces and their boxes, too, which a declaration does not.
+    """
+    if isinstance(stored, dict) and isinstance(wanted, dict) and wanted:
+        return {key: _as_far_as(stored[key], wanted[key]) for key in wanted if key in stored}
+    return stored
+
+
+def _model_of(training: Training, shop: Workshop, stored: Mapping[str, Any]) -> Any:
+    """Returns the model that a training would make now, for the scheme of a finished one."""
+    import keras
+
+    from tfalign.markup import LandmarkScheme
+    from tfalign.training import make_model
+
+    scheme = LandmarkScheme.from_config(stored["model"]["config"]["scheme"])
+    made = make_model(training.model, scheme, **options_of(training, shop.size))
+    keras.utils.clear_session()
+    return made
+
+
+def _declared(
+    training: Training, shop: Workshop, model: Any, result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns what a run's ``run.json`` must hold, as far as faces and machine do not decide it."""
+    from tfalign.training.train import augmentation, make_schedule
+
+    settings = settings_of(training, shop)
+    # Results of before 0.2 have no steps.
+    steps = result.get("steps") or result["data"]["train"] // settings.batch_size * result["epochs"]
+    steps_per_epoch = steps // result["epochs"]
+    settings = scheduled(training, shop, settings, model, steps_per_epoch)
+    schedule = make_schedule(settings, model, steps_per_epoch, settings.validation != 0)
+    wanted = {
+        "schedule": schedule.get_config(),
+        "model": {"class": type(model).__name__, "config": model.get_config()},
+        "train": {
+            "batch_size": settings.batch_size,
+            "augment": augmentation(settings.augment).get_config(),
+        },
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(wanted, default=str))
+    return plain
+
+
 def faces_of(training: Training, shop: Workshop) -> tuple[list[Reader], Reader | None]:
     """Returns what a training is given, and what is held out where the set has no test faces here.
 
@@ -211,17 +296,23 @@ def faces_of(training: Training, shop: Workshop) -> tuple[list[Reader], Reader |
     return parts, held_out
 
 
-def settings_of(training: Training, shop: Workshop) -> dict[str, Any]:
-    """Returns the fields of ``tfalign.training.Settings`` that a training sets at a scale."""
+def settings_of(training: Training, shop: Workshop) -> Settings:
+    """Returns a training's settings at a scale, but for its seed and what a function declares."""
+    from tfalign.training import Settings
+
     scale = shop.size
-    return {
+    published = scale.schedule == "published"
+    named = {"schedule": training.schedule} if isinstance(training.schedule, str) else {}
+    changes = {
         "schedule": scale.schedule,
         **scale.settings,
         **training.settings,
-        **(training.published if scale.schedule == "published" else {}),
+        **(training.published if published else {}),
         **scale.forced,
         **shop.settings,
+        **named,
     }
+    return Settings.made(architecture(training.model) if published else None, changes)
 
 
 def watched_faces(training: Training, shop: Workshop) -> Reader | None:
@@ -230,11 +321,7 @@ def watched_faces(training: Training, shop: Workshop) -> Reader | None:
     Raises:
         FileNotFoundError: If they are not there.
     """
-    from tfalign.training import Settings
-
-    published = shop.size.schedule == "published"
-    entry = architecture(training.model) if published else None
-    settings = Settings.made(entry, settings_of(training, shop))
+    settings = settings_of(training, shop)
     if settings.validation == 0:
         return None
     faces, _ = shop.training_faces(training)
@@ -295,35 +382,24 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
     import keras
 
     from tfalign import training as room
-    from tfalign.training.schedules import Budget
 
-    training, scale = paper.trainings[name], shop.size
-    published = scale.schedule == "published"
+    training = paper.trainings[name]
     parts, held_out = faces_of(training, shop)
-    faces = parts[0]
-    changes = {**settings_of(training, shop), "seed": seed}
-    if isinstance(training.schedule, str):
-        changes["schedule"] = training.schedule
+    settings = dataclasses.replace(settings_of(training, shop), seed=seed)
     if training.start is not None:
-        changes["init_weights"] = shop.folder(paper, training.start, seed) / "model.keras"
-    options = options_of(training, scale)
+        start = shop.folder(paper, training.start, seed) / "model.keras"
+        settings = dataclasses.replace(settings, init_weights=start)
+    options = options_of(training, shop.size)
     # The names that Keras gives to unnamed layers must not depend on the models made before.
     keras.utils.clear_session()
-    settings = room.Settings.made(architecture(training.model) if published else None, changes)
     model: Any = training.model
     if callable(training.schedule):
         keras.utils.set_random_seed(seed)
-        made = room.make_model(training.model, faces.scheme, **options)
+        model = room.make_model(training.model, parts[0].scheme, **options)
         watched = settings.validation
-        count = watched if isinstance(watched, int) else round(watched * len(faces))
+        count = watched if isinstance(watched, int) else round(watched * len(parts[0]))
         per_epoch = max(1, (sum(map(len, parts)) - count) // settings.batch_size)
-        steps = settings.steps
-        if settings.epochs is not None:
-            steps = settings.epochs * per_epoch
-        budget = Budget(steps, per_epoch, settings.rate, settings.dropout)
-        changes["schedule"] = training.schedule(made, budget, published)
-        settings = room.Settings.made(None, changes)
-        model, options = made, {}
+        settings, options = scheduled(training, shop, settings, model, per_epoch), {}
     result = room.train(
         model,
         parts,
@@ -339,6 +415,21 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
     }
     write_json(shop.folder(paper, name, seed) / "experiment.json", about)
     return result.summary
+
+
+def scheduled(
+    training: Training, shop: Workshop, settings: Settings, model: Any, steps_per_epoch: int
+) -> Settings:
+    """Returns the settings with the schedule that a training declares as a function."""
+    from tfalign.training.schedules import Budget
+
+    if not callable(training.schedule):
+        return settings
+    epochs = settings.epochs
+    steps = settings.steps if epochs is None else epochs * steps_per_epoch
+    budget = Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
+    schedule = training.schedule(model, budget, shop.size.schedule == "published")
+    return dataclasses.replace(settings, schedule=schedule)
 
 
 def options_of(training: Training, scale: Scale) -> dict[str, Any]:

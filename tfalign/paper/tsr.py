@@ -20,7 +20,11 @@ _W300 = {label: f"w300_{model}" for label, model in _MODELS.items()}
 _AFLW = {label: f"aflw_{model}" for label, model in _MODELS.items()}
 _PROPOSED = {"TSR Proposed": "w300_two_stage"}
 # Training boxes spread as a detector's do (section 3.3), crops are extended by 0.2.
-_HERE: dict[str, Any] = {"options": {"crop": "tsr"}, "settings": {"augment": "tsr"}}
+_HERE: dict[str, Any] = {
+    "options": {"crop": "tsr"},
+    "settings": {"augment": "tsr"},
+    "published": {"augment": "tsr_published"},
+}
 
 
 def _local(model: Any, budget: Any, published: bool) -> Any:
@@ -33,8 +37,8 @@ def _local(model: Any, budget: Any, published: bool) -> Any:
 
 def _brows(brows: bool) -> Training:
     options = {**_HERE["options"], "brows": brows}
-    return Training("two_stage", box="detector", options=options, settings=_HERE["settings"],
-                    schedule=_local, start="w300_two_stage_global")  # fmt: skip
+    return Training("two_stage", box="detector", schedule=_local, start="w300_two_stage_global",
+                    **{**_HERE, "options": options})  # fmt: skip
 
 
 PAPER = Paper(
