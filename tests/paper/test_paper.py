@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -395,6 +396,31 @@ def test_trainings_by_other_penalties_or_from_another_start_are_refused(tree, tm
     (start / "model.keras").write_bytes(b"another start")
     with pytest.raises(ValueError, match=r"identity\.init_weights"):
         check()
+
+
+def test_what_another_model_found_is_not_shown(tree, tmp_path, monkeypatch):
+    """Predictions are kept, but belong to the bytes of the model that made them."""
+    shop = Workshop(tree, tmp_path, "tiny")
+    faces, what = shop.test_faces("300w", "test", None)
+    calls = []
+
+    def evaluate(model, reader, protocol, **_):
+        calls.append(model)
+        return types.SimpleNamespace(predicted=np.full((len(reader), 68, 2), len(calls)))
+
+    monkeypatch.setattr(measures, "evaluate_model", evaluate)
+    monkeypatch.setattr(measures, "load_model", lambda path: path.read_bytes())
+
+    def found(model):
+        bench = measures.Bench(room.get("greglref"), "table3", shop)
+        folder = bench.folder("GRegNet")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.keras").write_bytes(model)
+        column = bench.item.columns[0]
+        return bench._found("GRegNet", column, None, faces, what).predicted[0, 0, 0]
+
+    assert [found(b"one"), found(b"one"), found(b"other"), found(b"one")] == [1, 1, 2, 1]
+    assert calls == [b"one", b"other"]
 
 
 # What the papers say of every training: the changes of faces, the batch, both ways of each face.

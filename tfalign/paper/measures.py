@@ -31,7 +31,7 @@ from tfalign.evaluation import (
 from tfalign.evaluation.boxes import box_of
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.evaluation.tables import format_table, subsets_of
-from tfalign.files import versions, write_json, write_whole
+from tfalign.files import sha256, versions, write_json, write_whole
 from tfalign.models.saved import load_model
 from tfalign.paper.experiment import Column, Item, Paper, Training
 from tfalign.paper.trainings import Workshop, options_of, result_of, train_all, watched_faces
@@ -192,7 +192,10 @@ class Bench:
     ) -> Predictions:
         box, folder = box_of(reader), self.folder(label, seed)
         scheme = get_protocol(column.protocol).scheme.name
-        cache = folder / "found" / f"{reader.fingerprint()[:16]}-{box}-{scheme}.npy"
+        model_file = folder / "model.keras"
+        of_model = self._once(("sha256", model_file), lambda: sha256(model_file))[:16]
+        key = f"{of_model}-{reader.fingerprint()[:16]}-{box}-{scheme}"
+        cache = folder / "found" / f"{key}.npy"
 
         def predict() -> np.ndarray:
             if cache.is_file():
