@@ -93,3 +93,19 @@ def test_refuses(arguments, match: str) -> None:
 def test_refuses_what_are_no_landmarks() -> None:
     with pytest.raises(ValueError, match="input_shape"):
         CropTransform(SIZE)(np.zeros((2, 6, 3), "float32"))
+
+
+def test_an_eye_is_the_mean_of_its_points_however_often_one_is_named() -> None:
+    """Its first point twice and its second once: two thirds and one third of the way."""
+    points = face(0.0)
+    points[1] += (0.0, 6.0)
+    theta = ops.convert_to_numpy(CropTransform(SIZE, CROP, [[0, 0, 1], [2, 3]])(unit(points)))[0]
+    along = points[[2, 3]].mean(axis=0) - points[[0, 0, 1]].mean(axis=0)
+    found = theta[3] * SIZE[0], theta[0] * SIZE[1]
+    assert np.arctan2(*found) == pytest.approx(np.arctan2(along[1], along[0]), abs=1e-5)
+
+
+@pytest.mark.parametrize("index", [6, -1])
+def test_an_eye_is_made_of_the_shapes_points(index: int) -> None:
+    with pytest.raises(ValueError, match=r"from 0 to 5\. Received: eyes"):
+        CropTransform(SIZE, CROP, [[0, 1], [2, index]])(unit(face(0.0)))

@@ -295,3 +295,30 @@ def test_a_distance_in_half_precision_has_a_slope_where_there_is_no_error():
         value, gradient = value_and_gradient(loss, true, true + np.float16(error))
         assert np.isfinite(gradient).all()
         assert float(np.squeeze(value)) == pytest.approx(6 * error * 2**0.5, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.L2Loss(normalizer=[0, 6]),
+        losses.ReinitializedLoss(normalizer=[0, 6]),
+        losses.ReinitializedLoss(indices=[0, 1, 2, 3, 4, 6]),
+        losses.ThetaLoss(np.random.default_rng(0).uniform(size=(3, 2)), indices=[0, 1, 6]),
+        losses.ThetaLoss(np.random.default_rng(0).uniform(size=(3, 2)), indices=[0, 1, -1]),
+    ],
+)
+def test_an_index_of_no_point_is_refused(loss: losses.PointLoss, shapes: tuple) -> None:
+    """JAX would take the last point, or NaN, in its place."""
+    true, predicted = shapes
+    theta = isinstance(loss, losses.ThetaLoss)
+    with pytest.raises(ValueError, match="indices of landmarks, from 0 to 5"):
+        loss(true, np.zeros((3, 6), np.float32) if theta else predicted[:, 0])
+
+
+def test_a_third_column_is_no_weight(shapes: tuple) -> None:
+    """COCO's is 2 for a visible point: taken as a weight it would double the loss."""
+    true, predicted = shapes
+    visible = np.concatenate([true, np.full((3, 6, 1), 2, np.float32)], axis=-1)
+    for given in ((), (np.ones((3, 6), np.float32),), (np.ones(3, np.float32),)):
+        with pytest.raises(ValueError, match=r"Received: y_true of shape \(3, 6, 3\)"):
+            losses.L2Loss()(visible, predicted, *given)

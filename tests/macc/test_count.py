@@ -58,12 +58,25 @@ def test_macc_is_the_sum_over_a_network_of_ones(case: str) -> None:
         ((3, 4), (4, 5), lambda a, b: ops.einsum("bij,bjk->bik", a, b)),
         ((3, 4), (5, 4), lambda a, b: ops.einsum("...ij,...kj->...ik", a, b)),
         ((3, 4), (4, 5), lambda a, b: layers.Dot(axes=(2, 1))([a, b])),
+        ((3, 4), (5, 4), lambda a, b: layers.Dot(axes=-1)([a, b])),
+        # Rows that were flattened into the batch share an axis that is longer than 1.
+        (
+            (6, 4),
+            (6, 4),
+            lambda a, b: layers.Dot(axes=1)([ops.reshape(a, (-1, 4)), ops.reshape(b, (-1, 4))]),
+        ),
     ],
 )
 def test_products_of_two_tensors(left: tuple, right: tuple, function) -> None:
     inputs = [keras.Input(left), keras.Input(right)]
     model = keras.Model(inputs, function(*inputs))
     assert macc.count(model).macc == sum_with_ones(model)
+
+
+def test_products_of_a_fixed_batch() -> None:
+    inputs = [keras.Input((3, 4), batch_size=5), keras.Input((4, 2), batch_size=5)]
+    model = keras.Model(inputs, layers.Dot(axes=(2, 1))(inputs))
+    assert macc.count(model).macc == 5 * 3 * 4 * 2
 
 
 def test_einsum_without_a_sum_is_elementwise() -> None:
@@ -304,6 +317,25 @@ def test_attention_equals_the_sum_of_its_products(other) -> None:
     features = memory.shape[2]
     projections = 6 * 8 * 12 + rows * features * 12 + rows * features * 15 + 6 * 15 * 8
     assert macc.count(model).macc == projections + 3 * 6 * rows * (4 + 5)
+    # In whatever order and by whatever name its inputs are given.
+    named = keras.Model(inputs, layer(key=memory, value=memory, query=query))
+    assert macc.count(named).total == macc.count(model).total
+
+
+@pytest.mark.parametrize(("axes", "seen"), [(None, 4 * 5), ((2,), 5), ((-3,), 4)])
+def test_attention_in_a_picture(axes, seen: int) -> None:
+    """Each of 4 · 5 cells is compared with all cells, or with those of its row or column."""
+    layer = layers.MultiHeadAttention(num_heads=2, key_dim=3, attention_axes=axes, use_bias=False)
+    picture = keras.Input((4, 5, 6))
+    cells, projections = 4 * 5, 3 * (6 * 6) + 6 * 6
+    macc_of = macc.count(keras.Model(picture, layer(picture, picture))).macc
+    assert macc_of == cells * projections + 2 * cells * seen * (3 + 3)
+
+
+def test_a_layer_may_take_its_state_by_name() -> None:
+    sequence, state = keras.Input((9, 5)), keras.Input((7,))
+    model = keras.Model([sequence, state], layers.GRU(7)(initial_state=state, sequences=sequence))
+    assert macc.count(model).macc == 9 * 3 * 7 * (5 + 7)
 
 
 @pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1)])

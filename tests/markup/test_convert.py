@@ -152,3 +152,12 @@ def test_same_scheme_is_the_identity():
 def test_errors_name_rule_and_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_whole_numbers_have_no_nan():
+    """Points as a drawing tool gives them: a missing one is NaN, not the smallest integer."""
+    points = [[10 * i, i] for i in range(29)]
+    out = markup.convert(points, "cofw29", "aflw19", undefined="nan")
+    expected = markup.convert(np.array(points, float), "cofw29", "aflw19", undefined="nan")
+    assert np.isnan(expected[7]).all()
+    np.testing.assert_array_equal(out, expected)

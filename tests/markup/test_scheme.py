@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from tfalign import markup
@@ -201,3 +202,29 @@ def test_bad_files_say_which_and_why(tmp_path, text, message):
 def test_frozen():
     with pytest.raises(AttributeError):
         markup.WFLW98.name = "other"
+
+
+def test_lists_and_arrays_make_the_same_scheme(tmp_path):
+    """A model of the scheme would else not fit its own file, which gives tuples."""
+    tuples = LandmarkScheme(
+        "mine",
+        ("left_eye", "right_eye", "nose"),
+        {"eyes": (0, 1)},
+        eye_corners=(1, 0),
+        pupils=((1,), (0,)),
+        edges=((0, 1),),
+        normalizer=((0,), (1,)),
+    )
+    lists = LandmarkScheme(
+        "mine",
+        ["left_eye", "right_eye", "nose"],
+        {"eyes": range(2)},
+        eye_corners=np.array([1, 0]),
+        pupils=[[1], [0]],
+        edges=[[0, 1]],
+        normalizer=[[0], np.array([1])],
+    )
+    assert lists == tuples
+    assert hash(lists) == hash(tuples)
+    lists.to_json(tmp_path / "mine.json")
+    assert LandmarkScheme.from_json(tmp_path / "mine.json") == lists

@@ -8,7 +8,7 @@ from tiny_model import TinyModel
 
 from tfalign import markup
 from tfalign.losses import L2Loss
-from tfalign.metrics import NME, AnchorDistance
+from tfalign.metrics import NME, AnchorDistance, FailureRate
 
 
 def brute_force(truth, predicted, first, second):
@@ -159,3 +159,36 @@ def test_masks_in_plain_fit(rng, where):
     history = model.fit(images, hidden, sample_weight=weights, batch_size=3, verbose=0).history
     assert np.isfinite(history["nme"]).all()
     assert history["nme"][0] < 10
+
+
+def test_of_no_face_there_is_no_mean(shapes):
+    """0 would be the error of a perfect model, and the best of a training."""
+    truth, predicted = shapes
+    weights = np.ones(truth.shape[:2], "float32")
+    weights[:, 60] = 0  # an eye corner that nobody annotated
+    expected = brute_force(truth[:1], predicted[:1], 60, 72)[0]
+    for kind, value in ((NME, expected), (FailureRate, float(expected > 0.1))):
+        metric = kind("wflw_inter_ocular")
+        metric.update_state(truth, predicted, weights)
+        assert math.isnan(metric.result())
+        metric.update_state(truth[:1], predicted[:1])
+        assert float(metric.result()) == pytest.approx(value, rel=1e-5)
+        metric.reset_state()
+        assert math.isnan(metric.result())
+
+
+def test_a_face_without_weight_may_be_anything(shapes):
+    """The padding of a batch has no eyes: 0 times NaN must not be its share of the mean."""
+    truth, predicted = shapes
+    filled = truth[:3].copy()
+    filled[2] = 0
+    expected = np.mean(brute_force(truth[:2], predicted[:2], 60, 72))
+    for weights in ([1.0, 1.0, 0.0], [[1.0], [1.0], [0.0]]):
+        metric = NME("wflw_inter_ocular")
+        metric.update_state(filled, predicted[:3], weights)
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_of_another_shape_are_refused(shapes):
+    with pytest.raises(ValueError, match=r"\(batch, 98\)\. Received: .* shape \(11, 5\)"):
+        NME("wflw_inter_ocular").update_state(*shapes, np.ones((11, 5)))

@@ -54,3 +54,10 @@ def test_anchor_distance_refuses_unknown_and_box_protocols():
         streaming("300w")
     with pytest.raises(ValueError, match="annotated box"):
         streaming("aflw19_box_side")
+
+
+@pytest.mark.parametrize(("first", "second"), [((36,), (68,)), ((-1,), (36,)), ((), (36,))])
+def test_anchors_are_points_of_the_scheme(first, second):
+    """JAX answers NaN for a point that does not exist, and counts -1 from the end."""
+    with pytest.raises(ValueError, match="from 0 to 67"):
+        AnchorDistance("ibug68", first, second)

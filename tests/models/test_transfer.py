@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfalign import markup, models
-from tfalign.models import CCNN, DSSD, DeepReg, GRegLRef, GRegNet, TwoStage, transfer
+from tfalign.models import CCNN, DSSD, RDSSD, DeepReg, GRegLRef, GRegNet, TwoStage, transfer
 
 SMALL: dict[str, Any] = {"input_shape": (32, 32, 3), "width": 0.25, "trunk": "mobile"}
 IBUG = markup.get("ibug68")
@@ -149,6 +149,46 @@ def test_heads_of_a_part_go_over_if_it_lists_the_same_points() -> None:
     assert {name for name in told.anew if "mouth" in name} == {
         "increment_mouth/kernel", "increment_mouth/bias", "theta_mouth/kernel", "theta_mouth/bias",
     }  # fmt: skip
+
+
+CASCADE: dict[str, Any] = {
+    "input_shape": (64, 64, 3), "width": 0.1, "stages": "R-DSSD*", "patch": 16, "centers": 4,
+    "neighbors": 2, "features": 4, "latent_tasks": 4, "pairs": 3,
+}  # fmt: skip
+
+
+def test_stages_of_their_own_go_over_each_for_itself() -> None:
+    """Layers inside a stage's patch network are called alike in every stage."""
+    one = disturbed(RDSSD(scheme="cofw29", shared=False, **CASCADE))
+    other = RDSSD(scheme="cofw29", shared=False, **CASCADE)
+    told = transfer(other, one)
+    assert told.anew == told.by_point == ()
+    for found, given in zip(other.weights, one.weights, strict=True):
+        if not given.path.endswith("seed_generator_state"):
+            np.testing.assert_array_equal(found, given, err_msg=given.path)
+
+
+def test_what_was_learned_of_random_pixels_stays_with_them() -> None:
+    """A point that stands elsewhere in the order has other pixels, which are no weights."""
+    turned = markup.LandmarkScheme("turned", markup.get("cofw29").points[::-1])
+    one = disturbed(RDSSD(scheme="cofw29", **CASCADE))
+    other = RDSSD(scheme=turned, **CASCADE)
+    pixels = [model.get_layer("differences_1").offsets for model in (one, other)]
+    assert not np.allclose(pixels[1], pixels[0][::-1])
+    before = other.get_layer("coarse_1").get_weights()
+    told = transfer(other, one)
+    assert {"coarse_1/kernel", "coarse_1/bias"} <= set(told.anew)
+    for found, kept in zip(other.get_layer("coarse_1").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, kept)
+    assert "initial_shape/shapes" in told.by_point
+
+
+def test_models_of_models_are_refused(source: GRegLRef) -> None:
+    """Of two members with a layer of one name, either would get the weights, and the other none."""
+    members = [GRegLRef(scheme="ibug68", **SMALL) for _ in range(2)]
+    members[1].box = "landmarks"
+    with pytest.raises(ValueError, match="twice in 'ensemble'"):
+        transfer(models.Ensemble(members), source)
 
 
 def test_refusals(source: GRegLRef, tmp_path: Path) -> None:

@@ -68,9 +68,16 @@ class CropTransform(keras.layers.Layer):
                 f"input_shape={tuple(input_shape)}"
             )
         if self.eyes is not None:
-            self._between_eyes = np.zeros((1, input_shape[1], 1), np.float32)
+            n = int(input_shape[1])
+            if not all(0 <= index < n for group in self.eyes for index in group):
+                raise ValueError(
+                    f"`eyes` must be indices of landmarks, from 0 to {n - 1}. Received: "
+                    f"eyes={self.eyes}"
+                )
+            self._between_eyes = np.zeros((1, n, 1), np.float32)
             for sign, group in zip((-1.0, 1.0), self.eyes, strict=True):
-                self._between_eyes[0, group] = sign / len(group)
+                # Added, not set: an index may stand there twice.
+                np.add.at(self._between_eyes[0, :, 0], group, sign / len(group))
         self.built = True
 
     def call(self, landmarks: Any) -> Any:

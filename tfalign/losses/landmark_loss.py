@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from tfalign.losses.point_loss import PointLoss, points_and_weights, reduced
+from tfalign.losses.point_loss import PointLoss, check_indices, points_and_weights, reduced
 
 _POINT_REDUCTIONS = ("sum", "mean")
 _SMALLEST_NORMALIZER = 1e-6
@@ -95,6 +95,7 @@ class LandmarkLoss(PointLoss):
                 "A landmark loss takes y_true (batch, n, 2) and y_pred (batch, n, 2) or "
                 f"(batch, stages, n, 2). Received: y_true.shape={true_shape}, y_pred.shape={shape}"
             )
+        check_indices("normalizer", self.normalizer, true_shape[1])
         if len(shape) == 3:
             y_pred = ops.expand_dims(y_pred, 1)
         scale = ops.convert_to_tensor(self.scale, dtype=y_pred.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,8 +21,15 @@ class PointLoss(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Returns the reduced loss; see the class for ``sample_weight``."""
+        y_true = ops.convert_to_tensor(y_true)
+        if y_true.shape[-1] == 3:
+            # Below, a third column is a weight, and COCO's, 2 for a visible point, is none.
+            raise ValueError(
+                "`y_true` must be landmarks (batch, n, 2); which of them are annotated is told by "
+                f"`sample_weight` (batch, n). Received: y_true of shape {tuple(y_true.shape)}"
+            )
         if sample_weight is not None:
-            y_true, weights = ops.convert_to_tensor(y_true), ops.convert_to_tensor(sample_weight)
+            weights = ops.convert_to_tensor(sample_weight)
             if len(weights.shape) == 2 and weights.shape[1] == y_true.shape[1]:
                 y_true = ops.concatenate([y_true, ops.cast(weights, y_true.dtype)[..., None]], -1)
                 sample_weight = None
@@ -42,6 +50,19 @@ def points_and_weights(y_true: Any) -> tuple[Any, Any]:
         points, weights = y_true[..., :2], y_true[..., 2]
         return ops.where(weights[..., None] > 0, points, ops.zeros_like(points)), weights
     return y_true, None
+
+
+def check_indices(what: str, indices: Sequence[int] | None, points: int | None) -> None:
+    """Raises ``ValueError`` unless the indices are of ``points`` points, where both are known.
+
+    JAX takes the last point, or NaN, in the place of one that does not exist.
+    """
+    if indices is None or points is None or all(0 <= index < points for index in indices):
+        return
+    raise ValueError(
+        f"`{what}` must be indices of landmarks, from 0 to {points - 1}. "
+        f"Received: {what}={list(indices)}"
+    )
 
 
 def reduced(cost: Any, weights: Any, reduction: str) -> Any:

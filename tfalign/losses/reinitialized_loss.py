@@ -12,7 +12,7 @@ from keras import ops
 from tfalign.geometry import signed_from_unit
 from tfalign.geometry.parametric import map_points_back
 from tfalign.losses.landmark_loss import LandmarkLoss
-from tfalign.losses.point_loss import PointLoss, points_and_weights, reduced
+from tfalign.losses.point_loss import PointLoss, check_indices, points_and_weights, reduced
 from tfalign.losses.theta_loss import split_thetas
 
 _SMALLEST_NORMALIZER = 1e-3
@@ -93,6 +93,8 @@ class ReinitializedLoss(PointLoss):
                 f"`y_pred` must be (batch, {points}, 2 + 6·k): landmarks, each with every θ. "
                 f"Received: y_pred.shape={shape}"
             )
+        check_indices("indices", self.indices, y_true.shape[1])
+        check_indices("normalizer", self.normalizer, y_true.shape[1])
         every = signed_from_unit(ops.cast(y_true, y_pred.dtype))
         for theta in split_thetas(y_pred[:, 0, 2:]):
             every = map_points_back(theta, every)

@@ -11,7 +11,7 @@ from keras import ops
 
 from tfalign import geometry
 from tfalign.geometry.parametric import map_points_back
-from tfalign.losses.point_loss import PointLoss, points_and_weights
+from tfalign.losses.point_loss import PointLoss, check_indices, points_and_weights
 
 _TARGETS = ("affine", "similarity")
 
@@ -80,6 +80,7 @@ class ThetaLoss(PointLoss):
             y_true: Annotated landmarks in [0, 1]² of the model's image.
             outer: θ (batch, 6) of the transformers before this one, from the image inwards.
         """
+        check_indices("indices", self.indices, y_true.shape[1])
         landmarks = geometry.signed_from_unit(y_true)
         if self.indices is not None:
             landmarks = ops.take(landmarks, np.array(self.indices, "int32"), axis=1)

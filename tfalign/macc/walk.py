@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +59,9 @@ class Walk:
             # Its `output_shape` may leave an axis open that the input settles.
             kernel = keras.KerasTensor(operation.kernel.shape)
             outputs = keras.ops.einsum(operation.equation, args[0], kernel)
-        input_shapes = _shapes((args, kwargs), name)
+        # As `call` has them: sorted by name, MultiHeadAttention's key would come before its query.
+        given = inspect.signature(operation.call).bind(*args, **kwargs)
+        input_shapes = _shapes(list(given.arguments.values()), name)
         output_shapes = _shapes(outputs, name)
         self.rows.append(
             LayerCount(

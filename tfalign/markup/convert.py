@@ -207,7 +207,8 @@ def convert(
             68 → 29): ``"raise"``, or fill it with ``"nan"``.
 
     Returns:
-        (…, m, 2) in the same space and floating type.
+        (…, m, 2) in the same space and floating type. Whole numbers become floating where a mean is
+        taken or a point is undefined.
 
     Raises:
         ValueError: If the conversion is not defined, a target point is undefined and
@@ -238,7 +239,12 @@ def convert(
     if isinstance(points, np.ndarray):
         gathered = np.take(points, table, axis=-2)
         result = gathered[..., 0, :] if width == 1 else gathered.mean(axis=-2)
-        return np.where(missing, np.nan, result).astype(result.dtype) if missing.any() else result
+        if not missing.any():
+            return result
+        # Whole numbers have no NaN: they become float64.
+        floating = np.issubdtype(result.dtype, np.floating)
+        filled = np.where(missing, np.nan, result)
+        return filled.astype(result.dtype) if floating else filled
     gathered = ops.take(points, table, axis=-2)
     result = gathered[..., 0, :] if width == 1 else ops.mean(gathered, axis=-2)
     return ops.where(missing, float("nan"), result) if missing.any() else result

@@ -71,6 +71,11 @@ class LandmarkScheme:
     flip_map: Points | None = field(init=False)
 
     def __post_init__(self) -> None:
+        # A scheme of lists would be another one than the same scheme from a file.
+        for key in ("points", "eye_corners", "pupils", "edges", "flip_pairs", "normalizer"):
+            object.__setattr__(self, key, _tuples(getattr(self, key)))
+        parts = {part: _tuples(indices) for part, indices in dict(self.parts).items()}
+        object.__setattr__(self, "parts", parts)
         _check_names(self.name, self.points)
         count = len(self.points)
         if self.flip_pairs == "names":  # type: ignore[comparison-overlap]
@@ -86,7 +91,6 @@ class LandmarkScheme:
         pairs = None
         if flip_map is not None:
             pairs = tuple((i, j) for i, j in enumerate(flip_map) if i < j)
-        object.__setattr__(self, "parts", dict(self.parts))
         object.__setattr__(self, "flip_map", flip_map)
         object.__setattr__(self, "flip_pairs", pairs)
 
@@ -262,6 +266,14 @@ def twin(point: str) -> str:
     other = {"left": "right", "Left": "Right", "LEFT": "RIGHT"}
     other |= {value: key for key, value in other.items()}
     return re.sub("|".join(other), lambda found: other[found[0]], point)
+
+
+def _tuples(value: Any) -> Any:
+    """Returns sequences and arrays as tuples, all the way down; anything else as it is."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    if isinstance(value, (list, tuple, range)):
+        return tuple(_tuples(item) for item in value)
+    return value
 
 
 def _map_from_names(name: str, points: Sequence[str]) -> Points | None:

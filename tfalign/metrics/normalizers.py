@@ -26,12 +26,25 @@ class AnchorDistance:
         scheme: The landmark scheme, by name or as an object, that the indices belong to.
         first, second: 0-based indices of the points averaged to give each anchor.
         meaning: In words, for tables and messages.
+
+    Raises:
+        ValueError: If the scheme is unknown, or an index is none of its points.
     """
 
     scheme: str | markup.LandmarkScheme
     first: tuple[int, ...]
     second: tuple[int, ...]
     meaning: str = "distance of two groups of points"
+
+    def __post_init__(self) -> None:
+        count = markup.get(self.scheme).num_points
+        for group in (self.first, self.second):
+            # JAX would answer NaN for a point that does not exist, NumPy count from the end.
+            if not group or not all(0 <= index < count for index in group):
+                raise ValueError(
+                    "`first` and `second` must each be indices of the scheme's points, from 0 to "
+                    f"{count - 1}. Received: first={self.first}, second={self.second}"
+                )
 
     def __call__(self, truth: Array) -> Array:
         """Returns the normaliser (…) of true landmarks (…, n, 2), in the landmarks' unit."""

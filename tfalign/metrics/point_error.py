@@ -16,7 +16,8 @@ from tfalign.metrics.normalizers import AnchorDistance, protocol_config, streami
 class FaceMetric(keras.metrics.Mean):
     """Base of ``NME`` and ``FailureRate``: the mean over faces of a number per face.
 
-    A subclass says in ``face_value`` what becomes of a face's normalised error.
+    A subclass says in ``face_value`` what becomes of a face's normalised error. Where no face
+    counts the mean is NaN.
     """
 
     # `LandmarkModel.compile` gives the weights in `fit`'s data to metrics that say so.
@@ -42,6 +43,10 @@ class FaceMetric(keras.metrics.Mean):
             y_true: (batch, n, 2) true landmarks.
             y_pred: (batch, n, 2), or (batch, stages, n, 2), of which the last stage counts.
             sample_weight: Of faces (batch,), or of points (batch, n): 0 where not annotated.
+
+        Raises:
+            ValueError: If the points are not those of the protocol, or the weights of another
+                shape.
         """
         points = None
         if sample_weight is not None:
@@ -49,11 +54,23 @@ class FaceMetric(keras.metrics.Mean):
             if len(sample_weight.shape) == 2 and sample_weight.shape[1] == y_true.shape[1]:
                 points = sample_weight
                 sample_weight = self._annotated(points)
+            elif len(sample_weight.shape) > 1 and sample_weight.shape[1:] != (1,):
+                raise ValueError(
+                    "`sample_weight` must be (batch,) or, for points, (batch, "
+                    f"{y_true.shape[1]}). Received: sample_weight of shape "
+                    f"{tuple(sample_weight.shape)}"
+                )
+            elif len(sample_weight.shape) == 2:
+                sample_weight = ops.squeeze(sample_weight, 1)
         error = normalized_mean_error(y_true, y_pred, self.normalizer, self.image_size, points)
-        if points is not None:
+        if sample_weight is not None:
             # A face that has no error must not make one of 0 times NaN.
             error = ops.where(sample_weight > 0, error, 0.0)
         return super().update_state(self.face_value(error), sample_weight)
+
+    def result(self) -> Any:
+        """Returns the mean over the faces that count; of none it is NaN, since 0 is perfect."""
+        return ops.where(self.count > 0, super().result(), float("nan"))
 
     def _annotated(self, points: Any) -> Any:
         """Returns (batch,) 1 where the normaliser and some point are annotated, else 0."""

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfalign import markup
+from tfalign.layers import PixelDifferences
 from tfalign.models.ensemble import Ensemble
 from tfalign.models.landmark_model import LandmarkModel
 from tfalign.models.weights import load, load_weights
@@ -82,7 +83,8 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If nothing fits, or the source is none of these.
+        ValueError: If nothing fits, the source is none of these, or layers of a model are called
+            alike, as those of an ensemble may be.
     """
     if not isinstance(source, keras.Model) and os.fspath(source).endswith((".npz", ".weights.h5")):
         load_weights(model, source)
@@ -93,9 +95,9 @@ def transfer(model: LandmarkModel, source: str | os.PathLike[str] | keras.Model)
         other = other.members[shares.index(max(shares))]
     mix, points = _mix(other, model)
     mine, theirs = _variables(model), _variables(other)
-    for part in _changed_parts(model, other):
-        theirs = {k: v for k, v in theirs.items() if not k.startswith(part)}
     same_points = mix.shape[0] == mix.shape[1] and np.array_equal(mix, np.eye(len(mix)))
+    for part in [*_changed_parts(model, other), *_changed_pixels(model, other, same_points)]:
+        theirs = {k: v for k, v in theirs.items() if not k.startswith(part)}
     axes = {} if same_points else _landmark_axes(model)
     other_axes = {} if same_points else _landmark_axes(other)
     whole, by_point, anew = [], [], []
@@ -153,10 +155,45 @@ def _changed_parts(model: Any, other: Any) -> list[tuple[str, str]]:
     return [(f"theta_{part}/", f"increment_{part}/") for part in changed]
 
 
+def _changed_pixels(model: Any, other: Any, same_points: bool) -> list[str]:
+    """Returns how the names of layers begin that know the pixels of a coarse stage of DSSD.
+
+    Each place in the order of the points has random pixels of its own, which are no weights: what
+    was learned of those of one point says nothing of another's.
+    """
+
+    def offsets(of: Any) -> dict[str, np.ndarray]:
+        return {x.name: x.offsets for x in of.layers if isinstance(x, PixelDifferences)}
+
+    mine, theirs = offsets(model), offsets(other)
+    return [
+        name.replace("differences_", "coarse_") + "/"
+        for name, given in mine.items()
+        if not same_points or not np.array_equal(given, theirs.get(name))
+    ]
+
+
 def _variables(model: keras.Model) -> dict[str, Any]:
-    """Returns the weights by layer and variable, without the model's own name."""
-    names = {"/".join(v.path.split("/")[-2:]): v for v in model.weights}
-    return {name: v for name, v in names.items() if not name.endswith("seed_generator_state")}
+    """Returns the weights by their path in the model, without the model's own name.
+
+    Raises:
+        ValueError: If two weights have one path, as in models that are made of models.
+    """
+    found: dict[str, Any] = {}
+    prefix = f"{model.name}/"
+    prefix = prefix if all(v.path.startswith(prefix) for v in model.weights) else ""
+    for variable in model.weights:
+        name = variable.path.removeprefix(prefix)
+        if name.endswith("seed_generator_state"):
+            continue
+        if name in found:
+            raise ValueError(
+                "Weights go from one model to another by the names of layers, which must differ; "
+                f"those of a model that is made of models go one by one. Received: {name!r} twice "
+                f"in {model.name!r}"
+            )
+        found[name] = variable
+    return found
 
 
 def _mix(source: Any, target: LandmarkModel) -> tuple[np.ndarray, np.ndarray]:

@@ -144,9 +144,16 @@ def matmul(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) ->
     return Cost(macc=size(outputs[0]) * inputs[0][-1])
 
 
-@rule("Tensordot", keras.layers.Dot)
+@rule(keras.layers.Dot)
+def dot(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
+    """One axis of each tensor is summed; the first axis, of any size, is shared."""
+    axis = layer.axes if isinstance(layer.axes, int) else layer.axes[0]
+    return Cost(macc=size(outputs[0]) * inputs[0][axis])
+
+
+@rule("Tensordot")
 def tensordot(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
-    """A contraction over any axes; the batch axis, of size 1, is the only one shared."""
+    """A contraction over any axes, of which the tensors share none."""
     # Left and right hold each summed axis once, the output holds it not at all.
     summed = math.isqrt(size(inputs[0]) * size(inputs[1]) // size(outputs[0]))
     return Cost(macc=size(outputs[0]) * summed)
@@ -155,8 +162,8 @@ def tensordot(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...])
 @rule(keras.layers.MultiHeadAttention)
 def attention(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> Cost:
     """Four projections, the products of queries with keys, and of weights with values."""
-    batch, queries, _ = inputs[0]
-    keys = inputs[1][1] if len(inputs) > 1 else queries
+    query, memory = inputs[0], inputs[1] if len(inputs) > 1 else inputs[0]
+    batch, queries, keys = query[0], size(query[1:-1]), size(memory[1:-1])
     heads, key, value = layer.num_heads, layer.key_dim, layer.value_dim
     projections = sum(
         rows * size(dense.kernel.shape)
@@ -167,7 +174,8 @@ def attention(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...])
             (queries, layer.output_dense),
         )
     )
-    pairs = heads * queries * keys
+    # Of a picture, attention may go along one axis only, in each row by itself.
+    pairs = heads * queries * size(memory[axis] for axis in layer.attention_axes)
     bias = heads * (queries * key + keys * (key + value)) + size(outputs[0][1:])
     return Cost(
         macc=batch * (projections + pairs * (key + value)),
