@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from training import tiny
 
-from tfalign import training
+from tfalign import markup, training
 from tfalign.data.pipeline import CropCache
 from tfalign.data.synthetic import render
+from tfalign.evaluation.protocols import own_protocol
+from tfalign.geometry import CROP_PRESETS
 from tfalign.training import CallbackSpec, Execution, LossTerm, Schedule
 from tfalign.training.progress import PhaseBar
 
@@ -323,6 +325,28 @@ def test_a_finished_run_is_told_from_a_killed_one(tmp_path: Path) -> None:
 def test_another_schedule_in_a_finished_runs_folder_is_told_how_to_go_on(tmp_path: Path) -> None:
     model, _ = run(tmp_path)
     phases = tiny.schedule().phases
+def test_points_of_another_scheme_are_refused_where_their_number_agrees(tmp_path: Path) -> None:
+    """Nothing later would tell: the model would be saved with the names of other points."""
+    faces = [render(0, index, size=64) for index in range(4)]
+    cache = CropCache.build(faces, "300w", (tiny.SIDE, tiny.SIDE)).convert("ibug68")
+    names = markup.IBUG68.points
+    turned = markup.LandmarkScheme(
+        "turned", (*names[1:], names[0]), flip_pairs=None, normalizer=((35,), (44,))
+    )
+    other = dataclasses.replace(cache, scheme=turned)
+    told = rf"'turned' of 68 points.*'ibug68' of 68; point 0 is '{names[1]}' there and '{names[0]}'"
+    with pytest.raises(ValueError, match=f"training faces.*{told}"):
+        run(tmp_path, train=training.CacheFeed(other, 4, "none"))
+    with pytest.raises(ValueError, match=r"scores the scheme 'ibug68'.*'turned'"):
+        training.Validation.from_cache(other, "300w_inter_ocular")
+    watched = dataclasses.replace(tiny.validation(), protocol=own_protocol(turned))
+    with pytest.raises(ValueError, match=f"validation faces.*{told}"):
+        run(tmp_path, validation=watched)
+    watched = dataclasses.replace(tiny.validation(), crop=CROP_PRESETS["wflw"])
+    with pytest.raises(ValueError, match=r"validation crops.*model\.crop="):
+        run(tmp_path, validation=watched)
+
+
     more = dataclasses.replace(phases[-1], name="more")
     longer = dataclasses.replace(tiny.schedule(), phases=(*phases, more))
     with pytest.raises(ValueError, match="give a new folder") as without:
