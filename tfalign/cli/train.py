@@ -459,7 +459,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     f"{name} needs --data DIR; faces are rendered for wflw alone "
                     "(tfalign train --help tells more)."
                 )
-            if "steps" not in settings and "epochs" not in settings:
+            own = str(settings.get("schedule", "")).endswith(".json")  # It says how long it is.
+            if "steps" not in settings and "epochs" not in settings and not own:
                 settings["steps"] = RENDERED_STEPS
             data = render(arguments, distribution.writes)
         faces = read_faces(

@@ -322,6 +322,8 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
             steps = settings.epochs * per_epoch
         budget = Budget(steps, per_epoch, settings.rate, settings.dropout)
         changes["schedule"] = training.schedule(made, budget, published)
+        # The schedule holds them now.
+        changes |= dict.fromkeys(("epochs", "steps", "rate", "dropout"))
         settings = room.Settings.made(None, changes)
         model, options = made, {}
     result = room.train(

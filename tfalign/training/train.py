@@ -373,8 +373,8 @@ def make_schedule(
 
     Raises:
         FileNotFoundError: If ``schedule`` names a file that is not there.
-        ValueError: If it names no schedule of the model, the file is none, or ``loss`` has nothing
-            to replace.
+        ValueError: If it names no schedule of the model, the file is none, or ``loss``, ``rate``,
+            ``dropout`` or a length has nothing to set in it.
     """
     schedule = _chosen_schedule(settings, model, steps_per_epoch)
     phases = list(schedule.phases)
@@ -386,8 +386,8 @@ def make_schedule(
                 phase = dataclasses.replace(phase, learning_rate=unwatched)
             phases[place] = dataclasses.replace(phase, patience=None)
     if settings.loss is not None:
-        phases = [_with_loss(phase, settings.loss) for phase in phases]
-        if phases == list(schedule.phases) and settings.loss not in (
+        usual, phases = phases, [_with_loss(phase, settings.loss) for phase in phases]
+        if phases == usual and settings.loss not in (
             term.loss for phase in phases for term in phase.losses.values()
         ):
             raise ValueError(
@@ -412,10 +412,8 @@ def _with_loss(phase: Phase, loss: str) -> Phase:
 
 def _chosen_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Schedule:
     wanted = settings.schedule
-    if isinstance(wanted, Schedule):
-        return wanted
-    if str(wanted).endswith(".json"):
-        return Schedule.from_file(wanted)
+    if isinstance(wanted, Schedule) or str(wanted).endswith(".json"):
+        return _own_schedule(wanted, settings)
     entry = _architecture(model) or models.Architecture("", type(model), type(model))
     known = schedules_of(entry)
     if wanted not in known:
@@ -426,9 +424,35 @@ def _chosen_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Sc
     steps = settings.steps
     if settings.epochs is not None:
         steps = settings.epochs * steps_per_epoch
-    return known[str(wanted)](
-        model, Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
-    )
+    budget = Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
+    schedule = known[str(wanted)](model, budget)
+    # A setting whose change leaves the schedule as it is has no place in it.
+    others: dict[str, Any] = {}
+    if settings.rate is not None:
+        others["rate"] = 2.0 * settings.rate
+    if settings.dropout is not None:
+        others["dropout"] = (settings.dropout + 0.5) % 1.0
+    for name, other in others.items():
+        if known[str(wanted)](model, dataclasses.replace(budget, **{name: other})) == schedule:
+            raise ValueError(
+                f"`{name}` has nothing to set in the schedule {str(wanted)!r} of this model: leave "
+                f"it out. Received: {name}={getattr(settings, name)}"
+            )
+    return schedule
+
+
+def _own_schedule(schedule: str | Path | Schedule, settings: Settings) -> Schedule:
+    """Returns a schedule that a user brings, whose numbers nothing else replaces."""
+    names = ("epochs", "steps", "rate", "dropout")
+    if given := {name: v for name in names if (v := getattr(settings, name)) is not None}:
+        whose = f"file {str(schedule)!r}"
+        if isinstance(schedule, Schedule):
+            whose = f"Schedule {schedule.name!r}"
+        raise ValueError(
+            "A schedule of your own holds its lengths, rates and dropout: change them there. "
+            f"Received: the {whose} with {', '.join(f'{n}={v}' for n, v in given.items())}"
+        )
+    return schedule if isinstance(schedule, Schedule) else Schedule.from_file(schedule)
 
 
 def augmentation(value: Any) -> AugmentConfig:
