@@ -284,6 +284,22 @@ def test_epochs_never_share_a_call(tmp_path: Path) -> None:
         tiny.Tiny(),
         tiny.schedule(),
         tiny.feed(),
+def test_weights_that_explode_in_the_last_step_are_an_error_not_a_result(tmp_path: Path) -> None:
+    """Its loss is of the weights before it, and without validation nothing else looks at them."""
+    wild = dataclasses.replace(
+        tiny.schedule(ema=None).phases[1],
+        losses={"stages": LossTerm("l2", weight=1e9)},
+        learning_rate=training.LearningRateSpec(1e38),
+        optimizer=training.OptimizerSpec("sgd"),
+        switches={"dropout": 0.0},
+        epochs=1,
+    )
+    one_step = training.ArrayFeed(*tiny.arrays(tiny.BATCH), tiny.BATCH)
+    with pytest.raises(FloatingPointError, match=r"weights are not finite.*epoch=0, increment"):
+        run(tmp_path, Schedule("wild", (wild,)), train=one_step, validation=None)
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
         tiny.validation(),
         out=tmp_path / "grouped",
         execution=Execution(verbose=0, steps_per_execution=2, checkpoint_every=2),

@@ -113,7 +113,7 @@ def train(
         ValueError: If a setting breaks its rule, the faces do not fit the model, ``out`` holds
             another run, faces to hold out are asked of a crop cache, which cannot tell whose
             they are, or a further set has a photograph that is held out or measured on.
-        FloatingPointError: If the loss becomes infinite or NaN.
+        FloatingPointError: If the loss or a weight becomes infinite or NaN.
     """
     # Here, so that a schedule needs neither pandas nor Matplotlib, and at once, so that their lack
     # is told before anything is trained.
