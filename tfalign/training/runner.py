@@ -210,6 +210,12 @@ class _Run:
         stored = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
         if stored is not None:
             self.progress = Progress(**stored[1]["progress"])
+            if self.keep == "best" and self.progress.best_epoch >= 0 and not self.best.exists():
+                raise FileNotFoundError(
+                    "A run with keep='best' continues from its best weights, too: copy them beside "
+                    "its checkpoint, or train in a new folder. Received: no "
+                    f"{self.best}, which had those of epoch {self.progress.best_epoch}"
+                )
         finished_before = stored is not None and self._is_finished()
         first_epoch = 0
         for index, phase in enumerate(self.schedule.phases):
