@@ -111,7 +111,11 @@ def read_faces(
         _tell_of_test_split(known, data, reading)
     rest, held_out = known.hold_out(train, holdout, group)
     if left := len(train) - len(rest) - len(held_out):
-        print(f"{left} faces are left out: others of their photographs are held out.", flush=True)
+        print(
+            f"{left} faces are left out: others of their photographs, or copies of these, are held "
+            "out.",
+            flush=True,
+        )
     return TrainAndTest(rest, held_out, f"held-out faces of {dataset}", True)
 
 

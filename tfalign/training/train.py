@@ -18,6 +18,7 @@ from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
+from tfalign.data.readers.record import Record
 from tfalign.evaluation.boxes import fit_box_padding, trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
 from tfalign.files import read_json, sha256, write_json
@@ -270,8 +271,14 @@ def _held_out(
             "give the faces to watch as `validation=`, or validation=0 to watch none. Received: "
             f"faces={first!r}"
         )
-    first, watched = _data_set(first).hold_out(first, settings.validation, settings.group)
-    return [first, *others], watched
+    rest, watched = _data_set(first).hold_out(first, settings.validation, settings.group)
+    if left := len(first) - len(rest) - len(watched):
+        print(
+            f"{left} faces are left out: others of their photographs, or copies of these, are "
+            "watched.",
+            flush=True,
+        )
+    return [rest, *others], watched
 
 
 def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None:
@@ -280,23 +287,14 @@ def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None
     A set keeps its own faces apart by itself; of another set only the files tell.
     """
 
-    def files(faces: Faces | None) -> set[Path]:
-        records = faces.records if isinstance(faces, Reader) else ()
-        found = {path for record in records if (path := getattr(record.image, "path", None))}
-        return {path for path in found if path.is_file()}
+    def records(of: Sequence[Faces | None]) -> list[Record]:
+        return [r for faces in of if isinstance(faces, Reader) for r in faces.records]
 
-    by_size: dict[int, list[Path]] = {}
-    for path in set().union(*map(files, apart)):
-        by_size.setdefault(path.stat().st_size, []).append(path)
-    for path in sorted(set().union(*map(files, further))):
-        same_size = by_size.get(path.stat().st_size, ())
-        twin = next((one for one in same_size if sha256(one) == sha256(path)), None)
-        if twin is not None:
-            raise ValueError(
-                "Faces of further sets must not lie in photographs that are held out or measured "
-                f"on: take these out of one of the sets. Received: {path} and {twin}, the same "
-                "picture"
-            )
+    for _, path, twin in sets.same_pictures(records(further), records(apart)):
+        raise ValueError(
+            "Faces of further sets must not lie in photographs that are held out or measured "
+            f"on: take these out of one of the sets. Received: {path} and {twin}, the same picture"
+        )
 
 
 def _made(
