@@ -108,6 +108,13 @@ def test_streamed_shards_visit_every_face_and_repeat(cache, tmp_path):
 
 
 @needs_tensorflow
+def test_streamed_shards_keep_the_order_where_they_are_not_shuffled(cache, tmp_path):
+    shards = write_shards(cache, tmp_path / "shards", 3)
+    expected = arrays(training_dataset(cache, 5, None, shuffle=False))
+    assert_same(arrays(training_dataset(shards, 5, None, shuffle=False)), expected)
+
+
+@needs_tensorflow
 def test_streamed_shards_hold_a_batch_for_every_worker_or_are_refused(cache, tmp_path):
     """Without end, an epoch of no batch would be waited for without end."""
     shards = write_shards(cache, tmp_path / "shards", 3)  # of 3, 3 and 4 faces

@@ -183,7 +183,7 @@ def _stream(
         names, keys = tf.ensure_shape(names, (None,)), tf.ensure_shape(keys, (shards.places, 2))
         records = tf.data.Dataset.from_tensor_slices(names).interleave(
             tf.data.TFRecordDataset,
-            cycle_length=4,
+            cycle_length=4 if shuffle else 1,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
