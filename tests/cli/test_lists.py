@@ -36,6 +36,9 @@ def test_schedule_can_be_edited_and_trained_by(tfalign, tmp_path: Path) -> None:
     assert json.loads(printed.out) == again.json
     (tmp_path / "run.json").write_text(json.dumps({"schedule": schedule.get_config()}))
     assert tfalign("schedule", tmp_path).out == printed.out
+    scaled = tfalign("schedule", tmp_path, "--steps", 7)
+    assert scaled.code == 2
+    assert "steps=7" in scaled.err
 
 
 @pytest.mark.parametrize("words", [["gregnot"], ["gregnet", "--schedule", "local"], ["two_stage"]])

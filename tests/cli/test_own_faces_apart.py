@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ import pytest
 from tfalign.cli import evaluate, measuring, train
 from tfalign.data import sets
 from tfalign.markup import LandmarkScheme
+from tfalign.training import Settings
+from tfalign.training.train import _held_out
 
 TINY = [
     *("--model", "gregnet", "--trunk", "mobile", "--width", "0.1", "--image-size", "32"),
@@ -96,6 +99,25 @@ def test_pictures_that_are_trained_on_are_no_test(tmp_path):
         (tmp_path / f"{split}.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(ValueError, match="the same picture"):
         trained(tmp_path, tmp_path / "run", "--test-split", "test")
+
+
+def test_a_copy_of_a_held_out_picture_is_not_trained_on(table, tmp_path, capsys):
+    """It is the same face, whatever the file is called."""
+    data = table("person", ["a", "b"] * 7)
+    for copy, of in (("f13.png", "f05.png"), ("f03.png", "f05.png")):
+        shutil.copyfile(tmp_path / of, tmp_path / copy)
+    known = sets.get("csv")
+    faces = known.read(data)
+    rest, held_out = known.hold_out(faces, 2)
+    assert [record.name for record in held_out.records] == ["f12.png", "f13.png"]
+    bytes_of = [
+        {(tmp_path / r.name).read_bytes() for r in part.records} for part in (rest, held_out)
+    ]
+    assert not bytes_of[0] & bytes_of[1]
+    assert len(rest) == 10
+    (trained_on,), watched = _held_out([faces], None, Settings(validation=2))
+    assert (len(trained_on), len(watched)) == (10, 2)
+    assert "2 faces are left out" in capsys.readouterr().out
 
 
 def test_a_file_is_no_output_folder(table, tmp_path):

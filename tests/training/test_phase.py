@@ -90,6 +90,11 @@ def test_cpu_schedule_splits_its_budget() -> None:
         (lambda: LearningRateSpec(0.1, warmup=0.1), "belongs to kind='cosine'"),
         (lambda: LearningRateSpec(0.1, "piecewise", boundaries=(3,)), "as many `values`"),
         (lambda: LearningRateSpec(0.1, boundaries=(3,), values=(0.2,)), "only it takes"),
+        (
+            lambda: LearningRateSpec(0.1, "piecewise", boundaries=(9, 3), values=(0.2, 0.1)),
+            r"rise.*\(9, 3\)",
+        ),
+        (lambda: OptimizerSpec(clip_norm=0.0), "clip_norm=0.0"),
         (lambda: dataclasses.replace(tiny.schedule().phases[0], steps=3), "either `epochs` or"),
         (lambda: dataclasses.replace(tiny.schedule().phases[0], epochs=None), "either `epochs`"),
         (lambda: dataclasses.replace(tiny.schedule().phases[0], epochs=-1), ">= 0"),

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from training import tiny
 
-from tfalign import training
+from tfalign import markup, training
 from tfalign.data.pipeline import CropCache
 from tfalign.data.synthetic import render
+from tfalign.evaluation.protocols import own_protocol
+from tfalign.geometry import CROP_PRESETS
 from tfalign.training import CallbackSpec, Execution, LossTerm, Schedule
 from tfalign.training.progress import PhaseBar
 
@@ -188,6 +190,14 @@ def test_best_weights_are_kept_and_returned(tmp_path: Path) -> None:
     assert nme == pytest.approx(result.best_nme, rel=1e-5)
 
 
+def test_a_run_without_its_best_weights_is_not_continued_as_if_it_had_them(tmp_path: Path) -> None:
+    phase = dataclasses.replace(tiny.schedule(ema=None).phases[0], epochs=1)
+    run(tmp_path, Schedule("one", (phase,)), keep="best")
+    (tmp_path / "best.npz").unlink()  # as where the checkpoint alone was copied
+    with pytest.raises(FileNotFoundError, match=r"best\.npz.*epoch 0"):
+        run(tmp_path, Schedule("one", (phase,)), keep="best")
+
+
 def test_early_stop_ends_the_phase_also_after_a_restart(tmp_path: Path) -> None:
     joint, fine = tiny.schedule().phases
     stuck = dataclasses.replace(
@@ -274,6 +284,22 @@ def test_a_loss_that_explodes_is_an_error_not_a_checkpoint(tmp_path: Path) -> No
     assert not (tmp_path / "checkpoint.npz").exists()
 
 
+def test_weights_that_explode_in_the_last_step_are_an_error_not_a_result(tmp_path: Path) -> None:
+    """Its loss is of the weights before it, and without validation nothing else looks at them."""
+    wild = dataclasses.replace(
+        tiny.schedule(ema=None).phases[1],
+        losses={"stages": LossTerm("l2", weight=1e9)},
+        learning_rate=training.LearningRateSpec(1e38),
+        optimizer=training.OptimizerSpec("sgd"),
+        switches={"dropout": 0.0},
+        epochs=1,
+    )
+    one_step = training.ArrayFeed(*tiny.arrays(tiny.BATCH), tiny.BATCH)
+    with pytest.raises(FloatingPointError, match=r"weights are not finite.*epoch=0, increment"):
+        run(tmp_path, Schedule("wild", (wild,)), train=one_step, validation=None)
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
 @pytest.mark.slow
 def test_epochs_never_share_a_call(tmp_path: Path) -> None:
     """Three steps an epoch: groups of two would take a batch of the next epoch."""
@@ -297,6 +323,28 @@ def test_crops_of_another_convention_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.crop=.*0\.1, 0\.1, 0\.1, 0\.1"):
         training.fit(tiny.Tiny(), tiny.schedule(), feed, out=tmp_path / "run", execution=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_points_of_another_scheme_are_refused_where_their_number_agrees(tmp_path: Path) -> None:
+    """Nothing later would tell: the model would be saved with the names of other points."""
+    faces = [render(0, index, size=64) for index in range(4)]
+    cache = CropCache.build(faces, "300w", (tiny.SIDE, tiny.SIDE)).convert("ibug68")
+    names = markup.IBUG68.points
+    turned = markup.LandmarkScheme(
+        "turned", (*names[1:], names[0]), flip_pairs=None, normalizer=((35,), (44,))
+    )
+    other = dataclasses.replace(cache, scheme=turned)
+    told = rf"'turned' of 68 points.*'ibug68' of 68; point 0 is '{names[1]}' there and '{names[0]}'"
+    with pytest.raises(ValueError, match=f"training faces.*{told}"):
+        run(tmp_path, train=training.CacheFeed(other, 4, "none"))
+    with pytest.raises(ValueError, match=r"scores the scheme 'ibug68'.*'turned'"):
+        training.Validation.from_cache(other, "300w_inter_ocular")
+    watched = dataclasses.replace(tiny.validation(), protocol=own_protocol(turned))
+    with pytest.raises(ValueError, match=f"validation faces.*{told}"):
+        run(tmp_path, validation=watched)
+    watched = dataclasses.replace(tiny.validation(), crop=CROP_PRESETS["wflw"])
+    with pytest.raises(ValueError, match=r"validation crops.*model\.crop="):
+        run(tmp_path, validation=watched)
 
 
 def test_stages_that_move_all_faces_alike_are_told() -> None:

@@ -169,6 +169,43 @@ def test_schedule_files(tmp_path: Path) -> None:
         training.Schedule.from_file(tmp_path / "none.json")
 
 
+def test_a_schedule_of_ones_own_takes_no_lengths_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "schedule.json"
+    file.write_text(json.dumps(SCHEDULE))
+    schedule = training.Schedule.from_file(file)
+    for mine in (schedule, file, str(file)):
+        assert make_schedule(Settings(schedule=mine), None, 10) == schedule
+        for given in ({"steps": 5}, {"epochs": 5}, {"rate": 0.1}, {"dropout": 0.3}):
+            (told,) = (f"{name}={value}" for name, value in given.items())
+            with pytest.raises(ValueError, match=rf"of your own.*{told}"):
+                make_schedule(Settings(schedule=mine, **given), None, 10)
+
+
+@pytest.mark.parametrize(
+    ("model", "schedule", "told"),
+    [
+        (models.DeepReg, "sequential", {"rate": 0.1}),
+        (models.DeepReg, "cpu", {"dropout": 0.2}),
+        (models.DeepReg, "published", {"dropout": 0.7}),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_refused(model, schedule: str, told: dict) -> None:
+    made = model(68, input_shape=(64, 64, 3), local_layers=1)
+    ((name, value),) = told.items()
+    assert make_schedule(Settings(schedule=schedule), made, 10).phases
+    with pytest.raises(ValueError, match=f"`{name}` has nothing to set.*'{schedule}'.*{value}"):
+        make_schedule(Settings(schedule=schedule, **told), made, 10)
+
+
+def test_a_loss_that_replaces_none_is_refused_also_without_watched_faces(tmp_path: Path) -> None:
+    config = edited(("phases", 0, "patience"), 3)
+    config["phases"][0]["losses"]["stages"] = {"loss": "tfalign>HeatmapLoss"}
+    schedule = training.Schedule.from_config(config)
+    for watched in (True, False):
+        with pytest.raises(ValueError, match="losses of its own kind"):
+            make_schedule(Settings(schedule=schedule, loss="wing"), None, 10, watched)
+
+
 def test_without_watched_faces_nothing_waits_for_their_error() -> None:
     """Neither a learning rate nor the end of a phase; and no weights are the best on them."""
     model = models.DeepReg(68, input_shape=(64, 64, 3))

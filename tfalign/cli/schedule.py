@@ -60,6 +60,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def _schedule(arguments: argparse.Namespace) -> Schedule:
     path = Path(arguments.model)
     if path.is_dir():
+        if arguments.steps is not None or arguments.rate is not None:
+            raise ValueError(
+                "A run's schedule is printed as it was trained: leave --steps and --rate out. "
+                f"Received: steps={arguments.steps}, rate={arguments.rate}, MODEL={path}"
+            )
         return Schedule.from_config(read_json(path / "run.json")["schedule"])
     settings = Settings(schedule=arguments.schedule, steps=arguments.steps, rate=arguments.rate)
     if path.suffix == ".keras":

@@ -111,7 +111,11 @@ def read_faces(
         _tell_of_test_split(known, data, reading)
     rest, held_out = known.hold_out(train, holdout, group)
     if left := len(train) - len(rest) - len(held_out):
-        print(f"{left} faces are left out: others of their photographs are held out.", flush=True)
+        print(
+            f"{left} faces are left out: others of their photographs, or copies of these, are held "
+            "out.",
+            flush=True,
+        )
     return TrainAndTest(rest, held_out, f"held-out faces of {dataset}", True)
 
 
@@ -459,7 +463,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     f"{name} needs --data DIR; faces are rendered for wflw alone "
                     "(tfalign train --help tells more)."
                 )
-            if "steps" not in settings and "epochs" not in settings:
+            own = str(settings.get("schedule", "")).endswith(".json")  # It says how long it is.
+            if "steps" not in settings and "epochs" not in settings and not own:
                 settings["steps"] = RENDERED_STEPS
             data = render(arguments, distribution.writes)
         faces = read_faces(

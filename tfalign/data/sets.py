@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from tfalign.data.readers.conversion import converted
 from tfalign.data.readers.reader import Reader, expand_splits, photograph_of
 from tfalign.data.readers.record import Record
 from tfalign.data.readers.report import OnError
+from tfalign.files import sha256
 
 
 def _photograph(record: Record) -> str:
@@ -230,7 +232,8 @@ class DataSet:
         Returns:
             (training, held out). With ``by=None`` a face that is not held out itself, but whose
             photograph is, is in neither: the same person in the same light would make the
-            held-out error too good.
+            held-out error too good. Of files of one's own that goes for copies of a photograph,
+            too, whatever they are called.
 
         Raises:
             ValueError: If ``amount`` leaves no face on a side, or a face lacks the attribute.
@@ -251,6 +254,9 @@ class DataSet:
             known = {self.photograph(record) for record in chosen}
             inside = {id(record) for record in chosen}
             rest = [r for r in reader.records if self.photograph(r) not in known]
+            if not self.files:
+                copies = {id(record) for record, *_ in same_pictures(rest, chosen)}
+                rest = [r for r in rest if id(r) not in copies]
         else:
             groups: dict[str, list[Record]] = {}
             for record in among:
@@ -318,6 +324,34 @@ def _group(record: Record, by: str) -> str:
             f"{', '.join(record.attributes) or 'none'}. Received: by={by!r} for {record.where}"
         )
     return str(record.attributes[by])
+
+
+def same_pictures(
+    records: Iterable[Record], others: Iterable[Record]
+) -> Iterator[tuple[Record, Path, Path]]:
+    """Finds records whose image file has the same bytes as one of ``others``.
+
+    Only files of equal size are read; images that lie in no file of their own are passed over.
+
+    Yields:
+        (record, its file, the other's file, which may be the same).
+    """
+
+    def file_of(record: Record) -> Path | None:
+        path = getattr(record.image, "path", None)
+        return path if path is not None and path.is_file() else None
+
+    by_size: dict[int, list[Path]] = {}
+    for path in sorted({path for record in others if (path := file_of(record))}):
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    digest = lru_cache(maxsize=None)(sha256)
+    for record in records:
+        if (path := file_of(record)) is None:
+            continue
+        for other in by_size.get(path.stat().st_size, ()):
+            if path == other or digest(path) == digest(other):
+                yield record, path, other
+                break
 
 
 def tight_boxes(reader: Reader) -> Reader:

@@ -429,7 +429,9 @@ def scheduled(
     steps = settings.steps if epochs is None else epochs * steps_per_epoch
     budget = Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
     schedule = training.schedule(model, budget, shop.size.schedule == "published")
-    return dataclasses.replace(settings, schedule=schedule)
+    # It holds them now.
+    held = dict.fromkeys(("epochs", "steps", "rate", "dropout"))
+    return dataclasses.replace(settings, schedule=schedule, **held)
 
 
 def options_of(training: Training, scale: Scale) -> dict[str, Any]:

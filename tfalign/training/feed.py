@@ -102,8 +102,8 @@ class CacheFeed:
             balance of poses; None takes each once.
 
     Attributes:
-        crop: The convention by which the faces' boxes became crops; training compares it with that
-            of the model.
+        crop: The convention by which the faces' boxes became crops.
+        scheme: Their landmark scheme. Training compares both with the model's.
 
     Raises:
         ValueError: If an epoch would hold no batch.
@@ -122,7 +122,7 @@ class CacheFeed:
 
         faces = len(cache) if indices is None else len(indices)
         self.cache, self.batch_size, self.seed, self.indices = cache, batch_size, seed, indices
-        self.crop = cache.crop
+        self.crop, self.scheme = cache.crop, cache.scheme
         self.augment = augmentation.presets.get(augment)
         self.steps_per_epoch = pipeline.steps_per_epoch(faces, batch_size)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,6 +82,11 @@ class OptimizerSpec:
             )
         if self.ema is not None and not 0.0 < self.ema < 1.0:
             raise ValueError(f"`ema` must be None or inside (0, 1). Received: ema={self.ema}")
+        if self.clip_norm is not None and not self.clip_norm > 0.0:
+            raise ValueError(
+                "`clip_norm` must be positive; None does not clip. "
+                f"Received: clip_norm={self.clip_norm}"
+            )
         object.__setattr__(self, "decay_exclude", tuple(self.decay_exclude))
 
 
@@ -135,6 +141,11 @@ class LearningRateSpec:
             raise ValueError(
                 "kind='piecewise' takes as many `values` as `boundaries`, and only it takes them. "
                 f"Received: kind={self.kind!r}, boundaries={self.boundaries}, values={self.values}"
+            )
+        if any(later <= one for one, later in itertools.pairwise((0, *self.boundaries))):
+            raise ValueError(
+                "`boundaries` must be positive and rise from one to the next. "
+                f"Received: boundaries={self.boundaries}"
             )
         object.__setattr__(self, "boundaries", tuple(self.boundaries))
         object.__setattr__(self, "values", tuple(self.values))

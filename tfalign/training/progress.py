@@ -79,7 +79,8 @@ class Measure(keras.callbacks.Callback):
         """Measures.
 
         Raises:
-            FloatingPointError: If the epoch's loss is not finite; no checkpoint then holds it.
+            FloatingPointError: If the epoch's loss is not finite, or a weight after its last step,
+                whose loss nobody computes; no checkpoint then holds it.
         """
         logs = {} if logs is None else logs
         if not math.isfinite(float(logs["loss"])):
@@ -87,6 +88,12 @@ class Measure(keras.callbacks.Callback):
                 "The loss is not finite: lower the learning rate, or clip gradients with "
                 f"`clip_norm`. Received: epoch={self.first_epoch + epoch}, loss={logs['loss']}"
             )
+        for variable in variables_of(self.holder.training_model):
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                raise FloatingPointError(
+                    "The weights are not finite: lower the learning rate, or clip gradients with "
+                    f"`clip_norm`. Received: epoch={self.first_epoch + epoch}, {variable.path}"
+                )
         optimizer = self.model.optimizer
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         if self.validation is None:

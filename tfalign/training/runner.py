@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 import warnings
@@ -105,12 +106,14 @@ def fit(
         The history and the best value.
 
     Raises:
-        ValueError: If the feed's crops are not the model's, ``out`` holds another configuration's
-            run, a phase names an unknown group or output, a callback watches a number that is not
-            logged, or the batch does not divide.
-        FloatingPointError: If the loss becomes infinite or NaN.
+        ValueError: If crops or points of the feed or of ``validation`` are not the model's, ``out``
+            holds another configuration's run, a phase names an unknown group or output, a callback
+            watches a number that is not logged, or the batch does not divide.
+        FloatingPointError: If the loss or a weight becomes infinite or NaN.
+        FileNotFoundError: If the best weights are to be the result and their file is gone.
     """
-    _check_crop(model, train)
+    _check_faces(model, train, "training")
+    _check_faces(model, validation, "validation")
     run = _Run(
         model,
         schedule,
@@ -139,13 +142,24 @@ def _further(out: Path) -> str:
     )
 
 
-def _check_crop(model: Any, train: Feed) -> None:
-    """Raises ``ValueError`` for a model that would be used on other crops than it is trained on."""
-    made, meant = getattr(train, "crop", None), getattr(model, "crop", None)
+def _check_faces(model: Any, faces: Any, what: str) -> None:
+    """Raises ``ValueError`` for faces whose crops or points are not those that the model means."""
+    made, meant = getattr(faces, "crop", None), getattr(model, "crop", None)
     if made is not None and meant is not None and made != meant:
         raise ValueError(
-            "The training crops must be cut by the model's own convention, `model.crop`, by which "
+            f"The {what} crops must be cut by the model's own convention, `model.crop`, by which "
             f"every program will cut them later. Received: crops by {made}, model.crop={meant}"
+        )
+    given, wanted = getattr(faces, "scheme", None), getattr(model, "scheme", None)
+    # As many points may be others, or in another order: nothing later would tell.
+    if given is not None and wanted is not None and given.points != wanted.points:
+        pairs = itertools.zip_longest(given.points, wanted.points)
+        place, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if len({*pair}) > 1)
+        raise ValueError(
+            f"The {what} faces must have the points of `model.scheme`, in its order: convert them "
+            f"(`CropCache.convert`). Received: scheme {given.name!r} of {given.num_points} points, "
+            f"model.scheme {wanted.name!r} of {wanted.num_points}; point {place} is {one!r} there "
+            f"and {other!r} in the model"
         )
 
 
@@ -196,6 +210,12 @@ class _Run:
         stored = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
         if stored is not None:
             self.progress = Progress(**stored[1]["progress"])
+            if self.keep == "best" and self.progress.best_epoch >= 0 and not self.best.exists():
+                raise FileNotFoundError(
+                    "A run with keep='best' continues from its best weights, too: copy them beside "
+                    "its checkpoint, or train in a new folder. Received: no "
+                    f"{self.best}, which had those of epoch {self.progress.best_epoch}"
+                )
         finished_before = stored is not None and self._is_finished()
         first_epoch = 0
         for index, phase in enumerate(self.schedule.phases):

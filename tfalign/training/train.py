@@ -18,6 +18,7 @@ from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
+from tfalign.data.readers.record import Record
 from tfalign.evaluation.boxes import fit_box_padding, trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
 from tfalign.files import read_json, sha256, write_json
@@ -113,7 +114,7 @@ def train(
         ValueError: If a setting breaks its rule, the faces do not fit the model, ``out`` holds
             another run, faces to hold out are asked of a crop cache, which cannot tell whose
             they are, or a further set has a photograph that is held out or measured on.
-        FloatingPointError: If the loss becomes infinite or NaN.
+        FloatingPointError: If the loss or a weight becomes infinite or NaN.
     """
     # Here, so that a schedule needs neither pandas nor Matplotlib, and at once, so that their lack
     # is told before anything is trained.
@@ -270,8 +271,14 @@ def _held_out(
             "give the faces to watch as `validation=`, or validation=0 to watch none. Received: "
             f"faces={first!r}"
         )
-    first, watched = _data_set(first).hold_out(first, settings.validation, settings.group)
-    return [first, *others], watched
+    rest, watched = _data_set(first).hold_out(first, settings.validation, settings.group)
+    if left := len(first) - len(rest) - len(watched):
+        print(
+            f"{left} faces are left out: others of their photographs, or copies of these, are "
+            "watched.",
+            flush=True,
+        )
+    return [rest, *others], watched
 
 
 def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None:
@@ -280,23 +287,14 @@ def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None
     A set keeps its own faces apart by itself; of another set only the files tell.
     """
 
-    def files(faces: Faces | None) -> set[Path]:
-        records = faces.records if isinstance(faces, Reader) else ()
-        found = {path for record in records if (path := getattr(record.image, "path", None))}
-        return {path for path in found if path.is_file()}
+    def records(of: Sequence[Faces | None]) -> list[Record]:
+        return [r for faces in of if isinstance(faces, Reader) for r in faces.records]
 
-    by_size: dict[int, list[Path]] = {}
-    for path in set().union(*map(files, apart)):
-        by_size.setdefault(path.stat().st_size, []).append(path)
-    for path in sorted(set().union(*map(files, further))):
-        same_size = by_size.get(path.stat().st_size, ())
-        twin = next((one for one in same_size if sha256(one) == sha256(path)), None)
-        if twin is not None:
-            raise ValueError(
-                "Faces of further sets must not lie in photographs that are held out or measured "
-                f"on: take these out of one of the sets. Received: {path} and {twin}, the same "
-                "picture"
-            )
+    for _, path, twin in sets.same_pictures(records(further), records(apart)):
+        raise ValueError(
+            "Faces of further sets must not lie in photographs that are held out or measured "
+            f"on: take these out of one of the sets. Received: {path} and {twin}, the same picture"
+        )
 
 
 def _made(
@@ -373,8 +371,8 @@ def make_schedule(
 
     Raises:
         FileNotFoundError: If ``schedule`` names a file that is not there.
-        ValueError: If it names no schedule of the model, the file is none, or ``loss`` has nothing
-            to replace.
+        ValueError: If it names no schedule of the model, the file is none, or ``loss``, ``rate``,
+            ``dropout`` or a length has nothing to set in it.
     """
     schedule = _chosen_schedule(settings, model, steps_per_epoch)
     phases = list(schedule.phases)
@@ -386,8 +384,8 @@ def make_schedule(
                 phase = dataclasses.replace(phase, learning_rate=unwatched)
             phases[place] = dataclasses.replace(phase, patience=None)
     if settings.loss is not None:
-        phases = [_with_loss(phase, settings.loss) for phase in phases]
-        if phases == list(schedule.phases) and settings.loss not in (
+        usual, phases = phases, [_with_loss(phase, settings.loss) for phase in phases]
+        if phases == usual and settings.loss not in (
             term.loss for phase in phases for term in phase.losses.values()
         ):
             raise ValueError(
@@ -412,10 +410,8 @@ def _with_loss(phase: Phase, loss: str) -> Phase:
 
 def _chosen_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Schedule:
     wanted = settings.schedule
-    if isinstance(wanted, Schedule):
-        return wanted
-    if str(wanted).endswith(".json"):
-        return Schedule.from_file(wanted)
+    if isinstance(wanted, Schedule) or str(wanted).endswith(".json"):
+        return _own_schedule(wanted, settings)
     entry = _architecture(model) or models.Architecture("", type(model), type(model))
     known = schedules_of(entry)
     if wanted not in known:
@@ -426,9 +422,35 @@ def _chosen_schedule(settings: Settings, model: Any, steps_per_epoch: int) -> Sc
     steps = settings.steps
     if settings.epochs is not None:
         steps = settings.epochs * steps_per_epoch
-    return known[str(wanted)](
-        model, Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
-    )
+    budget = Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
+    schedule = known[str(wanted)](model, budget)
+    # A setting whose change leaves the schedule as it is has no place in it.
+    others: dict[str, Any] = {}
+    if settings.rate is not None:
+        others["rate"] = 2.0 * settings.rate
+    if settings.dropout is not None:
+        others["dropout"] = (settings.dropout + 0.5) % 1.0
+    for name, other in others.items():
+        if known[str(wanted)](model, dataclasses.replace(budget, **{name: other})) == schedule:
+            raise ValueError(
+                f"`{name}` has nothing to set in the schedule {str(wanted)!r} of this model: leave "
+                f"it out. Received: {name}={getattr(settings, name)}"
+            )
+    return schedule
+
+
+def _own_schedule(schedule: str | Path | Schedule, settings: Settings) -> Schedule:
+    """Returns a schedule that a user brings, whose numbers nothing else replaces."""
+    names = ("epochs", "steps", "rate", "dropout")
+    if given := {name: v for name in names if (v := getattr(settings, name)) is not None}:
+        whose = f"file {str(schedule)!r}"
+        if isinstance(schedule, Schedule):
+            whose = f"Schedule {schedule.name!r}"
+        raise ValueError(
+            "A schedule of your own holds its lengths, rates and dropout: change them there. "
+            f"Received: the {whose} with {', '.join(f'{n}={v}' for n, v in given.items())}"
+        )
+    return schedule if isinstance(schedule, Schedule) else Schedule.from_file(schedule)
 
 
 def augmentation(value: Any) -> AugmentConfig:

@@ -13,6 +13,7 @@ from tfalign import geometry
 from tfalign.evaluation.boxes import cache_boxes
 from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.scores import Score, compute_score
+from tfalign.markup import LandmarkScheme
 from tfalign.training.feed import cache_fingerprint
 
 # Of a stage: the largest standard deviation over faces of how far it moves a point, as a share of
@@ -35,6 +36,7 @@ class Validation:
         fingerprint: Identity of the data, part of the run's configuration.
         batch_size: Faces predicted at once.
         annotated: (N, n) bool, the points that count; None counts all.
+        crop: The convention by which they were cropped, which must be the model's; None if unknown.
     """
 
     images: np.ndarray
@@ -45,6 +47,12 @@ class Validation:
     fingerprint: str = ""
     batch_size: int = 64
     annotated: np.ndarray | None = None
+    crop: Any = None
+
+    @property
+    def scheme(self) -> LandmarkScheme:
+        """The landmark scheme by which they are scored, which must be the model's."""
+        return get_protocol(self.protocol).scheme
 
     @classmethod
     def from_cache(cls, cache: Any, protocol: str | Protocol, batch_size: int = 64) -> Validation:
@@ -54,18 +62,28 @@ class Validation:
             cache: A `tfalign.data.pipeline.CropCache`.
             protocol: How it is scored, see `tfalign.evaluation.get_protocol`.
             batch_size: Faces predicted at once.
+
+        Raises:
+            ValueError: If the protocol scores other points than the cache has.
         """
         from tfalign.data import pipeline
 
+        scored = get_protocol(protocol)
+        if cache.scheme.points != scored.scheme.points:
+            raise ValueError(
+                f"Protocol {scored.name!r} scores the scheme {scored.scheme.name!r}: convert the "
+                f"faces, or give another protocol. Received: faces of {cache.scheme.name!r}"
+            )
         return cls(
             images=pipeline.evaluation_arrays(cache)[0],
             landmarks=cache.image_landmarks,
             image_from_output=np.asarray(geometry.invert(cache.maps)),
             protocol=protocol,
-            boxes=cache_boxes(cache, get_protocol(protocol)),
+            boxes=cache_boxes(cache, scored),
             fingerprint=cache_fingerprint(cache),
             batch_size=batch_size,
             annotated=cache.annotated,
+            crop=cache.crop,
         )
 
     def in_pixels(self, predicted: np.ndarray) -> np.ndarray:

@@ -61,6 +61,12 @@ def test_get_accepts_every_form():
         ({"blur_kinds": (0, 0, 0)}, "`blur_kinds` must be three weights"),
         ({"blur_kinds": (1, 1)}, "`blur_kinds` must be three weights"),
         ({"border": "wrap"}, "`border` must be"),
+        ({"rotation": 30}, "`rotation` must be .low, high.*rotation=30"),
+        ({"scale": 0.8}, "`scale` must be .low, high.*scale=0.8"),
+        ({"scale": (float("nan"), 1.2)}, "`scale` must be .low, high.*nan"),
+        ({"translation": (0.1, 0.2)}, "`translation` must be a number.*0.2"),
+        ({"flip": "0.5"}, "`flip` must be a number.*'0.5'"),
+        ({"blur_kinds": 1}, "`blur_kinds` must be three weights"),
     ],
 )
 def test_values_outside_their_domain_are_refused(fields, message):

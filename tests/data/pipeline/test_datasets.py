@@ -108,6 +108,27 @@ def test_streamed_shards_visit_every_face_and_repeat(cache, tmp_path):
 
 
 @needs_tensorflow
+def test_streamed_shards_keep_the_order_where_they_are_not_shuffled(cache, tmp_path):
+    shards = write_shards(cache, tmp_path / "shards", 3)
+    expected = arrays(training_dataset(cache, 5, None, shuffle=False))
+    assert_same(arrays(training_dataset(shards, 5, None, shuffle=False)), expected)
+
+
+@needs_tensorflow
+def test_streamed_shards_hold_a_batch_for_every_worker_or_are_refused(cache, tmp_path):
+    """Without end, an epoch of no batch would be waited for without end."""
+    shards = write_shards(cache, tmp_path / "shards", 3)  # of 3, 3 and 4 faces
+    assert shards.counts == [3, 3, 4]
+    assert len(training_dataset(shards, 4, epochs=3)) == 6
+    assert len(training_dataset(shards, 4, shard=(2, 3))) == 1
+    for epochs in (1, None):
+        with pytest.raises(ValueError, match="at least one batch.*10 faces, batch_size=11"):
+            training_dataset(shards, 11, epochs=epochs)
+        with pytest.raises(ValueError, match="at least one batch.*3 faces, batch_size=4"):
+            training_dataset(shards, 4, shard=(1, 3), epochs=epochs)
+
+
+@needs_tensorflow
 def test_damaged_shards_stop_the_stream(cache, tmp_path):
     import tensorflow as tf
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import keras
@@ -93,6 +94,40 @@ def test_an_image_that_was_changed_at_equal_size_is_cropped_anew(tmp_path: Path)
     before = reader.fingerprint()
     assert crops(200).max() == 200
     assert reader.fingerprint() == before  # which other copies of the set have, too
+
+
+def test_faces_that_another_run_left_out_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.png", "b.png")]
+    Image.fromarray(np.full((64, 64, 3), 50, np.uint8)).save(files[0])
+    picture = files[0].read_bytes()
+    files[1].write_bytes(bytes(len(picture)))
+    records = [
+        build_record(
+            name=file.name, image=ImageFile(file, ""), points=[[20, 20], [40, 20], [30, 40]],
+            num_points=3, where="", shift=0,
+        )
+        for file in files
+    ]  # fmt: skip
+
+    def crops(on_error: str) -> tuple[CropCache, Reader]:
+        reader = Reader("set", LandmarkScheme.unnamed(3), records, ReadingReport(on_error))
+        return cache_on_disk(reader, tmp_path / "cache", "300w", (16, 16)), reader
+
+    for _ in range(2):  # made, and then found
+        cache, reader = crops("skip")
+        assert cache.names.tolist() == ["a.png"]
+        assert ["b.png" in problem.message for problem in reader.report.skipped] == [True]
+    with pytest.raises(ValueError, match=r"b\.png"):
+        crops("raise")
+    # A disk that failed then, and works again.
+    changed = files[1].stat().st_mtime_ns
+    files[1].write_bytes(picture)
+    os.utime(files[1], ns=(changed, changed))
+    with pytest.raises(ValueError, match=r"delete the folder.*without 'b\.png'"):
+        crops("skip")
+    (folder,) = tmp_path.glob("cache/*")
+    shutil.rmtree(folder)
+    assert crops("raise")[0].names.tolist() == ["a.png", "b.png"]
 
 
 @pytest.mark.slow

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any
 
 from tfalign.geometry import Border
 
 Range = tuple[float, float]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
 
 _PROBABILITIES = (
     "flip",
@@ -106,8 +113,18 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, (list, tuple)):
-                object.__setattr__(self, field.name, tuple(float(v) for v in value))
+            if field.name == "border":
+                continue
+            several = isinstance(field.default, tuple)
+            numbers = value if isinstance(value, (list, tuple)) else (value,)
+            if several != isinstance(value, (list, tuple)) or not all(map(_is_number, numbers)):
+                form = "(low, high)" if several else "a number"
+                form = "three weights" if field.name == "blur_kinds" else form
+                raise ValueError(
+                    f"`{field.name}` must be {form}, finite. Received: {field.name}={value!r}"
+                )
+            if several:
+                object.__setattr__(self, field.name, tuple(float(v) for v in numbers))
         for name in _PROBABILITIES:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:

@@ -122,7 +122,8 @@ def cache_on_disk(
         A cache whose ``images`` are `ImagesOnDisk`; everything else of it is in memory.
 
     Raises:
-        ValueError: As ``CropCache.build``.
+        ValueError: As ``CropCache.build``; also for a face that a cache made earlier lacks, unless
+            the reader cannot read it either and may skip it.
         OSError: If the folder cannot be written.
     """
     convention = geometry.crop_convention(crop)
@@ -139,9 +140,28 @@ def cache_on_disk(
                 print(f"cropping {len(source)} faces into {folder}, once", flush=True)
                 _build(source, path, convention, image_size, margin, workers)
     cache = CropCache.load(path, mmap=True)
+    _meet_missing(source, cache, folder)
     digest = (folder / "pixels.sha256").read_text(encoding="ascii")
     images: Any = ImagesOnDisk([path.with_suffix(".npy")], [digest])
     return replace(cache, images=images)
+
+
+def _meet_missing(source: Reader, cache: CropCache, folder: Path) -> None:
+    """Reads again what could not be read when the cache was made.
+
+    That may have been in another run, which was allowed to leave faces out: this reader's policy
+    says whether it is, too, and its report must have them.
+
+    Raises:
+        FileNotFoundError, ValueError: If the reader must not leave a face out, or can read it now.
+    """
+    cached = set(cache.names.tolist())
+    for record in source.records:
+        if record.name not in cached and source.try_load(record) is not None:
+            raise ValueError(
+                "Crops on disk must hold every face that can be read: delete the folder, and they "
+                f"are made anew. Received: {folder}, without {record.name!r}"
+            )
 
 
 def _changed(source: Reader) -> list[int]:

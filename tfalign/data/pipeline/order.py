@@ -98,7 +98,7 @@ def steps_per_epoch(
     steps = faces // batch_size if drop_remainder else -(-faces // batch_size)
     if steps < 1:
         raise ValueError(
-            "An epoch must hold at least one batch. Received: "
+            "An epoch must hold at least one batch: give a smaller `batch_size`. Received: "
             f"{faces} faces, batch_size={batch_size}, drop_remainder={drop_remainder}"
         )
     return steps

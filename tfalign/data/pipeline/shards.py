@@ -138,6 +138,7 @@ class ShardedCache:
         source_size: Side of the source crops in pixels.
         masked: Whether some point of some face is not annotated.
         files: Paths of the shards.
+        counts: How many faces each of them holds.
 
     Raises:
         FileNotFoundError: If the manifest or a shard is missing.
@@ -155,6 +156,7 @@ class ShardedCache:
                 raise ValueError(f"`format` must be {FORMAT!r}. Received: {manifest['format']!r}")
             self._entries: Sequence[Mapping[str, Any]] = manifest["shards"]
             self._count = int(manifest["count"])
+            self.counts = [int(entry["count"]) for entry in self._entries]
             self.places = int(manifest["places"])
             self.source_size = int(manifest["source_size"])
             size = manifest["image_size"][:: 1 if manifest["format"] == FORMAT else -1]

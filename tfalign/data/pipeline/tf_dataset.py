@@ -98,13 +98,14 @@ def training_dataset(
                 "`indices` needs a CropCache; load the shards (`ShardedCache.load`) or leave "
                 "it out. Received: indices with streamed shards"
             )
-        steps = None
         stream = _stream(source, batch_size, seed, shuffle, shard, drop_remainder)
+        worker, workers = shard  # which reads whole files
+        faces = sum(source.counts[worker::workers])
+        steps = steps_per_epoch(faces, batch_size, drop_remainder)
         batches = numbers.flat_map(stream)
     batches = batches.map(step, num_parallel_calls=parallel, deterministic=True)
-    if steps is not None:
-        total = tf.data.INFINITE_CARDINALITY if epochs is None else steps * epochs
-        batches = batches.apply(tf.data.experimental.assert_cardinality(total))
+    total = tf.data.INFINITE_CARDINALITY if epochs is None else steps * epochs
+    batches = batches.apply(tf.data.experimental.assert_cardinality(total))
     return batches.prefetch(2)
 
 
@@ -182,7 +183,7 @@ def _stream(
         names, keys = tf.ensure_shape(names, (None,)), tf.ensure_shape(keys, (shards.places, 2))
         records = tf.data.Dataset.from_tensor_slices(names).interleave(
             tf.data.TFRecordDataset,
-            cycle_length=4,
+            cycle_length=4 if shuffle else 1,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
