@@ -125,6 +125,18 @@ def test_tables_stand_beside_the_papers_only_on_its_faces_and_boxes(faces, mean_
     assert content["rows"][2]["kind"] == "scale"
 
 
+def test_points_of_ones_own_are_divided_by_the_box_that_there_is(oracle_faces):
+    faces = oracle_faces(count=5, box_source="landmarks")
+    diagonal = {"scheme": "ibug68", "normalizer": "diagonal"}
+    shifted = {"shifted": faces.backend(error=2.0)}
+    found = box_sweep(shifted, faces.samples, diagonal, SPOILED[:1], progress=False)
+    corners = np.array([sample.box for sample in faces.samples], np.float64)
+    diagonals = np.hypot(*(corners[:, 2:] - corners[:, :2]).T)
+    assert found.whole()["nme"].item() == pytest.approx((2.0 / diagonals).mean(), rel=0.02)
+    direct = evaluate_model(shifted["shifted"], faces.samples, diagonal, progress=False)
+    assert found.whole()["nme"].item() == pytest.approx(direct.nme, rel=1e-6)
+
+
 def test_growth_needs_the_unperturbed_case(faces, mean_shape):
     found = box_sweep({"m": mean_shape}, faces.samples, PROTOCOL, SPOILED[1:2], progress=False)
     with pytest.raises(ValueError, match="Received none for: m"):

@@ -19,6 +19,7 @@ from tfalign.evaluation.boxes import (
     cache_boxes,
     check_box_source,
     choose_boxes,
+    divides_by_its_box,
     usual_box,
 )
 from tfalign.evaluation.checks import warn
@@ -105,9 +106,7 @@ def evaluate_model(
                 faces.visible.append(sample.visible)
                 faces.annotated.append(sample.annotated)
                 faces.predicted.append(predicted[index])
-                # A published set's protocol divides by the set's own box alone; points of one's own
-                # by the box that there is: the file's, or else the points' tight one.
-                if sample.box_source == "file" or not chosen.dataset:
+                if divides_by_its_box(sample, chosen):
                     faces.boxes.append(sample.box)
                 if boxes.missed[index]:
                     faces.missed.append(sample.name)

@@ -17,6 +17,7 @@ from tfalign.evaluation.boxes import (
     BoxSource,
     Perturbation,
     choose_boxes,
+    divides_by_its_box,
     fits_faces,
     tsr_table_2,
     usual_box,
@@ -298,7 +299,7 @@ def _measure(
             truth += [sample.landmarks for sample in batch]
             visible += [sample.visible for sample in batch]
             annotated += [sample.annotated for sample in batch]
-            boxes += [sample.box for sample in batch if sample.box_source == "file"]
+            boxes += [sample.box for sample in batch if divides_by_its_box(sample, chosen)]
             for cropping in croppings(batch, directions):
                 missed.setdefault(cropping.key, []).append(cropping.missed)
                 for name, predictor in predictors.items():
