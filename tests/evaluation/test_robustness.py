@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from tfalign.evaluation import (
     mean_shape_predictor,
     plots,
     published,
+    report,
     shapes_in_crops,
 )
 
@@ -123,6 +125,52 @@ def test_tables_stand_beside_the_papers_only_on_its_faces_and_boxes(faces, mean_
     assert boxes.with_published("box", "common").loc["TSR Baseline1", "file"] == 5.43
     content = json.loads(json.dumps(sweep().to_dict(), allow_nan=False))
     assert content["rows"][2]["kind"] == "scale"
+
+
+def test_points_of_ones_own_are_divided_by_the_box_that_there_is(oracle_faces):
+    faces = oracle_faces(count=5, box_source="landmarks")
+    diagonal = {"scheme": "ibug68", "normalizer": "diagonal"}
+    shifted = {"shifted": faces.backend(error=2.0)}
+    found = box_sweep(shifted, faces.samples, diagonal, SPOILED[:1], progress=False)
+    corners = np.array([sample.box for sample in faces.samples], np.float64)
+    diagonals = np.hypot(*(corners[:, 2:] - corners[:, :2]).T)
+    assert found.whole()["nme"].item() == pytest.approx((2.0 / diagonals).mean(), rel=0.02)
+    direct = evaluate_model(shifted["shifted"], faces.samples, diagonal, progress=False)
+    assert found.whole()["nme"].item() == pytest.approx(direct.nme, rel=1e-6)
+
+
+def test_what_evaluate_tells_is_told(faces):
+    """Points that a model lacks, faces that a detector missed, and that there are few faces."""
+    inner = mean_shape_predictor(np.full((1, 51, 2), 0.5), "300w", "ibug51", (40, 40))
+    models = {"inner": inner, "whole": faces.backend()}
+    blind = {"blind": lambda image: np.zeros((0, 4), np.float32)}
+    found = box_comparison(models, faces.samples, PROTOCOL, blind, progress=False)
+    lacks, few, missed = found.notes
+    assert lacks.startswith("inner: 17 of 68 points do not exist")
+    assert few.startswith("Measured on 5 faces only")
+    assert missed.startswith("The detector missed 5 of 5 faces (blind boxes)")
+    assert all(f"note: {note}" in found.table() for note in found.notes)
+    assert found.to_dict()["notes"] == list(found.notes)
+    assert html.escape(lacks) in report.robustness_report([found])
+    swept = box_sweep(models, faces.samples, PROTOCOL, SPOILED[:1], progress=False)
+    assert swept.notes == (lacks, few)
+
+
+def test_mistakes_are_told_before_faces_are_measured(faces, mean_shape):
+    def never():
+        raise AssertionError("a face was read")
+        yield
+
+    models = {"mean": mean_shape}
+    for measure in (box_sweep, box_comparison):
+        what = SPOILED if measure is box_sweep else {"landmarks": "landmarks"}
+        with pytest.raises(ValueError, match=r"between 0 and 1.*threshold=8"):
+            measure(models, never(), PROTOCOL, what, threshold=8, progress=False)
+    with pytest.raises(ValueError, match=r"between 0 and 1.*threshold=8"):
+        evaluate_model(mean_shape, never(), PROTOCOL, threshold=8, progress=False)
+    twice = [*SPOILED, Perturbation("scale", 0.3)]
+    with pytest.raises(ValueError, match=r"given once\. Received twice: scale 0\.3$"):
+        box_sweep(models, never(), PROTOCOL, twice, progress=False)
 
 
 def test_growth_needs_the_unperturbed_case(faces, mean_shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +18,7 @@ from tfalign.evaluation.boxes import BoxSource
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import read_json, sha256
 from tfalign.models import shipped_presets
+from tfalign.tflite.metadata import NAME as METADATA
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -168,6 +170,11 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
                 f"--faces must name faces of {arguments.data}, one in a line. Received: "
                 f"{arguments.faces} with {len(absent)} of {len(names)} others, {absent[:3]}"
             )
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(
+                "--faces must name each face once, or it counts as several. Received: "
+                f"{arguments.faces} with {twice[:3]} more than once"
+            )
         return reader.subset([known[name] for name in names])
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
@@ -178,6 +185,21 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         records = sorted(reader.records, key=lambda record: record.name)[-arguments.last :]
         reader = reader.subset(records)
     return reader
+
+
+def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:
+    """Returns what to say of faces that were left out or settled while reading.
+
+    Args:
+        reader: The faces, after they were measured on.
+        measured: On how many.
+    """
+    notes = []
+    if measured < len(reader):
+        notes.append(f"{len(reader) - measured} of {len(reader)} faces could not be read.")
+    if reader.report.skipped or reader.report.noted:
+        notes.append(reader.report.table())
+    return tuple(notes)
 
 
 def _tell_of_unnamed_points(
@@ -222,8 +244,9 @@ def chosen_protocol(arguments: argparse.Namespace, reader: Reader) -> Protocol:
     fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme == reader.scheme]
     own = chosen is not None and chosen.name not in PROTOCOLS
     if chosen is None or not (chosen.name in fitting or (own and chosen.scheme == reader.scheme)):
+        names = f"one of {', '.join(fitting)}, or " if fitting else ""
         raise ValueError(
-            f"--protocol must be one of {', '.join(fitting)}, or a file for the scheme "
+            f"--protocol must be {names}a .json file of one's own for the scheme "
             f"{reader.scheme.name}, for {arguments.dataset}. Received: {arguments.protocol}"
         )
     return chosen
@@ -254,7 +277,8 @@ def named_models(specs: Sequence[str]) -> dict[str, str]:
     Raises:
         ValueError: If a name occurs twice.
     """
-    pairs = [spec.partition("=") for spec in specs]
+    # A file's own path may have an equals sign, as in runs/rate=0.1/model.keras.
+    pairs = [(s, "", "") if Path(s).is_file() else s.partition("=") for s in specs]
     models = {name: model or name for name, _, model in pairs}
     if len(models) != len(specs):
         raise ValueError(f"Row names must differ. Received: --model {' '.join(specs)}")
@@ -264,6 +288,8 @@ def named_models(specs: Sequence[str]) -> dict[str, str]:
 def model_identity(spec: str) -> dict[str, Any]:
     """Returns what tells a model from another: its name and the SHA-256 of its file or weights.
 
+    Of an exported file also that of the ``metadata.json`` beside it, which has its crop and boxes.
+
     Raises:
         FileNotFoundError: If a path does not exist.
     """
@@ -272,7 +298,13 @@ def model_identity(spec: str) -> dict[str, Any]:
         raise FileNotFoundError(f"A model file must exist. Received: model={spec!r}")
     preset = shipped_presets().get(spec)
     digest = preset["sha256"] if preset else sha256(path) if path.is_file() else None
-    return {"model": spec, "sha256": digest}
+    about = path.with_name(METADATA)
+    beside = path.suffix == ".tflite" and about.is_file()
+    return {
+        "model": spec,
+        "sha256": digest,
+        **({"metadata_sha256": sha256(about)} if beside else {}),
+    }
 
 
 def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:

@@ -173,6 +173,19 @@ def landmarks_box(face: Any) -> NDArray[np.float32]:
     return np.asarray(geometry.box_from_landmarks(face.landmarks[face.annotated]), np.float32)
 
 
+def divides_by_its_box(face: Any, protocol: Protocol) -> bool:
+    """Whether a face's error may be divided by its box, where the protocol does that.
+
+    A published set's protocol divides by the set's own box alone; points of one's own by the box
+    that there is: the file's, or else the points' tight one.
+
+    Args:
+        face: A sample or a record.
+        protocol: How it is scored.
+    """
+    return bool(face.box_source == "file" or not protocol.dataset)
+
+
 @dataclass(frozen=True, eq=False)
 class ChosenBoxes:
     """Boxes for a list of faces.

@@ -19,6 +19,7 @@ from tfalign.evaluation.boxes import (
     cache_boxes,
     check_box_source,
     choose_boxes,
+    divides_by_its_box,
     usual_box,
 )
 from tfalign.evaluation.checks import warn
@@ -29,7 +30,7 @@ from tfalign.evaluation.protocols import (
     related_protocols,
 )
 from tfalign.evaluation.result import Evaluation
-from tfalign.evaluation.scores import Score, compute_score
+from tfalign.evaluation.scores import Score, checked_threshold, compute_score
 from tfalign.evaluation.tables import subsets_of
 from tfalign.evaluation.worst_cases import Case, WorstCases
 from tfalign.inference.detectors import Detector
@@ -84,6 +85,7 @@ def evaluate_model(
             model, data, protocol, threshold=threshold, dataset=dataset, split=split
         )
     chosen = get_protocol(protocol)
+    checked_threshold(threshold, chosen)  # before all faces are measured
     predictor = model if isinstance(model, Predictor) else load_predictor(model)
     box = usual_box(predictor.backend, data) if box is None else box
     check_box_source(box)
@@ -105,9 +107,7 @@ def evaluate_model(
                 faces.visible.append(sample.visible)
                 faces.annotated.append(sample.annotated)
                 faces.predicted.append(predicted[index])
-                # A published set's protocol divides by the set's own box alone; points of one's own
-                # by the box that there is: the file's, or else the points' tight one.
-                if sample.box_source == "file" or not chosen.dataset:
+                if divides_by_its_box(sample, chosen):
                     faces.boxes.append(sample.box)
                 if boxes.missed[index]:
                     faces.missed.append(sample.name)

@@ -429,9 +429,10 @@ def scheduled(
     steps = settings.steps if epochs is None else epochs * steps_per_epoch
     budget = Budget(steps, steps_per_epoch, settings.rate, settings.dropout)
     schedule = training.schedule(model, budget, shop.size.schedule == "published")
-    # It holds them now.
-    held = dict.fromkeys(("epochs", "steps", "rate", "dropout"))
-    return dataclasses.replace(settings, schedule=schedule, **held)
+    # It holds its length, rate and dropout now.
+    return dataclasses.replace(
+        settings, schedule=schedule, epochs=None, steps=None, rate=None, dropout=None
+    )
 
 
 def options_of(training: Training, scale: Scale) -> dict[str, Any]:
