@@ -206,6 +206,7 @@ def export(
             scheme=exported.scheme,
             input_dtype=np.dtype(runner.input_dtype).name,
             output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),
+            output_quantization=runner.output_quantization,
             model={
                 "class": type(given).__name__,
                 "name": given.name,
