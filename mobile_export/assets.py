@@ -64,7 +64,9 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
         )
     # Before the first export, which takes minutes.
     fitted = {
-        name: calibrating.load(calibration[name], model.image_size, crop=model.crop)
+        name: calibrating.load(
+            calibration[name], model.image_size, crop=model.crop, box_padding=model.box_padding
+        )
         for name, model in models.items()
     }
     picture, box = demo_picture()

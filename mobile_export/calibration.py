@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -72,7 +72,11 @@ class CalibrationPictures:
 
 
 def load(
-    source: Any, image_size: tuple[int, int], limit: int = LIMIT, crop: Any = None
+    source: Any,
+    image_size: tuple[int, int],
+    limit: int = LIMIT,
+    crop: Any = None,
+    box_padding: Mapping[str, Any] | None = None,
 ) -> CalibrationPictures:
     """Reads calibration pictures.
 
@@ -83,7 +87,9 @@ def load(
             ``.npz`` file; or ``"rendered"`` for rendered faces, where there are no photographs.
         image_size: (height, width) of the model's input.
         limit: At most this many pictures, taken at even spacing.
-        crop: The model's ``CropConvention``, by which rendered faces are cut out.
+        crop: The model's ``CropConvention``, by which rendered faces are cut out and those of a
+            crop cache must be; None asks nothing of a cache.
+        box_padding: The model's, by which rendered faces are cut out.
 
     Returns:
         The pictures as uint8.
@@ -96,7 +102,8 @@ def load(
     if isinstance(source, CalibrationPictures):
         return CalibrationPictures(_thin(_checked(source.images, image_size), limit), source.source)
     if isinstance(source, str) and source == RENDERED:
-        faces = rendered_faces(min(limit, RENDERED_COUNT), image_size, crop, seed=RENDERED_SEED)
+        count = min(limit, RENDERED_COUNT)
+        faces = rendered_faces(count, image_size, crop, RENDERED_SEED, box_padding)
         return CalibrationPictures(faces, "rendered faces")
     if isinstance(source, (str, PurePath)):
         path = Path(source)

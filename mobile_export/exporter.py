@@ -113,11 +113,13 @@ def export(
     given = load(model)
     exported = export_model(given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output)
     size = exported.image_size
+    # What `Predictor` adds without being told, apps must be told.
+    padding = exported.box_padding or usual_box_padding(exported.crop, exported.num_landmarks)
     # Before anything slow: a fine-tuning takes minutes.
     _check_arguments(exported, input_dtype, images, truth, protocol)
     fitted = None
     if calibration is not None:
-        fitted = calibrating.load(calibration, size, crop=exported.crop)
+        fitted = calibrating.load(calibration, size, crop=exported.crop, box_padding=padding)
     if kind in CALIBRATED and fitted is None:
         raise ValueError(
             f"Kind {kind!r} needs calibration pictures from training data: crops that `tfalign "
@@ -143,7 +145,7 @@ def export(
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
             before, exported = exported, export_model(tuned, scheme=scheme, box=exported.box)
             exported = replace(exported, box_padding=before.box_padding)
-        faces = rendered_faces(RENDERED, size, exported.crop)
+        faces = rendered_faces(RENDERED, size, exported.crop, box_padding=padding)
         exact, content, decisions = _content(
             exported.keras, kind, fitted, faces, input_dtype, tuning, gathers
         )
@@ -200,9 +202,7 @@ def export(
             num_landmarks=exported.num_landmarks,
             crop=exported.crop,
             box=exported.box,
-            # What `Predictor` adds without being told, apps must be told.
-            box_padding=exported.box_padding
-            or usual_box_padding(exported.crop, exported.num_landmarks),
+            box_padding=padding,
             scheme=exported.scheme,
             input_dtype=np.dtype(runner.input_dtype).name,
             output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),

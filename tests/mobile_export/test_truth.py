@@ -180,3 +180,27 @@ def test_calibration_from_a_generator_and_from_rendered_faces() -> None:
 def test_limits_grow_with_the_input() -> None:
     assert limit_of("float32", (96, 64)) == LIMITS["float32"]
     assert limit_of("int8_qat", (448, 224)) == Limit(1.0, 2.0)
+
+
+def test_rendered_faces_are_cut_as_a_model_of_own_boxes_sees_them() -> None:
+    from tfalign.data.synthetic import render
+    from tfalign.geometry import CropConvention
+    from tfalign.inference.crops import cut_crops
+
+    crop = CropConvention((0.05, 0.1, 0.05, 0.0), square=False)
+    padding = {"face": [-0.2, -0.3, -0.2, -0.15], "points": [0.25, 0.1, 0.25, 0.4]}
+    samples = [render(11, index) for index in range(3)]
+    boxes = []
+    for sample in samples:
+        x0, y0 = sample.landmarks.min(axis=0)
+        x1, y1 = sample.landmarks.max(axis=0)
+        for left, top, right, bottom in (padding["face"], padding["points"]):
+            w, h = x1 - x0, y1 - y0
+            x0, y0, x1, y1 = x0 - left * w, y0 - top * h, x1 + right * w, y1 + bottom * h
+        boxes.append((x0, y0, x1, y1))
+    # `Predictor` cuts so, with OpenCV; there positions are rounded to a 32th of a pixel.
+    expected, _ = cut_crops([one.image for one in samples], boxes, crop, (96, 80))
+    found = rendered_faces(3, (96, 80), crop, 11, padding)
+    assert np.abs(found.astype(int) - expected).mean() < 1.0
+    without = rendered_faces(3, (96, 80), crop, 11, {**padding, "face": None})
+    assert np.abs(without.astype(int) - expected).mean() > 10.0
