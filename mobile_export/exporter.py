@@ -18,7 +18,14 @@ from mobile_export.export_model import ExportModel, export_model
 from mobile_export.export_result import ExportResult
 from mobile_export.gpu import gpu_compatibility
 from mobile_export.layer_errors import layer_errors
-from mobile_export.parity import Parity, compare, keras_landmarks, limit_of
+from mobile_export.parity import (
+    Parity,
+    check_unit,
+    compare,
+    keras_landmarks,
+    limit_of,
+    strange_landmarks,
+)
 from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
 from tfalign import markup
@@ -116,6 +123,8 @@ def export(
     # What `Predictor` adds without being told, apps must be told.
     padding = exported.box_padding or usual_box_padding(exported.crop, exported.num_landmarks)
     # Before anything slow: a fine-tuning takes minutes.
+    if images is not None:
+        images = calibrating.checked_pictures(np.asarray(images), size, "`images`")
     _check_arguments(exported, input_dtype, images, truth, protocol)
     fitted = None
     if calibration is not None:
@@ -156,13 +165,16 @@ def export(
 
         found, expected = runner(faces), keras_landmarks(exported.keras, faces)
         rendered = compare(found, expected, size)
+        strange = strange_landmarks(expected, size)
+        for doubt in strange:
+            warnings.warn(f"Landmarks: {doubt}.", stacklevel=2)
         parity, original = rendered, None
         if images is not None:
-            found_on_images = runner(np.asarray(images))
-            expected_on_images = keras_landmarks(exported.keras, np.asarray(images))
+            found_on_images = runner(images)
+            expected_on_images = keras_landmarks(exported.keras, images)
             parity = compare(found_on_images, expected_on_images, size, truth, protocol)
         if before is not None:
-            pictures = faces if images is None else np.asarray(images)
+            pictures = faces if images is None else images
             points = found if images is None else found_on_images
             original = compare(points, keras_landmarks(before.keras, pictures), size)
         few = slice(golden.COUNT)
@@ -227,7 +239,13 @@ def export(
             },
             calibration=looks,
             licence=None if licence is None else {"weights": licence},
-            notes=(*exported.notes, *counts.notes, *(f"Calibration: {d}." for d in doubts), *lossy),
+            notes=(
+                *exported.notes,
+                *counts.notes,
+                *(f"Calibration: {doubt}." for doubt in doubts),
+                *(f"Landmarks: {doubt}." for doubt in strange),
+                *lossy,
+            ),
             sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},
         )
         about.write(folder)
@@ -358,12 +376,6 @@ def _check_arguments(
     converter.check_input_dtype(input_dtype)
     height, width, _ = model.input_shape
     n = model.num_landmarks
-    if images is not None:
-        shape = np.shape(images)
-        if len(shape) != 4 or shape[1:] != (height, width, 3) or not shape[0]:
-            raise ValueError(
-                f"`images` must be (N, {height}, {width}, 3), N > 0. Received: shape={shape}"
-            )
     if (truth is None) != (protocol is None) or (truth is not None and images is None):
         given = {"images": images, "truth": truth, "protocol": protocol}
         raise ValueError(
@@ -379,6 +391,7 @@ def _check_arguments(
                 f"`truth` must be ({len(images)}, {n}, 2) in [0, 1]². Received: "
                 f"shape={np.shape(truth)}"
             )
+        check_unit("`truth`", truth)
         # Scored against itself, the truth meets whatever the protocol asks of it later.
         pixels = np.asarray(truth) * np.array([width, height])
         score(pixels, pixels, protocol=protocol)

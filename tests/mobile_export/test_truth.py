@@ -12,7 +12,7 @@ import pytest
 import mobile_export
 from mobile_export import calibration
 from mobile_export.check import check
-from mobile_export.parity import LIMITS, QUANTIZED, Limit, limit_of
+from mobile_export.parity import LIMITS, QUANTIZED, Limit, limit_of, strange_landmarks
 from mobile_export.pictures import rendered_faces
 
 SIZE = (112, 112)
@@ -180,6 +180,38 @@ def test_calibration_from_a_generator_and_from_rendered_faces() -> None:
 def test_limits_grow_with_the_input() -> None:
     assert limit_of("float32", (96, 64)) == LIMITS["float32"]
     assert limit_of("int8_qat", (448, 224)) == Limit(1.0, 2.0)
+
+
+def test_points_in_other_units_or_without_motion_are_told() -> None:
+    from tfalign.data.synthetic import render
+    from tfalign.geometry import CROP_PRESETS, transform_points
+
+    for name, crop in CROP_PRESETS.items():
+        samples = [render(5, index, 128) for index in range(4)]
+        maps = [np.asarray(crop.crop_from_image(one.box, SIZE)) for one in samples]
+        points = [transform_points(m, s.landmarks) for m, s in zip(maps, samples, strict=True)]
+        unit = np.stack(points) / 112
+        assert strange_landmarks(unit, SIZE) == [], name
+        for other in (112 * unit, 2 * unit - 1, 100 * unit):
+            (told,) = strange_landmarks(other, SIZE)
+            assert "outside the crop" in told, name
+    still = unit[:1] + 0.001 * (unit - unit[:1])
+    (told,) = strange_landmarks(still, SIZE)
+    assert "nearly the same points" in told
+
+
+def test_an_export_tells_landmarks_in_other_units(tmp_path: Path) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((8, 8, 3))
+    x = layers.Dense(10, activation="sigmoid")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
+    model = keras.Model(image, layers.Rescaling(8.0)(layers.Reshape((5, 2))(x)))
+    with pytest.warns(UserWarning, match=r"outside the crop .*Rescaling to \[0, 1\]"):
+        result = mobile_export.export(
+            model, "float32", out=tmp_path, crop="300w", pixels=(0, 255), allow_loss=True
+        )
+    assert any("outside the crop" in note for note in result.metadata.notes)
 
 
 def test_rendered_faces_are_cut_as_a_model_of_own_boxes_sees_them() -> None:

@@ -175,3 +175,7 @@ def test_landmarks_of_another_shape_are_refused(tiny: Any, data: Any, tmp_path: 
         mobile_export.export(
             tiny, "pruned", out=tmp_path, training=(data[0], data[1][:, :4]), tuning=tuning()
         )
+    with pytest.raises(ValueError, match=r"Training landmarks must be in \[0, 1\]²"):
+        mobile_export.export(
+            tiny, "pruned", out=tmp_path, training=(data[0], 48 * data[1]), tuning=tuning()
+        )
