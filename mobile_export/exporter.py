@@ -223,7 +223,7 @@ def export(
                 "class": type(given).__name__,
                 "name": given.name,
                 "num_landmarks": exported.num_landmarks,
-                "params": int(sum(np.prod(w.shape) for w in given.trainable_variables)),
+                "params": _params(given),
                 "macc": counts.keras,
             },
             detectors=_rules(exported),
@@ -249,6 +249,9 @@ def export(
             sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},
         )
         about.write(folder)
+    if exported.scheme is None:
+        # What an earlier export left names the points of another model.
+        (out / "scheme.json").unlink(missing_ok=True)
     return ExportResult(
         path=out / "model.tflite",
         kind=kind,
@@ -322,6 +325,13 @@ def _counts(model: Any, graph: Graph) -> _Counts:
         )
         in_keras = in_file
     return _Counts(in_keras, in_file, tuple(notes))
+
+
+def _params(model: Any) -> int:
+    """Returns the number of weights that training changes, also where they are frozen now."""
+    layers = model._flatten_layers()
+    weights = {id(w): int(np.prod(w.shape)) for x in layers for w in x._trainable_variables}
+    return sum(weights.values())
 
 
 def licence_of(model: Any) -> str | None:

@@ -200,18 +200,22 @@ def test_points_in_other_units_or_without_motion_are_told() -> None:
     assert "nearly the same points" in told
 
 
-def test_an_export_tells_landmarks_in_other_units(tmp_path: Path) -> None:
+def test_an_export_tells_what_landmarks_and_folder_have_of_others(tmp_path: Path) -> None:
     import keras
     from keras import layers
 
     image = keras.Input((8, 8, 3))
     x = layers.Dense(10, activation="sigmoid")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
     model = keras.Model(image, layers.Rescaling(8.0)(layers.Reshape((5, 2))(x)))
+    model.trainable = False
+    (tmp_path / "scheme.json").write_text("of another model", encoding="utf-8")
     with pytest.warns(UserWarning, match=r"outside the crop .*Rescaling to \[0, 1\]"):
         result = mobile_export.export(
             model, "float32", out=tmp_path, crop="300w", pixels=(0, 255), allow_loss=True
         )
     assert any("outside the crop" in note for note in result.metadata.notes)
+    assert not (tmp_path / "scheme.json").exists()
+    assert result.metadata.model["params"] == 8 * 8 * 3 * 10 + 10
 
 
 def test_rendered_faces_are_cut_as_a_model_of_own_boxes_sees_them() -> None:
