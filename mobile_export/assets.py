@@ -174,6 +174,11 @@ def _models(specs: Sequence[str]) -> dict[str, Any]:
     named: dict[str, str] = {}
     for spec in specs:
         name = spec if spec in shipped_presets() else Path(spec).stem
+        if name in shipped_presets() and spec != name:
+            raise ValueError(
+                "A file must not have a shipped preset's name, whose licence and box its exports "
+                f"would state. Received: {spec!r}"
+            )
         if name in named:
             raise ValueError(
                 f"Each model needs a folder of its own, named after its file. Received: "

@@ -240,3 +240,21 @@ def test_rendered_faces_are_cut_as_a_model_of_own_boxes_sees_them() -> None:
     assert np.abs(found.astype(int) - expected).mean() < 1.0
     without = rendered_faces(3, (96, 80), crop, 11, {**padding, "face": None})
     assert np.abs(without.astype(int) - expected).mean() > 10.0
+
+
+def test_a_golden_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    from mobile_export import golden
+
+    points = np.zeros((1, 5, 2))
+    golden.write(tmp_path / "golden.npz", np.zeros((1, 8, 8, 3)), points, points)
+    content = (tmp_path / "golden.npz").read_bytes()
+    (tmp_path / "golden.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"golden\.npz"):
+        golden.read(tmp_path / "golden.npz")
+
+
+def test_a_file_with_the_name_of_a_preset_is_refused() -> None:
+    from mobile_export import assets
+
+    with pytest.raises(ValueError, match=r"licence and box.* 'runs/300w\.keras'"):
+        assets._models(["runs/300w.keras"])
