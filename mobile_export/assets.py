@@ -64,7 +64,9 @@ def write(models: Mapping[str, Any], calibration: Any, out: str | Path) -> dict[
         )
     # Before the first export, which takes minutes.
     fitted = {
-        name: calibrating.load(calibration[name], model.image_size, crop=model.crop)
+        name: calibrating.load(
+            calibration[name], model.image_size, crop=model.crop, box_padding=model.box_padding
+        )
         for name, model in models.items()
     }
     picture, box = demo_picture()
@@ -172,6 +174,11 @@ def _models(specs: Sequence[str]) -> dict[str, Any]:
     named: dict[str, str] = {}
     for spec in specs:
         name = spec if spec in shipped_presets() else Path(spec).stem
+        if name in shipped_presets() and spec != name:
+            raise ValueError(
+                "A file must not have a shipped preset's name, whose licence and box its exports "
+                f"would state. Received: {spec!r}"
+            )
         if name in named:
             raise ValueError(
                 f"Each model needs a folder of its own, named after its file. Received: "

@@ -50,21 +50,21 @@ def measure(
     Returns:
         Plain data: ``"ceiling_gmacc_per_s"`` by operand type and threads; ``"files"``, one entry
         each with its latencies in milliseconds, ratios to the baseline, share of the ceiling and
-        operators; ``"ratios"`` and ``"cpu_ratios"`` by threads, each file (row) to each (column).
+        operators; ``"macc"`` and what follows from it are None where an operator has no rule, which
+        ``"not_counted"`` tells; ``"ratios"`` and ``"cpu_ratios"`` by threads, each file (row) to
+        each (column).
 
     Raises:
         FileNotFoundError: If a file does not exist.
         ValueError: If a file is foreign or damaged, or a number is not positive.
     """
-    from tfalign import macc
-
     if not files or min(threads, default=0) < 1 or runs < 1:
         raise ValueError(
             "Give at least one file, and positive `threads` and `runs`. Received: "
             f"files={list(map(str, files))}, threads={list(threads)}, runs={runs}"
         )
     graphs = [Graph.read(file) for file in files]
-    counts = {str(f): macc.count_tflite(g).macc for f, g in zip(files, graphs, strict=True)}
+    counts = [_counted(graph) for graph in graphs]
     top = {kind: {n: ceiling(kind, n) for n in threads} for kind in ("float32", "int8")}
     races = {n: race(graphs, n, runs) for n in threads}
     measured = {n: latencies(graphs, times) for n, times in races.items()}
@@ -72,13 +72,14 @@ def measure(
     cpu = {n: times.ratios(cpu=True) for n, times in races.items()}
     rows = []
     for index, file in enumerate(files):
-        entry: dict[str, object] = {"file": str(file), "macc": counts[str(file)]}
+        macc, reason = counts[index]
+        entry: dict[str, object] = {"file": str(file), "macc": macc, "not_counted": reason}
         lines = []
         for n in threads:
             latency = measured[n][index]
             # One thread's processor time is its time on an idle machine.
             time = latency.cpu if n == 1 else latency.median
-            speed = counts[str(file)] / time / 1e6  # MACC per ms → GMACC/s
+            speed = None if macc is None else macc / time / 1e6  # MACC per ms → GMACC/s
             kind = latency.arithmetic
             lines.append(
                 {
@@ -88,7 +89,7 @@ def measure(
                     "cpu_of_baseline": float(cpu[n][index, 0]),
                     "gmacc_per_s": speed,
                     "ceiling": kind,
-                    "share_of_ceiling": speed / top[kind][n],
+                    "share_of_ceiling": None if speed is None else speed / top[kind][n],
                 }
             )
         entry["latency"] = lines
@@ -104,6 +105,16 @@ def measure(
     }
 
 
+def _counted(graph: Graph) -> tuple[int | None, str | None]:
+    """Returns a file's multiply-accumulates, or None and why: latencies do not need them."""
+    from tfalign.macc import count_tflite
+
+    try:
+        return int(count_tflite(graph).macc), None
+    except ValueError as error:
+        return None, str(error)
+
+
 def table(report: dict[str, object], each: bool = False) -> str:
     """Returns a report of ``measure`` as text; ``each``: the slowest operators one by one, too."""
     lines = []
@@ -111,15 +122,22 @@ def table(report: dict[str, object], each: bool = False) -> str:
         for n, value in by_threads.items():
             lines.append(f"ceiling {kind}, {n} threads: {value:.1f} GMACC/s")
     for entry in report["files"]:  # type: ignore[attr-defined]
-        lines.append(f"\n{entry['file']}  {entry['macc']:,} MACC")
+        macc = entry["macc"]
+        counted = f"MACC not counted: {entry['not_counted']}" if macc is None else f"{macc:,} MACC"
+        lines.append(f"\n{entry['file']}  {counted}")
         for row in entry["latency"]:
-            lines.append(
+            line = (
                 f"  {row['threads']} threads: median {row['median']:.3f} ms "
                 f"(5 % {row['low']:.3f}, 95 % {row['high']:.3f}), {row['of_baseline']:.3f} of the "
                 f"first file; processor time {row['cpu']:.3f} ms, {row['cpu_of_baseline']:.3f} of "
-                f"it; {row['gmacc_per_s']:.1f} GMACC/s = "
-                f"{100 * row['share_of_ceiling']:.0f} % of the {row['ceiling']} ceiling"
+                "it"
             )
+            if macc is not None:
+                line += (
+                    f"; {row['gmacc_per_s']:.1f} GMACC/s = "
+                    f"{100 * row['share_of_ceiling']:.0f} % of the {row['ceiling']} ceiling"
+                )
+            lines.append(line)
         found = entry.get("operators")
         if found:
             total = sum(row["ms"] for row in found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -72,7 +72,11 @@ class CalibrationPictures:
 
 
 def load(
-    source: Any, image_size: tuple[int, int], limit: int = LIMIT, crop: Any = None
+    source: Any,
+    image_size: tuple[int, int],
+    limit: int = LIMIT,
+    crop: Any = None,
+    box_padding: Mapping[str, Any] | None = None,
 ) -> CalibrationPictures:
     """Reads calibration pictures.
 
@@ -83,7 +87,9 @@ def load(
             ``.npz`` file; or ``"rendered"`` for rendered faces, where there are no photographs.
         image_size: (height, width) of the model's input.
         limit: At most this many pictures, taken at even spacing.
-        crop: The model's ``CropConvention``, by which rendered faces are cut out.
+        crop: The model's ``CropConvention``, by which rendered faces are cut out and those of a
+            crop cache must be; None asks nothing of a cache.
+        box_padding: The model's, by which rendered faces are cut out.
 
     Returns:
         The pictures as uint8.
@@ -91,12 +97,15 @@ def load(
     Raises:
         FileNotFoundError: If a path does not exist or a folder holds no picture.
         ValueError: If a name reads as a test split, a picture cannot be read, most pictures of a
-            folder are not shaped as the model's input, or an array has the wrong shape or values.
+            folder are not shaped as the model's input, a crop cache was cut by another convention,
+            or an array has the wrong shape or values.
     """
     if isinstance(source, CalibrationPictures):
-        return CalibrationPictures(_thin(_checked(source.images, image_size), limit), source.source)
+        images = checked_pictures(source.images, image_size)
+        return CalibrationPictures(_thin(images, limit), source.source)
     if isinstance(source, str) and source == RENDERED:
-        faces = rendered_faces(min(limit, RENDERED_COUNT), image_size, crop, seed=RENDERED_SEED)
+        count = min(limit, RENDERED_COUNT)
+        faces = rendered_faces(count, image_size, crop, RENDERED_SEED, box_padding)
         return CalibrationPictures(faces, "rendered faces")
     if isinstance(source, (str, PurePath)):
         path = Path(source)
@@ -106,18 +115,19 @@ def load(
         if path.suffix == ".npz" and path.is_file():
             from tfalign.data.pipeline import CropCache
 
-            return _from_cache(CropCache.load(path), str(path), image_size, limit)
+            return _from_cache(CropCache.load(path), str(path), image_size, limit, crop)
         raise FileNotFoundError(
             "Calibration comes from a folder of face crops, cut as the model wants them (`tfalign "
             "align PHOTOS --crops DIR` does that), a crop cache (.npz), or 'rendered', rendered "
             f"faces. Received: calibration={str(source)!r}"
         )
     if hasattr(source, "names") and hasattr(source, "maps"):
-        return _from_cache(source, "crop cache", image_size, limit)
+        return _from_cache(source, "crop cache", image_size, limit, crop)
     if not hasattr(source, "__array__"):
         # A list, or a generator, which NumPy would take for one thing without a shape.
         source = np.stack([np.asarray(picture) for picture in source])
-    return CalibrationPictures(_thin(_checked(np.asarray(source), image_size), limit), "array")
+    images = checked_pictures(np.asarray(source), image_size)
+    return CalibrationPictures(_thin(images, limit), "array")
 
 
 def faults(images: np.ndarray) -> list[str]:
@@ -244,21 +254,37 @@ def _from_folder(path: Path, image_size: tuple[int, int], limit: int) -> Calibra
 
 
 def _from_cache(
-    cache: Any, name: str, image_size: tuple[int, int], limit: int
+    cache: Any, name: str, image_size: tuple[int, int], limit: int, crop: Any
 ) -> CalibrationPictures:
     from tfalign.data.pipeline import evaluation_arrays
 
     refuse_test_split(str(sample) for sample in cache.names)
+    if crop is not None and cache.crop != crop:
+        raise ValueError(
+            "Calibration pictures must be cut as the model sees faces. Received: "
+            f"calibration={name!r}, cut by {cache.crop}, for a model that is fed by {crop}"
+        )
     images = np.asarray(evaluation_arrays(cache.take(_thin(np.arange(len(cache)), limit)))[0])
-    return CalibrationPictures(_checked(images, image_size), PurePath(name).name)
+    return CalibrationPictures(checked_pictures(images, image_size), PurePath(name).name)
 
 
-def _checked(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+def checked_pictures(
+    images: np.ndarray, image_size: tuple[int, int], what: str = "Calibration pictures"
+) -> np.ndarray:
+    """Returns pictures (N, H, W, 3) in [0, 255] as uint8.
+
+    Args:
+        images: The pictures.
+        image_size: (height, width) that they must have.
+        what: How a message calls them.
+
+    Raises:
+        ValueError: If shape or values are others.
+    """
     height, width = image_size
     if images.ndim != 4 or images.shape[1:] != (height, width, 3) or not len(images):
         raise ValueError(
-            f"Calibration pictures must be (N, {height}, {width}, 3), N > 0. Received: "
-            f"shape={images.shape}"
+            f"{what} must be (N, {height}, {width}, 3), N > 0. Received: shape={images.shape}"
         )
     if images.dtype == np.uint8:
         return images
@@ -266,8 +292,8 @@ def _checked(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     # Pictures scaled to [0, 1] or [−1, 1] would give ranges for a picture that is nearly black.
     if not (low >= 0.0 and 1.5 < high <= 255.0):
         raise ValueError(
-            "Calibration pictures are RGB in [0, 255], as the camera gives them. Received: "
-            f"values from {low:g} to {high:g}"
+            f"{what} must be RGB in [0, 255], as the camera gives them. Received: values from "
+            f"{low:g} to {high:g}"
         )
     return np.rint(images).astype(np.uint8)
 

@@ -76,7 +76,8 @@ def export_model(
         scheme: Names of the points: whatever ``tfalign.markup.get`` takes.
         pixels: (low, high), the values that the model wants for black and white, e.g. ``(0, 1)``.
             Needed for a model that is not of ``tfalign.models``.
-        output: Name of the landmarks among several outputs.
+        output: Name of the landmarks among several outputs: a key where the model returns a
+            dictionary, else the name of the layer that makes them.
 
     Raises:
         ValueError: If something needed is missing, or the model is no landmark model.
@@ -123,9 +124,10 @@ def export_model(
     # What is known of the boxes of the training says nothing of others.
     padding = getattr(model, "box_padding", None) if box == trained else None
 
+    # First: a model that is no graph of layers has no outputs to choose from.
+    height, width, channels = _picture(model)
     model = in_float32(model)
     place = _output_place(model, output)
-    height, width, channels = _picture(model)
     shape = tuple(model.outputs[place].shape[1:])
     n = _points(shape, model)
     notes = []
@@ -188,7 +190,7 @@ def _picture(model: Any) -> tuple[int, int, int]:
         raise ValueError(
             "A landmark model takes one picture (batch, H, W, 3), or (batch, H, W, 1), all but the "
             "batch known: build it with `keras.Input((height, width, 3))`. Received: inputs "
-            f"{shapes}"
+            f"{shapes} of {type(model).__name__} {model.name!r}"
         )
     return tuple(int(size) for size in shapes[0][1:])  # type: ignore[return-value]
 
@@ -197,11 +199,16 @@ def _output_place(model: Any, output: str | None) -> int:
     """Returns the position of the landmarks among the flat list of outputs."""
     if output is None and len(model.outputs) == 1:
         return 0
-    names = list(getattr(model, "output_names", None) or ())
-    if output not in names:
+    struct = getattr(model, "output", None)
+    # `model.outputs` has a dictionary's entries by their keys in order; other outputs are named
+    # after the layers that make them, two of one layer alike.
+    keys = isinstance(struct, dict) and len(struct) == len(model.outputs)
+    names = sorted(struct) if keys else list(getattr(model, "output_names", None) or ())
+    if names.count(output) != 1:
         raise ValueError(
             "The landmarks must be named among several outputs: `output` is one of "
-            f"{names}. Received: output={output!r}"
+            f"{names}. Where several have one name, export keras.Model(model.input, "
+            f"model.outputs[i]). Received: output={output!r}"
         )
     return names.index(output)
 

@@ -18,7 +18,14 @@ from mobile_export.export_model import ExportModel, export_model
 from mobile_export.export_result import ExportResult
 from mobile_export.gpu import gpu_compatibility
 from mobile_export.layer_errors import layer_errors
-from mobile_export.parity import Parity, compare, keras_landmarks, limit_of
+from mobile_export.parity import (
+    Parity,
+    check_unit,
+    compare,
+    keras_landmarks,
+    limit_of,
+    strange_landmarks,
+)
 from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
 from tfalign import markup
@@ -113,11 +120,15 @@ def export(
     given = load(model)
     exported = export_model(given, crop=crop, box=box, scheme=scheme, pixels=pixels, output=output)
     size = exported.image_size
+    # What `Predictor` adds without being told, apps must be told.
+    padding = exported.box_padding or usual_box_padding(exported.crop, exported.num_landmarks)
     # Before anything slow: a fine-tuning takes minutes.
+    if images is not None:
+        images = calibrating.checked_pictures(np.asarray(images), size, "`images`")
     _check_arguments(exported, input_dtype, images, truth, protocol)
     fitted = None
     if calibration is not None:
-        fitted = calibrating.load(calibration, size, crop=exported.crop)
+        fitted = calibrating.load(calibration, size, crop=exported.crop, box_padding=padding)
     if kind in CALIBRATED and fitted is None:
         raise ValueError(
             f"Kind {kind!r} needs calibration pictures from training data: crops that `tfalign "
@@ -143,7 +154,7 @@ def export(
             tuned, fitted = fine_tune(exported.keras, kind, training, fitted, tuning)
             before, exported = exported, export_model(tuned, scheme=scheme, box=exported.box)
             exported = replace(exported, box_padding=before.box_padding)
-        faces = rendered_faces(RENDERED, size, exported.crop)
+        faces = rendered_faces(RENDERED, size, exported.crop, box_padding=padding)
         exact, content, decisions = _content(
             exported.keras, kind, fitted, faces, input_dtype, tuning, gathers
         )
@@ -154,13 +165,16 @@ def export(
 
         found, expected = runner(faces), keras_landmarks(exported.keras, faces)
         rendered = compare(found, expected, size)
+        strange = strange_landmarks(expected, size)
+        for doubt in strange:
+            warnings.warn(f"Landmarks: {doubt}.", stacklevel=2)
         parity, original = rendered, None
         if images is not None:
-            found_on_images = runner(np.asarray(images))
-            expected_on_images = keras_landmarks(exported.keras, np.asarray(images))
+            found_on_images = runner(images)
+            expected_on_images = keras_landmarks(exported.keras, images)
             parity = compare(found_on_images, expected_on_images, size, truth, protocol)
         if before is not None:
-            pictures = faces if images is None else np.asarray(images)
+            pictures = faces if images is None else images
             points = found if images is None else found_on_images
             original = compare(points, keras_landmarks(before.keras, pictures), size)
         few = slice(golden.COUNT)
@@ -200,17 +214,16 @@ def export(
             num_landmarks=exported.num_landmarks,
             crop=exported.crop,
             box=exported.box,
-            # What `Predictor` adds without being told, apps must be told.
-            box_padding=exported.box_padding
-            or usual_box_padding(exported.crop, exported.num_landmarks),
+            box_padding=padding,
             scheme=exported.scheme,
             input_dtype=np.dtype(runner.input_dtype).name,
             output_dtype=graph.tensors[graph.outputs[0]].dtype.lower(),
+            output_quantization=runner.output_quantization,
             model={
                 "class": type(given).__name__,
                 "name": given.name,
                 "num_landmarks": exported.num_landmarks,
-                "params": int(sum(np.prod(w.shape) for w in given.trainable_variables)),
+                "params": _params(given),
                 "macc": counts.keras,
             },
             detectors=_rules(exported),
@@ -226,10 +239,19 @@ def export(
             },
             calibration=looks,
             licence=None if licence is None else {"weights": licence},
-            notes=(*exported.notes, *counts.notes, *(f"Calibration: {d}." for d in doubts), *lossy),
+            notes=(
+                *exported.notes,
+                *counts.notes,
+                *(f"Calibration: {doubt}." for doubt in doubts),
+                *(f"Landmarks: {doubt}." for doubt in strange),
+                *lossy,
+            ),
             sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},
         )
         about.write(folder)
+    if exported.scheme is None:
+        # What an earlier export left names the points of another model.
+        (out / "scheme.json").unlink(missing_ok=True)
     return ExportResult(
         path=out / "model.tflite",
         kind=kind,
@@ -305,6 +327,13 @@ def _counts(model: Any, graph: Graph) -> _Counts:
     return _Counts(in_keras, in_file, tuple(notes))
 
 
+def _params(model: Any) -> int:
+    """Returns the number of weights that training changes, also where they are frozen now."""
+    layers = model._flatten_layers()
+    weights = {id(w): int(np.prod(w.shape)) for x in layers for w in x._trainable_variables}
+    return sum(weights.values())
+
+
 def licence_of(model: Any) -> str | None:
     """Returns the licence of a shipped preset's weights; None for any other model."""
     sidecar = _sidecar(model)
@@ -357,12 +386,6 @@ def _check_arguments(
     converter.check_input_dtype(input_dtype)
     height, width, _ = model.input_shape
     n = model.num_landmarks
-    if images is not None:
-        shape = np.shape(images)
-        if len(shape) != 4 or shape[1:] != (height, width, 3) or not shape[0]:
-            raise ValueError(
-                f"`images` must be (N, {height}, {width}, 3), N > 0. Received: shape={shape}"
-            )
     if (truth is None) != (protocol is None) or (truth is not None and images is None):
         given = {"images": images, "truth": truth, "protocol": protocol}
         raise ValueError(
@@ -378,6 +401,7 @@ def _check_arguments(
                 f"`truth` must be ({len(images)}, {n}, 2) in [0, 1]². Received: "
                 f"shape={np.shape(truth)}"
             )
+        check_unit("`truth`", truth)
         # Scored against itself, the truth meets whatever the protocol asks of it later.
         pixels = np.asarray(truth) * np.array([width, height])
         score(pixels, pixels, protocol=protocol)

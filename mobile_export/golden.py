@@ -10,6 +10,7 @@ training photographs seldom may.
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as data:
             return {key: data[key] for key in ("images", "landmarks", "keras_landmarks")}
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             "A golden file holds images, landmarks and keras_landmarks. Received: "
             f"path={str(path)!r} ({error})"

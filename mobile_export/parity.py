@@ -30,6 +30,12 @@ class Limit:
 
 LIMITS = {"float32": Limit(0.01, 0.03), "float16": Limit(0.05, 0.15)}
 """Kinds whose arithmetic is float."""
+OUTSIDE, SHARE_OUTSIDE = 0.1, 0.2
+"""How far beyond the crop a coordinate counts as outside it, and the share of them that is told: a
+crop that cuts a face's rim away has a tenth of them there."""
+STILL_PX = 0.05
+"""Standard deviation over faces, in pixels of an input of 112, below which points do not move: a
+trained model's is some pixels, and a 255th of that where pixels are scaled twice."""
 QUANTIZED = Limit(0.5, 1.0)
 """Of every other kind: far above what the shipped int8 file loses (mean 0.12, 95 % 0.26 px)."""
 
@@ -139,3 +145,51 @@ def keras_landmarks(model: Any, images: np.ndarray, batch_size: int = 32) -> np.
         for at in range(0, len(images), batch_size)
     ]
     return np.concatenate(batches).astype(np.float32)
+
+
+def strange_landmarks(points: np.ndarray, image_size: tuple[int, int]) -> list[str]:
+    """Says in words why landmarks cannot be those of the faces; an empty list where they may be.
+
+    A file equals its Keras model also where both speak of other units, or see next to nothing of
+    the picture because its pixels are scaled twice.
+
+    Args:
+        points: (N, n, 2), the Keras model's for N > 1 crops of different faces, which should be in
+            [0, 1]² of the crop.
+        image_size: (height, width) of the crops in pixels.
+    """
+    found = []
+    if (outside := _share_outside(points)) > SHARE_OUTSIDE:
+        low, high = float(points.min()), float(points.max())
+        found.append(
+            f"{outside:.0%} of the coordinates that the Keras model gives for rendered faces lie "
+            f"outside the crop (from {low:.3g} to {high:.3g}); (0, 0) must be its left upper "
+            "corner and (1, 1) its right lower one: where the model counts in pixels or in "
+            "[-1, 1], let its last layer be a Rescaling to [0, 1]"
+        )
+    moved = float(pixel_from_unit(points, image_size).std(axis=0).mean())
+    if moved < STILL_PX * min(image_size) / 112:
+        found.append(
+            f"the Keras model gives nearly the same points for all rendered faces (they differ by "
+            f"{moved:.2g} px): where it scales its pixels itself, `pixels` must be (0, 255)"
+        )
+    return found
+
+
+def check_unit(name: str, points: Any) -> None:
+    """Checks that annotated landmarks (N, n, 2) are in [0, 1]² of their crops, as far as they tell.
+
+    Raises:
+        ValueError: If too many of them lie outside, as pixels do.
+    """
+    points = np.asarray(points, np.float64)
+    if _share_outside(points) > SHARE_OUTSIDE:
+        raise ValueError(
+            f"{name} must be in [0, 1]² of the pictures; pixels are divided by their width and "
+            f"height. Received: coordinates from {points.min():g} to {points.max():g}"
+        )
+
+
+def _share_outside(points: np.ndarray) -> float:
+    """Returns the share of coordinates beyond the crop; what is no number is neither in nor out."""
+    return float(((points < -OUTSIDE) | (points > 1 + OUTSIDE)).mean())

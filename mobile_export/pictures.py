@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from tfalign import geometry
@@ -36,6 +39,7 @@ def rendered_faces(
     size: tuple[int, int],
     crop: geometry.CropConvention | None = None,
     seed: int = FACE_SEED,
+    box_padding: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
     """Returns crops (count, height, width, 3) uint8 RGB of rendered faces, the same at each call.
 
@@ -44,6 +48,8 @@ def rendered_faces(
         size: (height, width) in pixels.
         crop: How a face's box becomes the crop; None takes the box itself, squared.
         seed: Of the renderer; other seeds give other faces.
+        box_padding: How a face's tight box becomes the one that the crop starts from, as
+            ``Metadata`` has it; None takes the renderer's box of a whole face.
     """
     from tfalign.data.synthetic import render
 
@@ -51,7 +57,12 @@ def rendered_faces(
     crops = []
     for index in range(count):
         sample = render(seed, index)
-        image_from_crop = geometry.invert(convention.crop_from_image(sample.box, size))
+        box = sample.box
+        if box_padding is not None:
+            box = np.asarray(geometry.box_from_landmarks(sample.landmarks))
+            for step in (box_padding["face"], box_padding["points"]):
+                box = box if step is None else np.asarray(geometry.pad_box(box, step))
+        image_from_crop = geometry.invert(convention.crop_from_image(box, size))
         image = sample.image[None].astype(np.float32)
         maps = np.asarray(image_from_crop, np.float32)[None]
         crops.append(np.asarray(geometry.warp_affine(image, maps, size))[0])

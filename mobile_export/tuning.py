@@ -22,6 +22,7 @@ from mobile_export import calibration as calibrating
 from mobile_export import training_faces, tuning_process
 from mobile_export.calibration import CalibrationPictures
 from mobile_export.converter import picture_shape
+from mobile_export.parity import check_unit
 from tfalign.files import write_json
 from tfalign.tflite import require
 
@@ -206,6 +207,7 @@ def _write_data(
             f"Training landmarks must be ({len(images)}, {n}, 2) in [0, 1]². Received: "
             f"shape={landmarks.shape}"
         )
+    check_unit("Training landmarks", landmarks)
     np.savez(folder / "data.npz", images=fitted.images, landmarks=landmarks.astype(np.float32))
     return CalibrationPictures(fitted.images, "training data")
 

@@ -46,11 +46,15 @@ class Data:
 
     def pictures(self, batches: int) -> Iterator[Any]:
         """Yields the pictures of the first few batches."""
-        for images, _ in itertools.islice(self.epoch(0), batches):
+        for images, *_ in itertools.islice(self.epoch(0), batches):
             yield images
 
-    def epoch(self, index: int) -> Iterator[tuple[Any, Any]]:
-        """Yields the batches of one epoch, a function of (seed, index) alone."""
+    def epoch(self, index: int) -> Iterator[tuple[Any, ...]]:
+        """Yields the batches of one epoch, a function of (seed, index) alone.
+
+        A batch is pictures and landmarks; of a cache in which points are not annotated also the
+        weights (batch, n) of points.
+        """
         if self.arrays is None:
             from tfalign.data.pipeline import training_dataset
 
@@ -97,10 +101,10 @@ def run(
         step = _step(model, twin, phase, parts)
         for _ in range(length):
             losses_seen = []
-            for images, landmarks in data.epoch(epoch):
+            for batch in data.epoch(epoch):
                 for callback in callbacks:
                     callback.on_train_batch_begin(batch=-1)
-                losses_seen.append(step(images, landmarks))
+                losses_seen.append(step(*batch))
             for callback in callbacks:
                 callback.on_epoch_end(batch=-1)
             history.append(float(tf.reduce_mean(losses_seen)))
@@ -176,13 +180,16 @@ def _step(model: Any, twin: Twin, phase: Phase, parts: list[tuple[Any, list[Any]
     variables = [variable for _, part in parts for variable in part]
 
     @tf.function
-    def step(images: Any, landmarks: Any) -> Any:
+    def step(images: Any, landmarks: Any, weights: Any = None) -> Any:
         with tf.GradientTape() as tape:
             values = model(images, training=True)
             values = values if isinstance(values, (list, tuple)) else [values]
             outputs = dict(zip(twin.output_names, values, strict=True))
             loss = tf.add_n(
-                [weight * fn(landmarks, outputs[name]) for name, (fn, weight) in terms.items()]
+                [
+                    weight * fn(landmarks, outputs[name], weights)
+                    for name, (fn, weight) in terms.items()
+                ]
             )
         gradients = tape.gradient(loss, variables)
         if decay:

@@ -32,7 +32,9 @@ final class FaceModel {
         try alignedLandmarks(picture, box, crop, passes: passes) { bytes in
             try interpreter.copy(bytes, toInputAt: 0)
             try interpreter.invoke()
-            return try interpreter.output(at: 0).data.withUnsafeBytes { Array($0.bindMemory(to: Float32.self)) }
+            let output = try interpreter.output(at: 0)
+            precondition(output.dataType == .float32, "The landmarks must be float32: of kind int8, not int8_full.")
+            return output.data.withUnsafeBytes { Array($0.bindMemory(to: Float32.self)) }
         }
     }
 }

@@ -99,6 +99,10 @@ export class LandmarkModel {
   constructor(runtime, model, metadata) {
     Object.assign(this, {runtime, model, metadata});
     [, this.height, this.width] = metadata.input.shape;
+    if (metadata.output.dtype !== 'float32') {
+      throw new TypeError(
+        `The landmarks must be float32: of kind int8, not int8_full. Received: ${metadata.kind}, ${metadata.output.dtype}`);
+    }
   }
 
   /** Runs the model on (height, width, 3) bytes; returns [[u, v], …] in [0, 1] of the crop. */

@@ -117,6 +117,23 @@ def test_operators_that_cannot_run_alone_are_told(files: list[Path], monkeypatch
     assert len(dense) == 1
 
 
+def test_files_whose_products_are_not_counted_are_timed(
+    files: list[Path], monkeypatch: Any
+) -> None:
+    from tfalign.macc import tflite_operators
+
+    # As an export passes it: with null for its arithmetic, and a note.
+    rules = {k: v for k, v in tflite_operators._RULES.items() if k != "FULLY_CONNECTED"}
+    monkeypatch.setattr(tflite_operators, "_RULES", rules)
+    report: Any = benchmark.measure(files[:1], runs=2, operators=False)
+    (entry,) = report["files"]
+    assert entry["macc"] is entry["latency"][0]["share_of_ceiling"] is None
+    assert entry["latency"][0]["median"] > 0
+    text = benchmark.table(json.loads(json.dumps(report)))
+    assert "MACC not counted: No rule counts this operator" in text
+    assert "'FULLY_CONNECTED'" in text
+
+
 def test_program_names_a_missing_file(capsys: Any) -> None:
     assert benchmark.main(["absent.tflite"]) == 2
     assert "absent.tflite" in capsys.readouterr().err

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from mobile_export.calibration import is_test_split, load, refuse_test_split
+from tfalign.geometry import CROP_PRESETS
 
 SIZE = (12, 16)
 
@@ -99,3 +101,9 @@ def test_limit_takes_pictures_at_even_spacing() -> None:
     found = load(images, SIZE, limit=4)
     assert found.images[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
     assert found.fingerprint != load(images, SIZE).fingerprint
+
+
+def test_a_cache_that_was_cut_for_another_model_is_refused() -> None:
+    cache = SimpleNamespace(names=["a"], maps=None, crop=CROP_PRESETS["dssd"])
+    with pytest.raises(ValueError, match=r"cut by .*0\.15.* fed by .*0\.1,"):
+        load(cache, SIZE, crop=CROP_PRESETS["300w"])

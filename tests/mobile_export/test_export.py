@@ -241,6 +241,8 @@ TRUTH = np.random.default_rng(0).uniform(0.2, 0.8, (2, 12, 2))
         ({"protocol": "300w_inter_ocular"}, "give all three. Received: images, protocol only"),
         ({"images": None, "truth": TRUTH, "protocol": "300w_inter_ocular"}, "give all three"),
         ({"truth": TRUTH[:1], "protocol": "300w_inter_ocular"}, r"`truth` must be \(2, 12, 2\)"),
+        ({"images": np.full((2, 48, 48, 3), 0.5)}, r"`images` must be RGB in \[0, 255\].* 0\.5"),
+        ({"truth": 48 * TRUTH, "protocol": "300w_inter_ocular"}, r"`truth` must be in \[0, 1\]²"),
         ({"truth": TRUTH, "protocol": "300w"}, "`protocol` must be one of"),
         ({"truth": TRUTH, "protocol": "300w_inter_ocular"}, "68"),
     ],

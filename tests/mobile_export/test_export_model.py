@@ -255,6 +255,43 @@ def test_what_is_no_landmark_model_is_told_the_remedy() -> None:
         export_model(small_vit(), **arguments, scheme="ibug68")
 
 
+def five(x: Any, name: str) -> Any:
+    return layers.Reshape((5, 2), name=name)(layers.Dense(10)(x))
+
+
+def test_the_output_that_was_named_is_the_one_that_is_exported() -> None:
+    arguments: dict[str, Any] = {"crop": "300w", "pixels": (0, 255)}
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
+    image = keras.Input((8, 8, 3))
+    flat = layers.Flatten()(image)
+    # Keys are what a user sees, also where layers have other names, or one another's.
+    crossed = keras.Model(image, {"fine": five(flat, "rough"), "rough": five(flat, "fine")})
+    for key, expected in crossed(picture).items():
+        found = export_model(crossed, **arguments, output=key).keras(picture)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"one of \['fine', 'rough'\]"):
+        export_model(crossed, **arguments, output="reshape")
+    both = keras.Model(image, [five(flat, "first"), five(flat, "second")], name="both")
+    outer = keras.Model(image, both(image))
+    assert outer.output_names == ["both", "both"]
+    with pytest.raises(ValueError, match=r"export keras\.Model\(model\.input, model\.outputs"):
+        export_model(outer, **arguments, output="both")
+    for place, expected in enumerate(both(picture)):
+        one = keras.Model(outer.input, outer.outputs[place])
+        np.testing.assert_allclose(export_model(one, **arguments).keras(picture), expected)
+
+
+def test_a_model_that_is_no_graph_is_told_the_remedy() -> None:
+    class Own(keras.Model):
+        def call(self, inputs: Any) -> Any:
+            return inputs[:, :5, 0, :2]
+
+    model = Own()
+    model(np.zeros((1, 8, 8, 3), np.float32))
+    with pytest.raises(ValueError, match=r"keras\.Input\(\(height, width, 3\)\).* of Own"):
+        export_model(model, crop="300w", pixels=(0, 255))
+
+
 @pytest.mark.parametrize("make", [small_vit, lambda: models.GRegNet(12, (48, 48, 3), width=0.125)])
 def test_mixed_precision_is_rebuilt_under_float32(make: Callable[[], keras.Model]) -> None:
     keras.config.set_dtype_policy("mixed_float16")

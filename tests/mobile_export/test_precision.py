@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import keras
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import mobile_export
 from mobile_export import precision
 from mobile_export.converter import convert
 from tfalign.layers.fixed_map import SCOPE
-from tfalign.tflite import Graph, Operator, Tensor
+from tfalign.tflite import Graph, Metadata, Operator, Tensor
 
 FLOAT = "FLOAT32"
 
@@ -268,7 +270,7 @@ def test_product_of_each_landmark_runs_in_int8(float_file: bytes) -> None:
 
 @pytest.mark.slow
 def test_int8_full_of_a_global_network(
-    tmp_path: Any, pictures: np.ndarray, like_trained: Any
+    tmp_path: Any, pictures: np.ndarray, like_trained: Any, repository: Any
 ) -> None:
     import keras
 
@@ -290,6 +292,19 @@ def test_int8_full_of_a_global_network(
     }
     assert graph.tensors[graph.inputs[0]].dtype == "UINT8"
     assert graph.tensors[graph.outputs[0]].dtype == "INT16"
+    # What metadata.json says is enough to read the file's integers, which LiteRT gives as they are.
+    from ai_edge_litert.interpreter import Interpreter
+
+    about = json.loads((tmp_path / "metadata.json").read_text(encoding="utf-8"))
+    run = Interpreter(model_path=str(result.path)).get_signature_runner()
+    raw = run(image=pictures[:1])["landmarks"].astype(np.float64)
+    steps = about["output"]["quantization"]
+    found = (raw - steps["zero_point"]) * steps["scale"]
+    assert np.abs(found - np.asarray(network(pictures[:1].astype(np.float32)))).max() < 0.1
+    assert np.abs(raw / 32767 - found).max() > 0.1  # The full range is no guess to make.
+    assert Metadata.read(tmp_path).output_quantization == steps
+    schema = json.loads((repository / "tfalign/tflite/metadata.schema.json").read_text())
+    jsonschema.validate(about, schema)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 import mobile_export
 from mobile_export import calibration
 from mobile_export.check import check
-from mobile_export.parity import LIMITS, QUANTIZED, Limit, limit_of
+from mobile_export.parity import LIMITS, QUANTIZED, Limit, limit_of, strange_landmarks
 from mobile_export.pictures import rendered_faces
 
 SIZE = (112, 112)
@@ -180,3 +180,81 @@ def test_calibration_from_a_generator_and_from_rendered_faces() -> None:
 def test_limits_grow_with_the_input() -> None:
     assert limit_of("float32", (96, 64)) == LIMITS["float32"]
     assert limit_of("int8_qat", (448, 224)) == Limit(1.0, 2.0)
+
+
+def test_points_in_other_units_or_without_motion_are_told() -> None:
+    from tfalign.data.synthetic import render
+    from tfalign.geometry import CROP_PRESETS, transform_points
+
+    for name, crop in CROP_PRESETS.items():
+        samples = [render(5, index, 128) for index in range(4)]
+        maps = [np.asarray(crop.crop_from_image(one.box, SIZE)) for one in samples]
+        points = [transform_points(m, s.landmarks) for m, s in zip(maps, samples, strict=True)]
+        unit = np.stack(points) / 112
+        assert strange_landmarks(unit, SIZE) == [], name
+        for other in (112 * unit, 2 * unit - 1, 100 * unit):
+            (told,) = strange_landmarks(other, SIZE)
+            assert "outside the crop" in told, name
+    still = unit[:1] + 0.001 * (unit - unit[:1])
+    (told,) = strange_landmarks(still, SIZE)
+    assert "nearly the same points" in told
+
+
+def test_an_export_tells_what_landmarks_and_folder_have_of_others(tmp_path: Path) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((8, 8, 3))
+    x = layers.Dense(10, activation="sigmoid")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
+    model = keras.Model(image, layers.Rescaling(8.0)(layers.Reshape((5, 2))(x)))
+    model.trainable = False
+    (tmp_path / "scheme.json").write_text("of another model", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"outside the crop .*Rescaling to \[0, 1\]"):
+        result = mobile_export.export(
+            model, "float32", out=tmp_path, crop="300w", pixels=(0, 255), allow_loss=True
+        )
+    assert any("outside the crop" in note for note in result.metadata.notes)
+    assert not (tmp_path / "scheme.json").exists()
+    assert result.metadata.model["params"] == 8 * 8 * 3 * 10 + 10
+
+
+def test_rendered_faces_are_cut_as_a_model_of_own_boxes_sees_them() -> None:
+    from tfalign.data.synthetic import render
+    from tfalign.geometry import CropConvention
+    from tfalign.inference.crops import cut_crops
+
+    crop = CropConvention((0.05, 0.1, 0.05, 0.0), square=False)
+    padding = {"face": [-0.2, -0.3, -0.2, -0.15], "points": [0.25, 0.1, 0.25, 0.4]}
+    samples = [render(11, index) for index in range(3)]
+    boxes = []
+    for sample in samples:
+        x0, y0 = sample.landmarks.min(axis=0)
+        x1, y1 = sample.landmarks.max(axis=0)
+        for left, top, right, bottom in (padding["face"], padding["points"]):
+            w, h = x1 - x0, y1 - y0
+            x0, y0, x1, y1 = x0 - left * w, y0 - top * h, x1 + right * w, y1 + bottom * h
+        boxes.append((x0, y0, x1, y1))
+    # `Predictor` cuts so, with OpenCV; there positions are rounded to a 32th of a pixel.
+    expected, _ = cut_crops([one.image for one in samples], boxes, crop, (96, 80))
+    found = rendered_faces(3, (96, 80), crop, 11, padding)
+    assert np.abs(found.astype(int) - expected).mean() < 1.0
+    without = rendered_faces(3, (96, 80), crop, 11, {**padding, "face": None})
+    assert np.abs(without.astype(int) - expected).mean() > 10.0
+
+
+def test_a_golden_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    from mobile_export import golden
+
+    points = np.zeros((1, 5, 2))
+    golden.write(tmp_path / "golden.npz", np.zeros((1, 8, 8, 3)), points, points)
+    content = (tmp_path / "golden.npz").read_bytes()
+    (tmp_path / "golden.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"golden\.npz"):
+        golden.read(tmp_path / "golden.npz")
+
+
+def test_a_file_with_the_name_of_a_preset_is_refused() -> None:
+    from mobile_export import assets
+
+    with pytest.raises(ValueError, match=r"licence and box.* 'runs/300w\.keras'"):
+        assets._models(["runs/300w.keras"])

@@ -175,3 +175,29 @@ def test_landmarks_of_another_shape_are_refused(tiny: Any, data: Any, tmp_path: 
         mobile_export.export(
             tiny, "pruned", out=tmp_path, training=(data[0], data[1][:, :4]), tuning=tuning()
         )
+    with pytest.raises(ValueError, match=r"Training landmarks must be in \[0, 1\]²"):
+        mobile_export.export(
+            tiny, "pruned", out=tmp_path, training=(data[0], 48 * data[1]), tuning=tuning()
+        )
+
+
+def test_points_that_are_not_annotated_teach_nothing(tiny: Any, tmp_path: Any) -> None:
+    from tfalign.data.pipeline import CropCache
+    from tfalign.data.sample import Sample
+    from tfalign.data.synthetic import render
+    from tfalign.markup import LandmarkScheme
+
+    samples = []
+    for index in range(8):
+        face = render(3, index, 64)
+        nowhere, none = np.zeros((5, 2), np.float32), np.zeros(5, bool)
+        scheme = LandmarkScheme.unnamed(5)
+        samples.append(
+            Sample(face.image, nowhere, none, face.box, face.name, scheme, annotated=none)
+        )
+    cache = CropCache.build(samples, tiny.crop, tiny.image_size)
+    result = mobile_export.export(
+        tiny, "int8_qat", out=tmp_path, training=cache, tuning=tuning(), allow_loss=True
+    )
+    # The file is compared with the tuned model and with the one before: they must be the same.
+    assert result.original_parity.mean_px == pytest.approx(result.rendered.mean_px, abs=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,22 @@ KINDS = {"float16": 0.01, "int8": 0.02}
 @pytest.fixture
 def browser(repository: Path, tmp_path: Path) -> Browser:
     return Browser(repository / "android_demo_assets" / "web", tmp_path / "site")
+
+
+def test_the_page_refuses_landmarks_that_are_no_floats(repository: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("no node here: apt-get install nodejs")
+    script = """
+      import {LandmarkModel} from './align.js';
+      const about = (kind, dtype) => ({kind, input: {shape: [1, 8, 8, 3]}, output: {dtype}});
+      new LandmarkModel(null, null, about('int8', 'float32'));
+      try { new LandmarkModel(null, null, about('int8_full', 'int16')); }
+      catch (error) { console.log(error.message); }
+    """
+    command = ["node", "--input-type=module", "-e", script]
+    folder = repository / "android_demo_assets/web"
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert "Received: int8_full, int16" in done.stdout
 
 
 def in_python(runner: Runner, crop: Any, image: np.ndarray, box: Any) -> np.ndarray:

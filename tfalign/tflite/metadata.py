@@ -35,6 +35,8 @@ class Metadata:
             they are the same, or nobody said.
         input_dtype: Type of the file's input, e.g. ``"uint8"``.
         output_dtype: Type of the file's output, e.g. ``"float32"``.
+        output_quantization: ``"scale"`` and ``"zero_point"`` of an output of integers, by which
+            they become landmarks: ``(integer - zero_point) * scale``; None of one of floats.
         model: Class, name, parameters and multiply-accumulates (None where they are not counted).
         detectors: Detector's name → how its box becomes ``box``, see
             ``inference.detectors.BoxRule``; empty where such rules are not known.
@@ -54,6 +56,7 @@ class Metadata:
     scheme: markup.LandmarkScheme | None
     input_dtype: str = "uint8"
     output_dtype: str = "float32"
+    output_quantization: Mapping[str, Any] | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     detectors: Mapping[str, Any] = field(default_factory=dict)
     box_padding: Mapping[str, Any] | None = None
@@ -66,6 +69,7 @@ class Metadata:
     def to_dict(self) -> dict[str, Any]:
         """The content of ``metadata.json``, format version 2."""
         height, width, channels = self.input_shape
+        steps = self.output_quantization
         return {
             "format_version": FORMAT_VERSION,
             "kind": self.kind,
@@ -83,6 +87,7 @@ class Metadata:
                 "shape": [1, self.num_landmarks, 2],
                 "axes": ["x", "y"],
                 "space": "unit",
+                **({} if steps is None else {"quantization": dict(steps)}),
             },
             "crop": None if self.crop is None else self.crop.get_config(),
             "box": self.box,
@@ -140,6 +145,7 @@ class Metadata:
             scheme=found,
             input_dtype=types[0],
             output_dtype=types[1],
+            output_quantization=data["output"].get("quantization"),
             detectors=data.get("detectors", {}),
             quality=data.get("quality"),
             calibration=data.get("calibration"),

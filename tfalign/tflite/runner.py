@@ -26,6 +26,8 @@ class Runner:
         input_shape: (height, width, channels) of one picture.
         input_dtype: ``numpy`` type of the input tensor.
         num_landmarks: n.
+        output_quantization: ``"scale"`` and ``"zero_point"`` of landmarks that are integers in the
+            file, see ``Metadata``; None where they are floats.
         threads: As given.
 
     Raises:
@@ -66,6 +68,11 @@ class Runner:
         self.input_shape = image[1:]
         self.input_dtype: Any = self._input["dtype"]
         self.num_landmarks = points[1]
+        scale, zero = self._output["quantization"]
+        integers = np.issubdtype(self._output["dtype"], np.integer)
+        self.output_quantization = (
+            {"scale": float(scale), "zero_point": int(zero)} if integers else None
+        )
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -95,9 +102,8 @@ class Runner:
     def landmarks(self) -> np.ndarray:
         """Returns the landmarks (n, 2) of the last run, float32 in [0, 1]² of the picture."""
         values = self.interpreter.get_tensor(self._output["index"])[0]
-        scale, zero = self._output["quantization"]
-        if np.issubdtype(values.dtype, np.integer):
-            values = (values.astype(np.float32) - zero) * scale
+        if (steps := self.output_quantization) is not None:
+            values = (values.astype(np.float32) - steps["zero_point"]) * steps["scale"]
         return np.array(values, dtype=np.float32)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
