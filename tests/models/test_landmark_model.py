@@ -215,6 +215,17 @@ def test_a_frozen_model_is_trained_on_as_it_was_saved(tmp_path: Path) -> None:
     assert len(other.trainable_variables) == whole
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_channels_come_last(kind: Any) -> None:
+    """With Keras set otherwise, layers would take rows for channels."""
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="Received: image_data_format='channels_first'"):
+            kind(scheme=HAND, **KINDS[kind])
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
 @pytest.mark.parametrize("name", list(models.ARCHITECTURES))
 def test_a_class_is_its_papers_by_default(name: str) -> None:
     """What the published model asks for is what the class gives to who asks for nothing."""

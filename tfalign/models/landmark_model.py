@@ -268,6 +268,12 @@ def _merged(weighted: Any, masked: Any) -> Any:
 
 def check_input_shape(input_shape: Sequence[int], multiple: int) -> tuple[int, int, int]:
     """Returns ``input_shape`` as (height, width, 3), or raises ``ValueError`` saying the rule."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Models take images (batch, height, width, 3), and so must Keras's layers: call "
+            "keras.config.set_image_data_format('channels_last') first, or set it in keras.json. "
+            f"Received: image_data_format={keras.config.image_data_format()!r}"
+        )
     shape = tuple(int(value) for value in input_shape)
     good = len(shape) == 3 and shape[2] == 3
     good = good and min(shape[:2]) >= multiple and not any(s % multiple for s in shape[:2])
