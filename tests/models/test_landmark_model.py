@@ -172,6 +172,60 @@ def test_a_compiled_model_goes_on_where_it_was_saved(tmp_path: Path) -> None:
         np.testing.assert_allclose(one, np.asarray(other), atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("kind", "group", "arguments"),
+    [(GRegLRef, "global", {}), (CCNN, "regressions", {"units": 1})],
+)
+def test_what_was_frozen_stays_frozen(kind: Any, group: str, arguments: dict) -> None:
+    """Also layers that only training needs, such as heads of CCNN's units but the last."""
+    model = kind(scheme=HAND, **KINDS[kind], **arguments)
+    whole = len(model.trainable_variables)
+    assert "frozen" not in model.get_config()
+    for layer in model.groups[group]:
+        layer.trainable = False
+    assert 0 < len(model.trainable_variables) < whole
+    again = kind.from_config(json.loads(json.dumps(model.get_config())))
+    assert again.get_config() == model.get_config()
+    found, expected = ([v.path for v in m.trainable_variables] for m in (again, model))
+    assert found == expected
+
+
+@pytest.mark.slow
+def test_a_frozen_model_is_trained_on_as_it_was_saved(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    truth = rng.uniform(size=(2, 6, 2)).astype("float32")
+    model = GRegNet(scheme=HAND, **SMALL)
+    whole = len(model.trainable_variables)
+    for layer in model.layers[:-2]:
+        layer.trainable = False
+    model.compile("adam", L2Loss())
+    model.train_on_batch(images, truth)
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    assert len(again.trainable_variables) == len(model.trainable_variables) == 2
+    for one, kept in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(kept))
+    again.train_on_batch(images, truth)
+    for one, kept in zip(again.weights[:-2], model.weights[:-2], strict=True):
+        if not one.path.endswith("seed_generator_state"):
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(kept), err_msg=one.path)
+    # The weights still fit a model of which nothing is frozen.
+    other = GRegNet(scheme=HAND, weights=str(tmp_path / "m.keras"), **SMALL)
+    assert len(other.trainable_variables) == whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_channels_come_last(kind: Any) -> None:
+    """With Keras set otherwise, layers would take rows for channels."""
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="Received: image_data_format='channels_first'"):
+            kind(scheme=HAND, **KINDS[kind])
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
 @pytest.mark.parametrize("name", list(models.ARCHITECTURES))
 def test_a_class_is_its_papers_by_default(name: str) -> None:
     """What the published model asks for is what the class gives to who asks for nothing."""

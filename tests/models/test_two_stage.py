@@ -295,3 +295,19 @@ def test_models_of_0_1_refine_no_brows() -> None:
 def test_refuses_arguments(arguments) -> None:
     with pytest.raises(ValueError, match="Received"):
         TwoStage(**{**SMALL, **arguments})
+
+
+def test_a_part_of_one_point_is_refused() -> None:
+    """Its patch would be one pixel of the face, and its network of no effect, trained or not."""
+    names = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+    parts = {"right_eye": (0,), "left_eye": (1,), "nose": (2,), "mouth": (3, 4)}
+    shape = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)])
+    small = {"input_shape": (64, 64, 3), "width": 0.0625, "view_size": 40, "face_size": 48}
+    model = TwoStage(scheme=markup.LandmarkScheme("five", names, parts), **small)
+    with pytest.raises(ValueError, match=r"'two_stage_global'\. Received: left_eye of 1 points, "):
+        model.set_mean_shape(shape)
+    assert model.canonical_shape is None
+    mouth = markup.LandmarkScheme("mouth", names, {"mouth": (3, 4)})
+    model = TwoStage(scheme=mouth, **small)
+    model.set_mean_shape(shape)
+    assert list(model.parts) == ["mouth"]

@@ -143,6 +143,7 @@ class Ensemble(LandmarkModel):
         model = cls(members, **{key: config[key] for key in chosen if key in config})
         model.box = config.get("box", model.box)
         model.box_padding = config.get("box_padding", model.box_padding)
+        model._freeze(config.get("frozen", ()))
         return model
 
 

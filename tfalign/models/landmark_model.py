@@ -121,7 +121,22 @@ class LandmarkModel(keras.Model):
             "name": self.name,
             **({} if self.box is None else {"box": self.box}),
             **({} if self.box_padding is None else {"box_padding": self.box_padding}),
+            **({} if not (frozen := self._frozen_layers()) else {"frozen": frozen}),
         }
+
+    def _every_layer(self) -> dict[str, keras.layers.Layer]:
+        """Returns the layers by name, those that only training needs among them."""
+        return {layer.name: layer for layer in (*self.training_model.layers, *self.layers)}
+
+    def _frozen_layers(self) -> list[str]:
+        """Returns the names of the layers with weights that ``trainable = False`` was said of."""
+        layers = self._every_layer().items()
+        return sorted(name for name, layer in layers if layer.weights and not layer.trainable)
+
+    def _freeze(self, names: Sequence[str]) -> None:
+        layers = self._every_layer()
+        for name in names:
+            layers[name].trainable = False
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LandmarkModel:
@@ -134,6 +149,7 @@ class LandmarkModel(keras.Model):
         del custom_objects
         arguments = {cls.RENAMED.get(key, key): value for key, value in config.items()}
         box, padding = arguments.pop("box", None), arguments.pop("box_padding", None)
+        frozen = arguments.pop("frozen", ())
         scheme = arguments.get("scheme")
         if isinstance(scheme, str) and scheme not in markup.SCHEMES:
             warnings.warn(
@@ -146,6 +162,7 @@ class LandmarkModel(keras.Model):
         model = cls(**arguments)
         model.box = box
         model.box_padding = None if padding is None else dict(padding)
+        model._freeze(frozen)
         return model
 
     @classmethod
@@ -251,6 +268,12 @@ def _merged(weighted: Any, masked: Any) -> Any:
 
 def check_input_shape(input_shape: Sequence[int], multiple: int) -> tuple[int, int, int]:
     """Returns ``input_shape`` as (height, width, 3), or raises ``ValueError`` saying the rule."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Models take images (batch, height, width, 3), and so must Keras's layers: call "
+            "keras.config.set_image_data_format('channels_last') first, or set it in keras.json. "
+            f"Received: image_data_format={keras.config.image_data_format()!r}"
+        )
     shape = tuple(int(value) for value in input_shape)
     good = len(shape) == 3 and shape[2] == 3
     good = good and min(shape[:2]) >= multiple and not any(s % multiple for s in shape[:2])

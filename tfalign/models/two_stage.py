@@ -223,8 +223,21 @@ class TwoStage(LandmarkModel):
         return results
 
     def _set_mean_shape(self, shape: np.ndarray) -> None:
+        frontal = canonical.canonical_shape(shape, self.scheme)
+        # The patch of a single point shows one pixel, whatever is found in it moves nothing.
+        points = [
+            part for part, i in self.parts.items() if np.ptp(frontal[list(i)], 0).max() < 1e-3
+        ]
+        if points:
+            raise ValueError(
+                "A part that the local stage looks at must be two points or more, at different "
+                "places: put further points into these parts of the scheme, take their points out "
+                "of all parts, or use local_stage=False, which is the architecture "
+                "'two_stage_global'. Received: "
+                f"{', '.join(f'{p} of {len(self.parts[p])} points' for p in points)}"
+            )
         self.get_layer("face_landmarks").bias.assign(shape.reshape(-1))
-        self._set_canonical(canonical.canonical_shape(shape, self.scheme))
+        self._set_canonical(frontal)
 
     def _set_canonical(self, shape: np.ndarray | None) -> None:
         self.canonical_shape = None if shape is None else [[float(v) for v in p] for p in shape]

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 
 # What a model may change without changing its weights.
-FREE_ARGUMENTS = ("name", "weights", "dropout", "crop", "box", "scheme", "stop_position_gradient")
+FREE_ARGUMENTS = (
+    *("name", "weights", "dropout", "crop", "box", "scheme", "stop_position_gradient"),
+    "frozen",
+)
 
 
 @cache
