@@ -245,3 +245,21 @@ def test_a_model_that_was_trained_before_goes_on_from_its_weights(box: str | Non
     bias = np.asarray(model.get_layer("fc").bias).reshape(68, 2)
     np.testing.assert_allclose(bias, own if box else faces.mean_shape, atol=1e-5)
     assert ("goes on from its weights" in capsys.readouterr().out) == (box is not None)
+
+
+def test_phases_that_compute_anew_what_was_taken_over_are_told(capsys) -> None:
+    """A closed form takes no notice of the weights that ``--init-weights`` brought."""
+
+    class Started(TinyModel):
+        def solve(self, feed: object) -> None:
+            del feed
+
+    config = edited(("phases", 0, "start"), "solve")
+    config["phases"][0]["epochs"] = 0
+    schedule = training.Schedule.from_config(config)
+    for box in (None, "landmarks"):
+        model = Started()
+        model.box = box
+        training.train(model, one_face(), validation=0, schedule=schedule, batch_size=1)
+        told = "in place of those taken over: only (solve)" in capsys.readouterr().out
+        assert told == (box is not None)

@@ -193,6 +193,13 @@ def train(
         + ", ".join(told),
         flush=True,
     )
+    starts = [f"{p.name} ({p.start})" for p in schedule.phases if p.start is not None]
+    if starts and (goes_on or digest is not None):
+        print(
+            "Phases that begin with weights of their own, in place of those taken over: "
+            + ", ".join(starts),
+            flush=True,
+        )
     with ExitStack() as stack:
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         result = fit(
