@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_model import TinyModel
 
 from tfalign import markup, models, training
 from tfalign.cli import train as command
@@ -19,6 +20,18 @@ from tfalign.models import ARCHITECTURES
 from tfalign.training import Settings
 from tfalign.training.schedules import published_settings
 from tfalign.training.train import augmentation, make_schedule
+
+
+def one_face() -> CropCache:
+    sample = Sample(
+        name="one",
+        image=np.zeros((80, 80, 3), np.uint8),
+        box=np.array([10.0, 10.0, 70.0, 70.0], np.float32),
+        landmarks=np.random.default_rng(0).uniform(20, 60, (68, 2)).astype(np.float32),
+        visible=np.ones(68, bool),
+        scheme=markup.IBUG68,
+    )
+    return CropCache.build([sample], "300w", (32, 32))
 
 
 def made(model: str, *words: str) -> Settings:
@@ -216,15 +229,37 @@ def test_without_watched_faces_nothing_waits_for_their_error() -> None:
     for phase in alone.phases:
         assert phase.patience is None
         assert phase.learning_rate.kind != "plateau" or phase.learning_rate.monitor == "loss"
-    sample = Sample(
-        name="one",
-        image=np.zeros((80, 80, 3), np.uint8),
-        box=np.array([10.0, 10.0, 70.0, 70.0], np.float32),
-        landmarks=np.random.default_rng(0).uniform(20, 60, (68, 2)).astype(np.float32),
-        visible=np.ones(68, bool),
-        scheme=markup.IBUG68,
-    )
-    faces = CropCache.build([sample], "300w", (32, 32))
     model = models.GRegNet(68, (32, 32, 3), width=0.1, trunk="mobile", scheme="ibug68")
     with pytest.raises(ValueError, match="keep='best' needs faces to watch"):
-        training.train(model, faces, validation=0, keep="best", steps=1)
+        training.train(model, one_face(), validation=0, keep="best", steps=1)
+
+
+@pytest.mark.parametrize("box", [None, "landmarks"])
+def test_a_model_that_was_trained_before_goes_on_from_its_weights(box: str | None, capsys) -> None:
+    """The mean shape would take the place of what its output layer has learned."""
+    model, faces = TinyModel(), one_face()
+    own = np.random.default_rng(1).uniform(0.3, 0.7, (68, 2))
+    model.set_mean_shape(own)
+    model.box = box
+    training.train(model, faces, validation=0, steps=1, batch_size=1, rate=1e-12, augment="none")
+    bias = np.asarray(model.get_layer("fc").bias).reshape(68, 2)
+    np.testing.assert_allclose(bias, own if box else faces.mean_shape, atol=1e-5)
+    assert ("goes on from its weights" in capsys.readouterr().out) == (box is not None)
+
+
+def test_phases_that_compute_anew_what_was_taken_over_are_told(capsys) -> None:
+    """A closed form takes no notice of the weights that ``--init-weights`` brought."""
+
+    class Started(TinyModel):
+        def solve(self, feed: object) -> None:
+            del feed
+
+    config = edited(("phases", 0, "start"), "solve")
+    config["phases"][0]["epochs"] = 0
+    schedule = training.Schedule.from_config(config)
+    for box in (None, "landmarks"):
+        model = Started()
+        model.box = box
+        training.train(model, one_face(), validation=0, schedule=schedule, batch_size=1)
+        told = "in place of those taken over: only (solve)" in capsys.readouterr().out
+        assert told == (box is not None)

@@ -92,7 +92,9 @@ def train(
     Args:
         model: The name of an architecture, see `tfalign.models.ARCHITECTURES`, or a model. One
             that is given must have been made from a seed (``keras.utils.set_random_seed``) for the
-            run to be continued.
+            run to be continued. One that knows its boxes (``model.box``), as those that ship and
+            those that were trained on readers do, goes on from its weights; any other is new, and
+            begins at the mean shape of the faces.
         faces: What to train on: a reader, a crop cache, or several, of one scheme.
         settings: How; None takes the defaults.
         options: Arguments of `make_model`, for an architecture by name.
@@ -141,6 +143,7 @@ def train(
         )
     protocol = protocol or _protocol(parts[0])
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
+    goes_on = trained.box is not None  # as of a model that ships or was trained here
     trained.box = trained_box(whole)
     trained.box_padding = fit_box_padding(whole, trained.scheme)
     if trained.box_padding is not None and trained.box_padding["face"] is None:
@@ -162,7 +165,10 @@ def train(
         flush=True,
     )
     # First, so that a warm start that leaves the first stage as it is leaves it at the mean shape.
-    trained.set_mean_shape(cache.mean_shape)
+    if goes_on:
+        print("The model was trained before: it goes on from its weights.", flush=True)
+    else:
+        trained.set_mean_shape(cache.mean_shape)
     digest = None
     if settings.init_weights is not None:
         source = settings.init_weights
@@ -187,6 +193,13 @@ def train(
         + ", ".join(told),
         flush=True,
     )
+    starts = [f"{p.name} ({p.start})" for p in schedule.phases if p.start is not None]
+    if starts and (goes_on or digest is not None):
+        print(
+            "Phases that begin with weights of their own, in place of those taken over: "
+            + ", ".join(starts),
+            flush=True,
+        )
     with ExitStack() as stack:
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         result = fit(
