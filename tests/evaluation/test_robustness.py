@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from tfalign.evaluation import (
     mean_shape_predictor,
     plots,
     published,
+    report,
     shapes_in_crops,
 )
 
@@ -135,6 +137,23 @@ def test_points_of_ones_own_are_divided_by_the_box_that_there_is(oracle_faces):
     assert found.whole()["nme"].item() == pytest.approx((2.0 / diagonals).mean(), rel=0.02)
     direct = evaluate_model(shifted["shifted"], faces.samples, diagonal, progress=False)
     assert found.whole()["nme"].item() == pytest.approx(direct.nme, rel=1e-6)
+
+
+def test_what_evaluate_tells_is_told(faces):
+    """Points that a model lacks, faces that a detector missed, and that there are few faces."""
+    inner = mean_shape_predictor(np.full((1, 51, 2), 0.5), "300w", "ibug51", (40, 40))
+    models = {"inner": inner, "whole": faces.backend()}
+    blind = {"blind": lambda image: np.zeros((0, 4), np.float32)}
+    found = box_comparison(models, faces.samples, PROTOCOL, blind, progress=False)
+    lacks, few, missed = found.notes
+    assert lacks.startswith("inner: 17 of 68 points do not exist")
+    assert few.startswith("Measured on 5 faces only")
+    assert missed.startswith("The detector missed 5 of 5 faces (blind boxes)")
+    assert all(f"note: {note}" in found.table() for note in found.notes)
+    assert found.to_dict()["notes"] == list(found.notes)
+    assert html.escape(lacks) in report.robustness_report([found])
+    swept = box_sweep(models, faces.samples, PROTOCOL, SPOILED[:1], progress=False)
+    assert swept.notes == (lacks, few)
 
 
 def test_growth_needs_the_unperturbed_case(faces, mean_shape):

@@ -196,8 +196,7 @@ def _measure(
         worst=arguments.worst,
         **common,
     )
-    if len(evaluation.names) < len(reader):
-        notes += (reader.report.table(),)
+    notes += measuring.reading_notes(reader, len(evaluation.names))
     evaluation = replace(evaluation, remarks=notes)
     report.write_evaluation(evaluation, out, settings, baseline=baseline)
     print(evaluation.table())

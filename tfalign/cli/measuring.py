@@ -186,6 +186,21 @@ def _tell_of_unnamed_points(
     """Tells that files do not name their points, so that the model's order is taken for theirs."""
     try:
         own = dataset.read(
+def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:
+    """Returns what to say of faces that were left out or settled while reading.
+
+    Args:
+        reader: The faces, after they were measured on.
+        measured: On how many.
+    """
+    notes = []
+    if measured < len(reader):
+        notes.append(f"{len(reader) - measured} of {len(reader)} faces could not be read.")
+    if reader.report.skipped or reader.report.noted:
+        notes.append(reader.report.table())
+    return tuple(notes)
+
+
             arguments.data,
             arguments.split,
             on_error="skip",

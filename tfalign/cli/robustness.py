@@ -40,7 +40,7 @@ from tfalign.evaluation import (
 )
 from tfalign.evaluation.boxes import EXTENSIONS, ROTATIONS, TRANSLATIONS, BoxSource
 from tfalign.evaluation.report import robustness_report
-from tfalign.evaluation.robustness import common_box
+from tfalign.evaluation.robustness import common_box, left_out_notes
 from tfalign.files import read_json, settled, versions, write_json, write_whole
 from tfalign.inference.detectors import DlibDetector
 from tfalign.inference.predictor import Predictor, load_predictor
@@ -140,6 +140,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     # What can be wrong with a command is found out before it claims its folder and measures.
     measuring.check_boxes(reader, [arguments.box, *arguments.sources])
     sources = {s: DlibDetector() if s == "dlib" else s for s in arguments.sources}
+    seen = [
+        f"{name}: {note}"
+        for name, model in models.items()
+        for note in measuring.training_notes(model, reader)
+    ]
     parts = {name: _part(arguments.out, name, identities[name]) for name in models}
     missing = {name: one for name, one in predictors.items() if not parts[name].is_file()}
     settings = {
@@ -185,8 +190,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 rows += compared.to_dict()["rows"]
             write_json(parts[name], {"identity": identities[name], "rows": rows})
             half.unlink()
-    frames = [pd.DataFrame(_rows(part)) for part in parts.values()]
-    result = Robustness(protocol, pd.concat(frames, ignore_index=True), arguments.box)
+    frame = pd.concat([pd.DataFrame(_rows(p)) for p in parts.values()], ignore_index=True)
+    remarks = [*left_out_notes(predictors, protocol), *seen]
+    remarks += measuring.reading_notes(reader, int(frame["faces"].max()))
+    result = Robustness(protocol, frame, arguments.box, tuple(remarks))
     write_whole(arguments.out / "robustness.csv", result.frame.to_csv(index=False))
     if len(perturbations) > 1:
         picture = plots.png_bytes(plots.robustness_plot(result))

@@ -209,7 +209,8 @@ def write_evaluation(
 
 
 def _robustness_section(result: Robustness) -> str:
-    body = [f"<p>NME in {result.protocol.unit}, {html.escape(result.protocol.title)}.</p>"]
+    body = [f'<p class="note">{html.escape(note)}</p>' for note in result.notes]
+    body.append(f"<p>{html.escape(result.title)}.</p>")
     kinds = list(dict.fromkeys(result.frame["kind"]))
     if any(kind not in ("none", "box") for kind in kinds):
         body.append(html_image(plots.png_bytes(plots.robustness_plot(result)), "robustness"))

@@ -22,9 +22,10 @@ from tfalign.evaluation.boxes import (
     tsr_table_2,
     usual_box,
 )
+from tfalign.evaluation.checks import warn
 from tfalign.evaluation.evaluate import batches, convert_points, length_of
 from tfalign.evaluation.protocols import Floats, Protocol, get_protocol
-from tfalign.evaluation.scores import Score, compute_score
+from tfalign.evaluation.scores import Score, compute_score, few_faces_note
 from tfalign.evaluation.tables import format_table, subsets_of
 from tfalign.inference.detectors import Detector
 from tfalign.inference.predictor import Predictor, load_predictor
@@ -41,16 +42,43 @@ class Robustness:
             columns; all faces come last), ``faces``, ``nme``, ``failure_rate``, ``auc``
             (fractions), ``missed`` (faces without a detection).
         box: Source of the boxes that perturbations spoil.
+        remarks: What is known beyond the numbers, e.g. that a model lacks some of the points.
     """
 
     protocol: Protocol
     frame: pd.DataFrame
     box: str = "landmarks"
+    remarks: tuple[str, ...] = ()
 
     @property
     def subsets(self) -> list[str]:
         """Names of the columns that were measured, all faces last."""
         return list(dict.fromkeys(self.frame["subset"]))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know, in words."""
+        whole = self.whole()
+        faces = int(whole["faces"].iloc[0])
+        notes = [*self.remarks]
+        if rough := few_faces_note(faces):
+            notes.append(rough)
+        for kind, condition, missed in zip(
+            whole["kind"], whole["condition"], whole["missed"], strict=True
+        ):
+            if missed:
+                notes.append(
+                    f"The detector missed {missed} of {faces} faces "
+                    f"({condition if kind == 'box' else self.box} boxes); these were cropped by "
+                    "the data set's box, or the landmarks' where it has none."
+                )
+        return tuple(dict.fromkeys(notes))
+
+    @property
+    def title(self) -> str:
+        """What the tables' figures are, in one line."""
+        faces = int(self.whole()["faces"].iloc[0])
+        return f"NME {self.protocol.unit}, {self.protocol.title}, {faces} faces"
 
     def whole(self) -> pd.DataFrame:
         """Returns the rows of ``frame`` that speak of all faces."""
@@ -118,12 +146,17 @@ class Robustness:
     def table(self) -> str:
         """Returns the tables as text: NME in the protocol's unit, one block per kind and subset."""
         blocks = (f"{title}\n{format_table(table, 2)}" for title, table in self.blocks())
-        return "\n\n".join([f"NME {self.protocol.unit}, {self.protocol.title}", *blocks])
+        return "\n\n".join([self.title, *blocks, *(f"note: {note}" for note in self.notes)])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain data for JSON; errors are fractions."""
         rows = self.frame.to_dict(orient="records")
-        return {"protocol": self.protocol.name, "box": self.box, "rows": rows}
+        return {
+            "protocol": self.protocol.name,
+            "box": self.box,
+            "rows": rows,
+            "notes": list(self.notes),
+        }
 
 
 Key = tuple[str, Any]
@@ -188,7 +221,8 @@ def box_sweep(
             yield _Cropping((spoil.kind, spoil.amount), boxes, angles, found.missed)
 
     frame = _measure(models, samples, protocol, threshold, croppings, seed, batch_size, progress)
-    return Robustness(get_protocol(protocol), frame, source)
+    remarks = left_out_notes(models, get_protocol(protocol))
+    return Robustness(get_protocol(protocol), frame, source, remarks)
 
 
 def _check_whole_faces(models: Mapping[str, Predictor]) -> None:
@@ -200,6 +234,21 @@ def _check_whole_faces(models: Mapping[str, Predictor]) -> None:
                 "those with points of the whole face do; `evaluate` measures others one by one. "
                 f"Received: {name}"
             )
+
+
+def left_out_notes(models: Mapping[str, Predictor], protocol: Protocol) -> tuple[str, ...]:
+    """Returns what to say of points that a model's scheme lacks: its errors are of the others."""
+    notes = []
+    for name, model in models.items():
+        # Of no face: only which points these are is asked for.
+        none = np.zeros((0, model.backend.num_landmarks, 2))
+        _, undefined = convert_points(none, model.backend.scheme, (), protocol)
+        if undefined:
+            notes.append(
+                f"{name}: {len(undefined)} of {protocol.scheme.num_points} points do not exist in "
+                f"the model's scheme and are left out: {', '.join(undefined)}."
+            )
+    return tuple(notes)
 
 
 def predictor_of(model: Any) -> Predictor:
@@ -261,7 +310,8 @@ def box_comparison(
             yield _Cropping(("box", name), found.boxes, None, found.missed)
 
     frame = _measure(models, samples, protocol, threshold, croppings, 0, batch_size, progress)
-    return Robustness(get_protocol(protocol), frame)
+    remarks = left_out_notes(models, get_protocol(protocol))
+    return Robustness(get_protocol(protocol), frame, remarks=remarks)
 
 
 def _measure(
@@ -321,6 +371,8 @@ def _measure(
             missing=undefined[name],
             annotated=np.asarray(annotated, np.bool_),
         )
+        if key[0] in ("none", "box"):
+            warn(result.warnings)
         for subset, mask in subsets_of(chosen.dataset, names, attributes).items():
             part = result.subset(mask)
             rows.append(
