@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tfalign.cli import evaluate, measuring, train
+from tfalign.cli import evaluate, measuring, robustness, train
 from tfalign.data import sets
+from tfalign.evaluation import evaluate_model, mean_shape_predictor, shapes_in_crops
+from tfalign.evaluation.protocols import own_protocol
 from tfalign.markup import LandmarkScheme
+from tfalign.models import GRegNet
 
 TINY = [
     *("--model", "gregnet", "--trunk", "mobile", "--width", "0.1", "--image-size", "32"),
@@ -117,6 +121,9 @@ def test_faces_are_taken_by_name(table, tmp_path):
     names.write_text("f09.png\nanother.jpg\n")
     with pytest.raises(ValueError, match=r"1 of 2 others, \['another.jpg'\]"):
         measuring.read_data(evaluate.options().parse_args(words))
+    names.write_text("f09.png\nf02.png\nf09.png\n")
+    with pytest.raises(ValueError, match=r"names.txt with \['f09.png'\] more than once"):
+        measuring.read_data(evaluate.options().parse_args(words))
 
 
 def test_points_without_names_are_told_of(table, tmp_path, capsys):
@@ -134,3 +141,58 @@ def test_points_without_names_are_told_of(table, tmp_path, capsys):
     assert "taken in the model's order (p0, p1, p2, …)" in capsys.readouterr().err
     measuring.read_data(evaluate.options().parse_args(words), LandmarkScheme.unnamed(5))
     assert "no names" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """Saves a model of a file's points and returns the words that measure it on that file."""
+
+    def make(data: Path) -> list[str]:
+        scheme = sets.get("csv").read(data, on_error="skip").scheme
+        model = GRegNet(scheme=scheme, input_shape=(32, 32, 3), trunk="mobile", width=0.1)
+        model.box = "landmarks"
+        model.save(tmp_path / "own.keras")
+        words = ["--model", str(tmp_path / "own.keras"), "--dataset", "csv", "--data", str(data)]
+        return [*words, "--quiet"]
+
+    return make
+
+
+def test_the_mean_shape_is_of_all_faces_of_its_split(table, untrained, tmp_path):
+    """Not of those alone that --faces or --last choose to measure on."""
+    data = table("split", ["train"] * 10 + ["test"] * 4)
+    names = tmp_path / "names.txt"
+    names.write_text("f02.png\nf05.png\n")
+    words = [*untrained(data), "--split", "train", "--mean-shape", "train", "--crop", "tsr"]
+    out = tmp_path / "out"
+    arguments = [*words, "--faces", str(names), "--out", str(out)]
+    found = evaluate.run(evaluate.options().parse_args(arguments))
+    assert found["split"] == "train, the faces of names.txt"
+    assert any("--crop tsr was not used" in note for note in found["notes"])
+    reader = sets.get("csv").read(data, "train")
+    model = GRegNet(scheme=reader.scheme, input_shape=(32, 32, 3), trunk="mobile", width=0.1)
+    shapes = shapes_in_crops([r.landmarks for r in reader.records], model.crop, (32, 32))
+    assert len(shapes) == 10
+    mean = mean_shape_predictor(shapes, model.crop, reader.scheme, (32, 32))
+    two = reader.subset([r for r in reader.records if r.name in ("f02.png", "f05.png")])
+    expected = evaluate_model(mean, two, own_protocol(reader.scheme), progress=False)
+    written = json.loads((out / "metrics.json").read_text())
+    assert written["baseline"]["faces"] == 2
+    assert written["baseline"]["nme"] == pytest.approx(expected.nme, rel=1e-6)
+
+
+def test_faces_that_are_left_out_are_told(table, untrained, tmp_path):
+    """Those whose annotation is bad, which no reader has, and those whose picture is."""
+    data = table("person", ["a", "b"] * 7, bad="f03.png")
+    lines = data.read_text().splitlines()
+    lines[1] = lines[1].rpartition(",")[0] + ",seven"
+    data.write_text("\n".join(lines) + "\n")
+    words = [*untrained(data), "--skip-bad"]
+    for command in (evaluate, robustness):
+        once = [] if command is evaluate else ["--extensions", "--rotations"]
+        arguments = [*words, *once, "--out", str(tmp_path / command.__name__)]
+        for _ in range(2):  # what was measured before is told again
+            notes = "\n".join(command.run(command.options().parse_args(arguments))["notes"])
+            assert "seven" in notes
+            assert "1 of 13 faces could not be read" in notes
+            assert "Measured on 12 faces only" in notes

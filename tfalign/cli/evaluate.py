@@ -30,6 +30,7 @@ from typing import Any
 
 import pandas as pd
 
+from tfalign import markup
 from tfalign.cli import measuring
 from tfalign.data.readers import Reader
 from tfalign.data.synthetic.dataset import CONFIGURATION as RENDERED
@@ -45,6 +46,8 @@ from tfalign.evaluation.boxes import landmarks_box, usual_box
 from tfalign.evaluation.protocols import Protocol
 from tfalign.evaluation.tables import format_table
 from tfalign.files import settled, write_json, write_whole
+from tfalign.geometry import crop_convention
+from tfalign.inference.backends import Backend
 from tfalign.inference.predictor import Predictor, load_predictor
 
 
@@ -143,9 +146,19 @@ def _one(arguments: argparse.Namespace, model: str, out: Path) -> Evaluation:
     }
     # What can be wrong with a command is found out before it claims its folder.
     measuring.check_boxes(reader, [box])
-    notes = measuring.training_notes(model, reader)
+    notes = measuring.training_notes(model, reader) + _unused(arguments, predictor.backend)
     with settled(out, settings):
         return _measure(arguments, out, predictor, reader, protocol, settings, notes)
+
+
+def _unused(arguments: argparse.Namespace, backend: Backend) -> tuple[str, ...]:
+    """Returns what to say of options that the model's own convention has overruled."""
+    notes = []
+    if arguments.crop is not None and crop_convention(arguments.crop) != backend.crop:
+        notes.append(f"--crop {arguments.crop} was not used: the model stores another crop.")
+    if arguments.scheme is not None and markup.get(arguments.scheme) != backend.scheme:
+        notes.append(f"--scheme {arguments.scheme} was not used: the model stores another scheme.")
+    return tuple(notes)
 
 
 def _measure(
@@ -167,7 +180,8 @@ def _measure(
     }
     baseline = None
     if arguments.mean_shape is not None:
-        whole = argparse.Namespace(**{**vars(arguments), "last": None})
+        # Of all faces of the split: --last and --faces choose those that are measured on.
+        whole = argparse.Namespace(**{**vars(arguments), "last": None, "faces": None})
         whole.split = [arguments.mean_shape]
         faces = measuring.read_data(whole, predictor.backend.scheme)
         if not all(record.annotated.all() for record in faces.records):
@@ -188,11 +202,15 @@ def _measure(
     splits = " + ".join(arguments.split or ["all splits there"])
     if (arguments.data / RENDERED).is_file():
         splits += ", rendered faces"
+    if arguments.last is not None:
+        splits += f", last {arguments.last}"
+    if arguments.faces is not None:
+        splits += f", the faces of {arguments.faces.name}"
     evaluation = evaluate_model(
         predictor,
         reader,
         protocol,
-        split=splits if arguments.last is None else f"{splits}, last {arguments.last}",
+        split=splits,
         worst=arguments.worst,
         **common,
     )

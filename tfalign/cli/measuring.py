@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -168,6 +169,11 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
                 f"--faces must name faces of {arguments.data}, one in a line. Received: "
                 f"{arguments.faces} with {len(absent)} of {len(names)} others, {absent[:3]}"
             )
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(
+                "--faces must name each face once, or it counts as several. Received: "
+                f"{arguments.faces} with {twice[:3]} more than once"
+            )
         return reader.subset([known[name] for name in names])
     if arguments.last is not None:
         if not 0 < arguments.last <= len(reader):
@@ -180,12 +186,6 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
     return reader
 
 
-def _tell_of_unnamed_points(
-    arguments: argparse.Namespace, dataset: sets.DataSet, scheme: markup.LandmarkScheme
-) -> None:
-    """Tells that files do not name their points, so that the model's order is taken for theirs."""
-    try:
-        own = dataset.read(
 def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:
     """Returns what to say of faces that were left out or settled while reading.
 
@@ -201,6 +201,12 @@ def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _tell_of_unnamed_points(
+    arguments: argparse.Namespace, dataset: sets.DataSet, scheme: markup.LandmarkScheme
+) -> None:
+    """Tells that files do not name their points, so that the model's order is taken for theirs."""
+    try:
+        own = dataset.read(
             arguments.data,
             arguments.split,
             on_error="skip",
