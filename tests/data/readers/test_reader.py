@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,21 @@ def test_fingerprint_notices_annotations_and_file_sizes(ytf_root):
     header, rows = table.read_text().split("\n", 1)
     table.write_text(f"{header}\n{rows.replace(',1', ',2')}")
     assert len({before, grown, ytf.read(ytf_root).fingerprint()}) == 3
+
+
+def test_a_face_is_known_by_its_points_whatever_their_last_digits(ytf_root):
+    reader = ytf.read(ytf_root)
+
+    def moved(change):
+        return reader.subset(
+            [replace(record, landmarks=change(record.landmarks)) for record in reader.records]
+        ).digests()
+
+    known = reader.digests()
+    assert len(set(known)) == len(reader)
+    for towards in (-np.inf, np.inf):
+        assert moved(lambda points, to=towards: np.nextafter(points, np.float32(to))) == known
+    assert not set(moved(lambda points: points + np.float32(0.5))) & set(known)
 
 
 def test_names_are_unique(ytf_root):

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from tfalign import markup
 from tfalign.data.readers.image import is_metadata
 from tfalign.data.readers.record import Record
 from tfalign.data.readers.report import BadAnnotationError, MissingFileError, Problem, ReadingReport
 from tfalign.data.sample import Sample
+
+_SHIFT = 0.31830988
 
 
 class Reader:
@@ -142,8 +146,14 @@ class Reader:
         return digest.hexdigest()
 
     def digests(self) -> list[str]:
-        """Returns for each face a short SHA-256 of its points: the same face in another reader."""
-        return [hashlib.sha256(r.landmarks.tobytes()).hexdigest()[:16] for r in self.records]
+        """Returns for each face a short SHA-256 of its points: the same face in another reader.
+
+        Of quarters of a pixel, so that a face is known although another program has written its
+        numbers anew, with other last digits.
+        """
+        # Numbers of a file are hardly ever on the limit of two quarters that are shifted by this.
+        quarters = [np.floor(4.0 * r.landmarks.astype(np.float64) + _SHIFT) for r in self.records]
+        return [hashlib.sha256(q.astype("<i4").tobytes()).hexdigest()[:16] for q in quarters]
 
     def __repr__(self) -> str:
         return (
