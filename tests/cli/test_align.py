@@ -434,6 +434,15 @@ def test_interrupted_clip_keeps_its_numbers(align, clip, tmp_path, monkeypatch):
     assert not (tmp_path / "out" / "clip_aligned.mp4").exists()
 
 
+def test_the_row_of_a_clip_counts_what_was_left_out(align, clip, tmp_path):
+    """A detection in each frame, none of which is good enough."""
+    words = [clip, "--max-frames", 3, "--no-overlay", "--min-quality", 1]
+    outcome = align(*words, "--out", tmp_path / "out")
+    assert "0 faces tracked; 3 detections left out" in outcome.out
+    (row,) = stored(tmp_path / "out")
+    assert row["left_out"] == 3
+
+
 def test_folders_clips_and_all_that_is_left_out(align, face, clip, tmp_path):
     """As `album/` of the reported cases, made anew."""
     album = tmp_path / "album"
@@ -481,6 +490,8 @@ def test_patterns_and_lists(align, face, tmp_path, monkeypatch):
             "a.png",
         ]
     assert align("--out", "o2").code == 2
+    Path("none").write_text("\n")
+    assert "no name in none" in align("--list", "none", "--out", "o2").err
     assert align("*.gif", "--out", "o3").code == 2
 
 

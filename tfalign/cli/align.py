@@ -173,6 +173,11 @@ def _inputs(arguments: argparse.Namespace) -> Inputs:
             given += listed_paths(file)
     if given:
         return find_inputs(given, arguments.recursive, without=arguments.out)
+    if arguments.list is not None:
+        raise ValueError(
+            "--list must name an image, a clip or a folder, one a line. Received: no name in "
+            f"{'standard input' if arguments.list == '-' else arguments.list}"
+        )
     if arguments.camera is None:
         raise ValueError(
             "Give an image, a clip, a folder, --list or --camera (tfalign align --help tells more)."
@@ -290,6 +295,7 @@ def _align_clip(
     else:
         empty = Faces([], [None], aligner.num_landmarks, errors=[error])
         row = picture_row(empty, source, {"name": name})
+        row["left_out"] = 0 if clip is None else clip["left_out"]
         rows.add({**row, "clip": clip is not None, "problems": problems})
     if clip is None:
         return []
