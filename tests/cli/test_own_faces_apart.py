@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -179,6 +180,21 @@ def test_the_mean_shape_is_of_all_faces_of_its_split(table, untrained, tmp_path)
     written = json.loads((out / "metrics.json").read_text())
     assert written["baseline"]["faces"] == 2
     assert written["baseline"]["nme"] == pytest.approx(expected.nme, rel=1e-6)
+
+
+def test_what_does_not_fit_is_told_before_measuring(table, untrained, tmp_path, capsys):
+    data = table("person", ["a", "b"] * 7)
+    words = [*untrained(data), "--out", str(tmp_path / "out")]
+    arguments = evaluate.options().parse_args([*words, "--protocol", "300w_inter_ocular"])
+    with pytest.raises(ValueError, match=r"must be a \.json file .* the scheme csv_5"):
+        evaluate.run(arguments)
+    model = keras.saving.load_model(tmp_path / "own.keras")
+    model.box_padding = {"points": [0.0] * 4, "face": [-0.2] * 4}
+    model.save(tmp_path / "own.keras")
+    arguments = robustness.options().parse_args([*words[:-3], *words[-2:], "--sources", "detector"])
+    with pytest.raises(ValueError, match="points of the whole face"):
+        robustness.run(arguments)
+    assert "robustness:" not in capsys.readouterr().err  # the bar of the first table
 
 
 def test_faces_that_are_left_out_are_told(table, untrained, tmp_path):

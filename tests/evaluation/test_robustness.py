@@ -156,6 +156,23 @@ def test_what_evaluate_tells_is_told(faces):
     assert swept.notes == (lacks, few)
 
 
+def test_mistakes_are_told_before_faces_are_measured(faces, mean_shape):
+    def never():
+        raise AssertionError("a face was read")
+        yield
+
+    models = {"mean": mean_shape}
+    for measure in (box_sweep, box_comparison):
+        what = SPOILED if measure is box_sweep else {"landmarks": "landmarks"}
+        with pytest.raises(ValueError, match=r"between 0 and 1.*threshold=8"):
+            measure(models, never(), PROTOCOL, what, threshold=8, progress=False)
+    with pytest.raises(ValueError, match=r"between 0 and 1.*threshold=8"):
+        evaluate_model(mean_shape, never(), PROTOCOL, threshold=8, progress=False)
+    twice = [*SPOILED, Perturbation("scale", 0.3)]
+    with pytest.raises(ValueError, match=r"given once\. Received twice: scale 0\.3$"):
+        box_sweep(models, never(), PROTOCOL, twice, progress=False)
+
+
 def test_growth_needs_the_unperturbed_case(faces, mean_shape):
     found = box_sweep({"m": mean_shape}, faces.samples, PROTOCOL, SPOILED[1:2], progress=False)
     with pytest.raises(ValueError, match="Received none for: m"):

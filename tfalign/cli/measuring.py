@@ -243,8 +243,9 @@ def chosen_protocol(arguments: argparse.Namespace, reader: Reader) -> Protocol:
     fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme == reader.scheme]
     own = chosen is not None and chosen.name not in PROTOCOLS
     if chosen is None or not (chosen.name in fitting or (own and chosen.scheme == reader.scheme)):
+        names = f"one of {', '.join(fitting)}, or " if fitting else ""
         raise ValueError(
-            f"--protocol must be one of {', '.join(fitting)}, or a file for the scheme "
+            f"--protocol must be {names}a .json file of one's own for the scheme "
             f"{reader.scheme.name}, for {arguments.dataset}. Received: {arguments.protocol}"
         )
     return chosen

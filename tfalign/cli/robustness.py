@@ -40,7 +40,7 @@ from tfalign.evaluation import (
 )
 from tfalign.evaluation.boxes import EXTENSIONS, ROTATIONS, TRANSLATIONS, BoxSource
 from tfalign.evaluation.report import robustness_report
-from tfalign.evaluation.robustness import common_box, left_out_notes
+from tfalign.evaluation.robustness import check_whole_faces, common_box, left_out_notes
 from tfalign.files import read_json, settled, versions, write_json, write_whole
 from tfalign.inference.detectors import DlibDetector
 from tfalign.inference.predictor import Predictor, load_predictor
@@ -139,6 +139,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.box = common_box(predictors, reader)
     # What can be wrong with a command is found out before it claims its folder and measures.
     measuring.check_boxes(reader, [arguments.box, *arguments.sources])
+    if {"detector", "dlib"} & {arguments.box, *arguments.sources}:
+        check_whole_faces(predictors)
     sources = {s: DlibDetector() if s == "dlib" else s for s in arguments.sources}
     seen = [
         f"{name}: {note}"

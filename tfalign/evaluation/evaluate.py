@@ -30,7 +30,7 @@ from tfalign.evaluation.protocols import (
     related_protocols,
 )
 from tfalign.evaluation.result import Evaluation
-from tfalign.evaluation.scores import Score, compute_score
+from tfalign.evaluation.scores import Score, checked_threshold, compute_score
 from tfalign.evaluation.tables import subsets_of
 from tfalign.evaluation.worst_cases import Case, WorstCases
 from tfalign.inference.detectors import Detector
@@ -85,6 +85,7 @@ def evaluate_model(
             model, data, protocol, threshold=threshold, dataset=dataset, split=split
         )
     chosen = get_protocol(protocol)
+    checked_threshold(threshold, chosen)  # before all faces are measured
     predictor = model if isinstance(model, Predictor) else load_predictor(model)
     box = usual_box(predictor.backend, data) if box is None else box
     check_box_source(box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from tfalign.evaluation.boxes import (
 from tfalign.evaluation.checks import warn
 from tfalign.evaluation.evaluate import batches, convert_points, length_of
 from tfalign.evaluation.protocols import Floats, Protocol, get_protocol
-from tfalign.evaluation.scores import Score, compute_score, few_faces_note
+from tfalign.evaluation.scores import Score, checked_threshold, compute_score, few_faces_note
 from tfalign.evaluation.tables import format_table, subsets_of
 from tfalign.inference.detectors import Detector
 from tfalign.inference.predictor import Predictor, load_predictor
@@ -209,10 +210,15 @@ def box_sweep(
         ValueError: As ``evaluate_model``.
     """
     chosen = tsr_table_2() if perturbations is None else tuple(perturbations)
+    if twice := [spoil for spoil, count in Counter(chosen).items() if count > 1]:
+        raise ValueError(
+            "Each amount of a perturbation must be given once. Received twice: "
+            + ", ".join(f"{spoil.kind} {spoil.amount:g}" for spoil in twice)
+        )
     models = {name: predictor_of(model) for name, model in models.items()}
     source = common_box(models, samples) if box is None else box
     if source == "detector":
-        _check_whole_faces(models)
+        check_whole_faces(models)
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
         found = choose_boxes(batch, source, detector)
@@ -225,7 +231,7 @@ def box_sweep(
     return Robustness(get_protocol(protocol), frame, source, remarks)
 
 
-def _check_whole_faces(models: Mapping[str, Predictor]) -> None:
+def check_whole_faces(models: Mapping[str, Predictor]) -> None:
     """Raises ``ValueError`` for a model that a detector's box is fitted to before it is cropped."""
     for name, model in models.items():
         if not fits_faces(model.backend.box_padding):
@@ -299,7 +305,7 @@ def box_comparison(
 
     models = {name: predictor_of(model) for name, model in models.items()}
     if any(callable(source) or source == "detector" for source in sources.values()):
-        _check_whole_faces(models)
+        check_whole_faces(models)
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
         for name, source in sources.items():
@@ -326,6 +332,7 @@ def _measure(
 ) -> pd.DataFrame:
     """Runs every model under every condition, decoding each image once."""
     chosen = get_protocol(protocol)
+    checked_threshold(threshold, chosen)  # before all faces are measured
     predictors = {name: predictor_of(model) for name, model in models.items()}
     generator = np.random.default_rng(seed)
     truth: list[Any] = []

@@ -232,6 +232,22 @@ def score(
     return result
 
 
+def checked_threshold(threshold: float | None, protocol: Protocol) -> float:
+    """Returns a limit of failure rate and area; None is the protocol's.
+
+    Raises:
+        ValueError: If it is no fraction between 0 and 1, or positive pixels where nothing
+            normalises.
+    """
+    limit = protocol.threshold if threshold is None else float(threshold)
+    if not 0 < limit < (1 if protocol.unit == "%" else np.inf):
+        raise ValueError(
+            "`threshold` must be a fraction between 0 and 1 (8 % is 0.08), or positive pixels "
+            f"where nothing normalises. Received: {threshold=}"
+        )
+    return limit
+
+
 def compute_score(
     predicted: Any,
     truth: Any,
@@ -245,12 +261,7 @@ def compute_score(
 ) -> Score:
     """``score`` without issuing its warnings, for many scores of the same predictions."""
     chosen = get_protocol(protocol)
-    limit = chosen.threshold if threshold is None else float(threshold)
-    if not 0 < limit < (1 if chosen.unit == "%" else np.inf):
-        raise ValueError(
-            "`threshold` must be a fraction between 0 and 1 (8 % is 0.08), or positive pixels "
-            f"where nothing normalises. Received: {threshold=}"
-        )
+    limit = checked_threshold(threshold, chosen)
     data = check_input(predicted, truth, chosen, visible, missing, annotated)
     normalizers = chosen.normalizers(data.truth, boxes)
     residual = np.where(data.counted[..., None], data.predicted - data.truth, np.nan)
