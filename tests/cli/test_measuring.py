@@ -80,6 +80,23 @@ def test_model_identity(tmp_path):
     weights = Path(measuring.__file__).parents[1] / "weights" / "300w.npz"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert measuring.model_identity("300w") == {"model": "300w", "sha256": digest}
+    # The crop of an exported file stands beside it: with another it has other errors.
+    file, about = tmp_path / "model.tflite", tmp_path / "metadata.json"
+    file.write_bytes(b"x")
+    found = [measuring.model_identity(str(file))]
+    for crop in ("300w", "tsr"):
+        about.write_text(json.dumps({"crop": crop}))
+        found.append(measuring.model_identity(str(file)))
+    assert found[0] != found[1] != found[2] != found[0]
+
+
+def test_paths_may_have_an_equals_sign(tmp_path):
+    path = tmp_path / "rate=0.1" / "model.keras"
+    assert measuring.named_models([f"ours={path}"]) == {"ours": str(path)}
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    assert measuring.named_models([str(path)]) == {str(path): str(path)}
+    assert measuring.named_models([f"ours={path}", "300w"]) == {"ours": str(path), "300w": "300w"}
 
 
 def record(folder, held_out=10):

@@ -18,6 +18,7 @@ from tfalign.evaluation.boxes import BoxSource
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import read_json, sha256
 from tfalign.models import shipped_presets
+from tfalign.tflite.metadata import NAME as METADATA
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -276,7 +277,8 @@ def named_models(specs: Sequence[str]) -> dict[str, str]:
     Raises:
         ValueError: If a name occurs twice.
     """
-    pairs = [spec.partition("=") for spec in specs]
+    # A file's own path may have an equals sign, as in runs/rate=0.1/model.keras.
+    pairs = [(s, "", "") if Path(s).is_file() else s.partition("=") for s in specs]
     models = {name: model or name for name, _, model in pairs}
     if len(models) != len(specs):
         raise ValueError(f"Row names must differ. Received: --model {' '.join(specs)}")
@@ -286,6 +288,8 @@ def named_models(specs: Sequence[str]) -> dict[str, str]:
 def model_identity(spec: str) -> dict[str, Any]:
     """Returns what tells a model from another: its name and the SHA-256 of its file or weights.
 
+    Of an exported file also that of the ``metadata.json`` beside it, which has its crop and boxes.
+
     Raises:
         FileNotFoundError: If a path does not exist.
     """
@@ -294,7 +298,13 @@ def model_identity(spec: str) -> dict[str, Any]:
         raise FileNotFoundError(f"A model file must exist. Received: model={spec!r}")
     preset = shipped_presets().get(spec)
     digest = preset["sha256"] if preset else sha256(path) if path.is_file() else None
-    return {"model": spec, "sha256": digest}
+    about = path.with_name(METADATA)
+    beside = path.suffix == ".tflite" and about.is_file()
+    return {
+        "model": spec,
+        "sha256": digest,
+        **({"metadata_sha256": sha256(about)} if beside else {}),
+    }
 
 
 def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
