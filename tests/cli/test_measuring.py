@@ -11,7 +11,9 @@ from tfalign import markup
 from tfalign.cli import measuring
 from tfalign.data import readers, sets
 from tfalign.data.readers import Reader
+from tfalign.data.readers.report import Problem, ReadingReport
 from tfalign.evaluation import PROTOCOLS
+from tfalign.markup import LandmarkScheme
 
 
 def parsed(*arguments):
@@ -193,6 +195,25 @@ def test_training_writes_what_is_looked_for(tmp_path, capsys):
     trained, watched = notes(["helen/trainset", "helen/testset"])
     assert "trained on 3 of these 7 faces" in trained
     assert "watched 1 of these 7 faces" in watched
+
+
+def test_what_reading_left_out_or_settled_is_told():
+    report = ReadingReport("skip")
+    records = [types.SimpleNamespace(name=name) for name in "abc"]
+    reader = Reader("csv", LandmarkScheme.unnamed(2), records, report)
+    assert measuring.reading_notes(reader, 3) == ()
+    for line in (2, 3):
+        report.note(Problem("box-misses-face", f"a.csv:{line}", "the tight box is used."))
+    (note,) = measuring.reading_notes(reader, 3)
+    assert (
+        note == "Noted while reading: 2 box-misses-face; the first: a.csv:2: the tight box is used."
+    )
+    report.reject(Problem("unreadable-image", "a.csv:4", "no picture."))
+    unread, table = measuring.reading_notes(reader, 2)
+    assert unread == "1 of 3 faces could not be read."
+    assert [line.split()[0] for line in table.splitlines()] == [
+        "unreadable-image", "box-misses-face", "box-misses-face", "1"
+    ]  # fmt: skip
 
 
 def test_boxes_are_asked_for_before_measuring():

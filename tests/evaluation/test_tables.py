@@ -11,6 +11,7 @@ from tfalign.evaluation.tables import (
     w300_subsets,
     wflw_subsets,
 )
+from tfalign.metrics.normalizers import NoNormalizer
 
 
 @pytest.fixture
@@ -28,6 +29,14 @@ def test_subset_table_has_papers_rows(found):
     assert table.loc["NME %", "full"] == pytest.approx(100 * found.errors.mean())
     assert table.loc["NME %", "common"] == pytest.approx(100 * found.errors[:2].mean())
     assert table.loc["AUC@8", "full"] == pytest.approx(found.auc)
+
+
+def test_limits_in_pixels_say_so(rng):
+    truth = rng.uniform(0, 100, (4, 68, 2))
+    pixels = score(truth + 3.0, truth, NoNormalizer("ibug68"), threshold=2.5)
+    table = subset_table(pixels, {"all": np.ones(4, bool)})
+    assert list(table.index) == ["faces", "NME px", "FR@2.5px %", "AUC@2.5px"]
+    assert table["all"].tolist() == [4, pytest.approx(3 * 2**0.5), 100.0, 0.0]
 
 
 def test_part_errors_average_to_the_nme(found):

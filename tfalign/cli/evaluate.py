@@ -42,11 +42,11 @@ from tfalign.evaluation import (
     report,
     shapes_in_crops,
 )
-from tfalign.evaluation.boxes import landmarks_box, usual_box
+from tfalign.evaluation.boxes import fits_faces, landmarks_box, usual_box
 from tfalign.evaluation.protocols import Protocol
-from tfalign.evaluation.tables import format_table
+from tfalign.evaluation.tables import format_table, limit_label
 from tfalign.files import settled, write_json, write_whole
-from tfalign.geometry import crop_convention
+from tfalign.geometry import crop_convention, pad_box
 from tfalign.inference.backends import Backend
 from tfalign.inference.predictor import Predictor, load_predictor
 
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     found = {name: _one(arguments, model, arguments.out / name) for name, model in models.items()}
     first = next(iter(found.values())).score
-    limit = f"{first.protocol.scale * first.threshold:g}"
+    limit = limit_label(first)
     rows = {
         name: {
             f"{subset} NME {one.score.protocol.unit}": one.score.protocol.scale
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         }
         | {
             "± standard error": one.score.protocol.scale * one.score.standard_error,
-            f"FR@{limit} {first.protocol.unit}": 100 * one.failure_rate,
+            f"FR@{limit} %": 100 * one.failure_rate,
             f"AUC@{limit}": one.auc,
             "boxes": one.box,
         }
@@ -194,10 +194,14 @@ def _measure(
             record.box if settings["box"] == "file" else landmarks_box(record)
             for record in faces.records
         ]
+        padding = predictor.backend.box_padding
+        if settings["box"] == "detector" and padding is not None and not fits_faces(padding):
+            # A detector's boxes become, for the model and for the mean shape, those of its points.
+            boxes = [pad_box(box, padding["points"]) for box in boxes]
         crop, size = predictor.backend.crop, predictor.backend.image_size
         shapes = shapes_in_crops([r.landmarks for r in faces.records], crop, size, boxes)
         mean = mean_shape_predictor(shapes, crop, faces.scheme, size)
-        mean.name = f"mean shape of {arguments.mean_shape}"
+        mean.name, mean.box_padding = f"mean shape of {arguments.mean_shape}", padding
         baseline = evaluate_model(mean, reader, protocol, worst=0, **common)
     splits = " + ".join(arguments.split or ["all splits there"])
     if (arguments.data / RENDERED).is_file():

@@ -197,8 +197,13 @@ def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:
     notes = []
     if measured < len(reader):
         notes.append(f"{len(reader) - measured} of {len(reader)} faces could not be read.")
-    if reader.report.skipped or reader.report.noted:
+    if reader.report.skipped:
         notes.append(reader.report.table())
+    elif noted := reader.report.noted:
+        # Of a published set that may be hundreds of pictures that no copy has.
+        kinds = Counter(problem.kind for problem in noted)
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        notes.append(f"Noted while reading: {told}; the first: {noted[0]}")
     return tuple(notes)
 
 

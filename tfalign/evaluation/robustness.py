@@ -79,7 +79,7 @@ class Robustness:
     def title(self) -> str:
         """What the tables' figures are, in one line."""
         faces = int(self.whole()["faces"].iloc[0])
-        return f"NME in {self.protocol.unit}, {self.protocol.title}, {faces} faces"
+        return f"NME {self.protocol.unit}, {self.protocol.title}, {faces} faces"
 
     def whole(self) -> pd.DataFrame:
         """Returns the rows of ``frame`` that speak of all faces."""

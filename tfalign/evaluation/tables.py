@@ -93,6 +93,12 @@ def subsets_of(
     return {"all": np.ones(len(names), np.bool_)}
 
 
+def limit_label(score: Score) -> str:
+    """Returns the limit of failure rate and AUC for a table's row: per cent, or ``2px``."""
+    unit = "" if score.protocol.unit == "%" else score.protocol.unit
+    return f"{score.protocol.scale * score.threshold:g}{unit}"
+
+
 def subset_table(score: Score, subsets: Subsets) -> pd.DataFrame:
     """Returns the metrics (rows) of each subset (columns), in the unit of the row's name.
 
@@ -101,11 +107,10 @@ def subset_table(score: Score, subsets: Subsets) -> pd.DataFrame:
         subsets: Masks over the same faces, e.g. of ``wflw_subsets``.
 
     Returns:
-        Rows ``faces``, ``NME %``, ``FR@t %`` and ``AUC@t`` with t in per cent (pixels where nothing
-        normalises). AUC is a fraction, as in GRegLRef's Table 4.
+        Rows ``faces``, ``NME %``, ``FR@t %`` and ``AUC@t`` with t in per cent (``NME px`` and t in
+        pixels, ``2px``, where nothing normalises). AUC is a fraction, as in GRegLRef's Table 4.
     """
-    scale, unit = score.protocol.scale, score.protocol.unit
-    limit = f"{scale * score.threshold:g}"
+    scale, unit, limit = score.protocol.scale, score.protocol.unit, limit_label(score)
     columns: dict[str, list[int | float]] = {}
     for name, mask in subsets.items():
         part = score.subset(mask)
