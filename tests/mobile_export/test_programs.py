@@ -192,7 +192,7 @@ def test_assets_that_fail_leave_the_old_ones(
     ("models", "calibration", "message"),
     [
         (["a/small.keras", "b/small.keras"], ["faces"], "a folder of its own"),
-        (["300w", "b/300w.keras"], ["faces"], "a folder of its own"),
+        (["300w", "b/300w.keras"], ["faces"], "a shipped preset's name"),
         (["a/small.keras"], ["faces", "more"], "one path for all models"),
         (["a/small.keras"], ["faces", "smal=more"], "at most once for each of small"),
         (["a/small.keras"], ["small=faces", "small=more"], "at most once"),
