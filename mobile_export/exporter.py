@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +31,7 @@ from mobile_export.parity import (
 from mobile_export.pictures import rendered_faces
 from mobile_export.precision import Decision
 from tfalign import markup
-from tfalign.files import new_folder, sha256, versions, write_json
+from tfalign.files import FACES, new_folder, sha256, versions, write_json
 from tfalign.geometry import pad_box
 from tfalign.inference.detectors import box_rules
 from tfalign.inference.predictor import usual_box_padding
@@ -161,6 +163,9 @@ def export(
         graph = exact if content is exact.content else Graph.read(content)
         converter.check_builtin(graph)
         (folder / "model.tflite").write_bytes(content)
+        seen = None if kind in TUNED else _faces_of(model)
+        if seen is not None:
+            shutil.copyfile(seen, folder / FACES)
         runner = Runner(graph)
 
         found, expected = runner(faces), keras_landmarks(exported.keras, faces)
@@ -249,9 +254,10 @@ def export(
             sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},
         )
         about.write(folder)
-    if exported.scheme is None:
-        # What an earlier export left names the points of another model.
-        (out / "scheme.json").unlink(missing_ok=True)
+    # What an earlier export left is another model's.
+    for name, there in (("scheme.json", exported.scheme), (FACES, seen)):
+        if there is None:
+            (out / name).unlink(missing_ok=True)
     return ExportResult(
         path=out / "model.tflite",
         kind=kind,
@@ -325,6 +331,13 @@ def _counts(model: Any, graph: Graph) -> _Counts:
         )
         in_keras = in_file
     return _Counts(in_keras, in_file, tuple(notes))
+
+
+def _faces_of(model: Any) -> Path | None:
+    """Returns the record of the faces that a saved model was trained on, where it has one."""
+    saved = isinstance(model, str | os.PathLike) and Path(model).suffix == ".keras"
+    record = Path(model).with_name(FACES) if saved else None
+    return record if record is not None and record.is_file() else None
 
 
 def _params(model: Any) -> int:

@@ -32,6 +32,9 @@ PACKAGES = (
 )
 """The packages that may change a result in its last digits."""
 
+FACES = "faces.json"
+"""The file beside a model that knows which faces its training has seen, each by a short hash."""
+
 _MISSING = "(absent)"
 
 

@@ -130,7 +130,9 @@ def test_a_part_of_the_faces_seen_in_training_is_told(tmp_path):
 
 
 def test_faces_seen_in_training_are_told(tmp_path):
-    assert measuring.training_notes(str(tmp_path / "model.keras"), faces("abc")) == ()
+    (note,) = measuring.training_notes(str(tmp_path / "model.keras"), faces("abc"))
+    assert "whether it has seen these faces is not known" in note
+    assert measuring.training_notes("300w", faces("abc")) == ()
     model = record(tmp_path)
     for fingerprint in ("abc", "xyz"):
         assert "trained on" in measuring.training_notes(model, faces(fingerprint))[0]

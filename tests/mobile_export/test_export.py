@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import mobile_export
 from mobile_export import golden
 from mobile_export.check import check
 from tfalign import geometry, macc
+from tfalign.cli.measuring import training_notes
 from tfalign.inference.detectors import box_rules
 from tfalign.tflite import Metadata
 
@@ -336,3 +338,19 @@ def test_a_presets_file_brings_its_own_quality(tmp_path: Path) -> None:
     assert load_backend("300w_phone", backend="tflite").calibration == own
     stored = Metadata.read(tmp_path / "phone")
     assert stored.calibration == json.loads(json.dumps(own.get_config()))
+
+
+def test_a_file_knows_the_faces_that_its_model_has_seen(model: Any, tmp_path: Path) -> None:
+    """``evaluate`` finds the record beside the file, too; one of an earlier model does not stay."""
+    model.save(tmp_path / "model.keras")
+    record = {"trained": ["a"], "watched": [], "measured": []}
+    (tmp_path / "faces.json").write_text(json.dumps(record))
+    out = tmp_path / "app"
+    mobile_export.export(str(tmp_path / "model.keras"), "float32", out=out)
+    file = str(out / "model.tflite")
+    faces = types.SimpleNamespace(fingerprint=lambda: "", digests=lambda: ["a", "b"])
+    (note,) = training_notes(file, faces)
+    assert "trained on 1 of these 2 faces" in note
+    mobile_export.export(model, "float32", out=out)
+    (note,) = training_notes(file, faces)
+    assert "whether it has seen these faces is not known" in note

@@ -16,7 +16,7 @@ from tfalign.data.readers import Reader
 from tfalign.data.readers.report import OnError
 from tfalign.evaluation.boxes import BoxSource
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
-from tfalign.files import read_json, sha256
+from tfalign.files import FACES, read_json, sha256
 from tfalign.models import shipped_presets
 from tfalign.tflite.metadata import NAME as METADATA
 
@@ -313,11 +313,11 @@ def model_identity(spec: str) -> dict[str, Any]:
 
 
 def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
-    """Returns warnings if the files beside a model say that it has seen these faces.
+    """Returns what the files beside a model say of whether it has seen these faces.
 
-    ``faces.json``, where training leaves it, knows every face by its points. Without it
-    ``result.json`` has fingerprints of whole readers: a part of the training faces, or the same
-    faces read together with others, is then not recognised. No warning is therefore no proof.
+    ``faces.json``, where training or an export leaves it, knows every face by its points. Without
+    it ``result.json`` has fingerprints of whole readers: a part of the training faces, or the same
+    faces read together with others, is then not recognised. Where there is neither, that is said.
 
     Args:
         spec: The model's path, or the name of a preset, which has no such file.
@@ -327,8 +327,16 @@ def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
     path = Path(spec)
     record = path.with_name("result.json")
     # A preset's name is no path: what lies in the current folder says nothing about it.
-    if path.suffix not in (".keras", ".tflite") or not record.is_file():
+    if path.suffix not in (".keras", ".tflite"):
         return ()
+    faces = path.with_name(FACES)
+    if not record.is_file():
+        if faces.is_file():
+            return _seen(faces, reader)
+        return (
+            f"No {faces.name} beside the model says what it was trained on: whether it has seen "
+            "these faces is not known.",
+        )
     try:
         result = read_json(record)
         data = result["data"]
@@ -344,7 +352,7 @@ def training_notes(spec: str, reader: Reader) -> tuple[str, ...]:
             "trained on is not known.",
         )
     # Crop caches, which have no records, are known by their fingerprints alone.
-    if seen := _seen(path.with_name("faces.json"), reader):
+    if seen := _seen(faces, reader):
         return seen
     if fingerprint in trained:
         return ("These are faces that the model was trained on.",)

@@ -21,7 +21,7 @@ from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
 from tfalign.evaluation.boxes import fit_box_padding, trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
-from tfalign.files import read_json, sha256, write_json
+from tfalign.files import FACES, read_json, sha256, write_json
 from tfalign.training.distribution import Distribution
 from tfalign.training.feed import CacheFeed, cache_fingerprint
 from tfalign.training.mirror import mirrored
@@ -234,7 +234,7 @@ def train(
             "measured": [measured],
         }
         write_json(
-            folder / "faces.json",
+            folder / FACES,
             {role: [d for r in of if isinstance(r, Reader) for d in r.digests()]
              for role, of in roles.items()},
         )  # fmt: skip
