@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import keras
 import paper_trees
 import pytest
 
@@ -16,7 +17,7 @@ from tfalign.cli.train import further_faces, read_faces
 from tfalign.data import sets
 from tfalign.data.readers import aflw19
 from tfalign.training import Settings
-from tfalign.training.train import _held_out
+from tfalign.training.train import _held_out, _tell_of_shared
 
 TRAINED = sorted(name for name, known in sets.SETS.items() if known.files and known.training)
 
@@ -69,6 +70,27 @@ def test_crops_cannot_be_split(tree: Path) -> None:
     cache = CropCache.build(read_faces("wflw", tree / "wflw").train[:3], "wflw", (32, 32))
     with pytest.raises(ValueError, match="validation=0"):
         training.train("gregnet", cache, steps=1)
+
+
+def test_measured_faces_of_trained_photographs_are_told(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces = read_faces("wflw", tree / "wflw")
+    _tell_of_shared(faces.train, {"watch": None, "measure on": faces.test})
+    assert not capsys.readouterr().out
+    _tell_of_shared(faces.train[:3], {"measure on": faces.train[2:]})
+    said = f"1 of {len(faces.train) - 2} faces to measure on lie in photographs"
+    assert said in capsys.readouterr().out
+
+
+def test_a_precision_ends_with_its_training(tree: Path) -> None:
+    """A model that is made afterwards is of Keras's usual precision again."""
+    faces = read_faces("wflw", tree / "wflw").train[:2]
+    settings = {"steps": 1, "batch_size": 2, "validation": 0, "augment": "none", "jit": "off"}
+    options = {"trunk": "mobile", "width": 0.1, "image_size": (32, 32)}
+    result = training.train("gregnet", faces, options=options, precision="bfloat16", **settings)
+    assert result.model.dtype_policy.name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_further_sets_bring_training_faces_only(tree: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,17 @@ class TrainResult:
         return self.summary.get("nme")
 
 
+@contextmanager
+def _policy_kept() -> Iterator[None]:
+    """Gives Keras its dtype policy back: models made after a training are not of its precision."""
+    policy = keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+@_policy_kept()
 def train(
     model: str | models.LandmarkModel,
     faces: Faces | Sequence[Faces],
@@ -136,6 +147,7 @@ def train(
     whole = parts
     parts, watched = _held_out(parts, validation, settings)
     check_apart(parts[1:], [watched, test])
+    _tell_of_shared(parts[0], {"watch": watched, "measure on": test})
     if watched is None and settings.keep == "best":
         raise ValueError(
             "keep='best' needs faces to watch, whose error says which weights are the best: give "
@@ -308,6 +320,22 @@ def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None
             "Faces of further sets must not lie in photographs that are held out or measured "
             f"on: take these out of one of the sets. Received: {path} and {twin}, the same picture"
         )
+
+
+def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
+    """Says how many faces to watch or measure on lie in photographs that are trained on.
+
+    That is no error: official splits divide photographs, too.
+    """
+    for purpose, faces in others.items():
+        if not (isinstance(trained, Reader) and isinstance(faces, Reader)):
+            continue
+        if shared := sum(1 for _ in sets.same_pictures(faces.records, trained.records)):
+            print(
+                f"{shared} of {len(faces)} faces to {purpose} lie in photographs that are trained "
+                "on: their error is too small.",
+                flush=True,
+            )
 
 
 def _made(
