@@ -264,6 +264,19 @@ def test_bad_pictures_among_good_ones(align, face, tmp_path):
     assert "b.png" in told[0]
     assert "c.jpg" in told[1]
     assert "Traceback" not in outcome.err
+    # Mended, a picture is looked at by the same command; the one that is still broken is told.
+    before = stored(tmp_path / "out")
+    write_rgb(folder / "b.png", face)
+    again = align(folder, "--out", tmp_path / "out", "--json")
+    assert again.code == 2
+    assert again.json["summary"]["done_before"] == 2
+    rows = {Path(row["source"]).name: row for row in stored(tmp_path / "out")}
+    assert sorted(rows) == ["a.png", "b.png", "c.jpg", "d.png"]
+    assert rows["a.png"] == before[0]
+    assert len(rows["b.png"]["faces"]) == 1
+    assert [row for row in again.json["errors"] if "c.jpg" not in row] == []
+    write_rgb(folder / "c.jpg", face)
+    assert align(folder, "--out", tmp_path / "out").code == 0
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def _work(
     rows: RowFile,
 ) -> dict[str, Any]:
     """Does what is not done yet; ends with tables and a summary, also after Ctrl-C."""
+    rows.retry(inputs.paths)
     names = Names(rows.names)
     waiting = [path for path in inputs.paths if row_key(path) not in rows.done]
     if already := len(inputs.paths) - len(waiting):

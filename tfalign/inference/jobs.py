@@ -193,19 +193,38 @@ class RowFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        if self.path.exists():
+            self._mend()
+        self._open()
+
+    def _open(self) -> None:
         self.done: set[bytes] = set()
         self.names: list[str] = []
         self.errors: list[str] = []
+        self._failed: set[bytes] = set()
         if self.path.exists():
-            self._mend()
             for row in read_rows(self.path):
                 self._note(row)
         self._file = self.path.open("ab", buffering=0)
 
+    def retry(self, sources: Iterable[str | os.PathLike[str]]) -> None:
+        """Takes away the rows of those of these pictures that could not be read.
+
+        Somebody may have mended them; one that is still broken gets its row again.
+        """
+        again = self._failed & {row_key(source) for source in sources}
+        if not again:
+            return
+        self.close()
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            for row in read_rows(self.path):
+                if row.get("error") is None or row_key(row_source(row)) not in again:
+                    file.write(_line(row))
+        self._open()
+
     def add(self, row: Mapping[str, Any]) -> None:
         """Appends a row."""
-        # ASCII: a name that is no UTF-8 cannot break the file.
-        self._file.write((json.dumps(row, allow_nan=False) + "\n").encode("ascii"))
+        self._file.write(_line(row))
         self._note(row)
 
     def close(self) -> None:
@@ -224,8 +243,11 @@ class RowFile:
         self.close()
 
     def _note(self, row: Mapping[str, Any]) -> None:
-        self.done.add(row_key(row_source(row)))
-        self.errors += [row["error"]] if row.get("error") is not None else []
+        key = row_key(row_source(row))
+        self.done.add(key)
+        if row.get("error") is not None:
+            self.errors.append(row["error"])
+            self._failed.add(key)
         self.errors += row.get("problems", [])
         if "name" in row.get("files", {}):
             self.names.append(row["files"]["name"])
@@ -244,6 +266,11 @@ class RowFile:
                     return
                 end = start
             file.truncate(0)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    # ASCII: a name that is no UTF-8 cannot break the file.
+    return (json.dumps(row, allow_nan=False) + "\n").encode("ascii")
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
