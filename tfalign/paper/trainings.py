@@ -211,7 +211,7 @@ def check_settings(
             continue
         training, stored = paper.trainings[name], read_json(folder / "run.json")
         # Rows often differ in their schedule alone.
-        of_model = f"{training.model} {options_of(training, shop.size)}"
+        of_model = f"{training.model} {training.data} {options_of(training, shop.size)}"
         if of_model not in models:
             models[of_model] = _model_of(training, shop, stored)
         wanted = _declared(training, shop, models[of_model], result_of(folder))
@@ -242,8 +242,11 @@ def _model_of(training: Training, shop: Workshop, stored: Mapping[str, Any]) -> 
     from tfalign.markup import LandmarkScheme
     from tfalign.training import make_model
 
-    scheme = LandmarkScheme.from_config(stored["model"]["config"]["scheme"])
-    made = make_model(training.model, scheme, **options_of(training, shop.size))
+    config = stored["model"]["config"]
+    options = options_of(training, shop.size)
+    if config.get("canonical_shape") is not None:
+        options["canonical_shape"] = config["canonical_shape"]  # TSR's, which the faces decide
+    made = make_model(training.model, LandmarkScheme.from_config(config["scheme"]), **options)
     keras.utils.clear_session()
     return made
 
@@ -255,9 +258,9 @@ def _declared(
     from tfalign.training.train import augmentation, make_schedule
 
     settings = settings_of(training, shop)
-    # Results of before 0.2 have no steps.
-    steps = result.get("steps") or result["data"]["train"] // settings.batch_size * result["epochs"]
-    steps_per_epoch = steps // result["epochs"]
+    steps_per_epoch = result["data"]["train"] // settings.batch_size
+    if result["epochs"] and "steps" in result:  # of 0.2, and with balanced poses others
+        steps_per_epoch = result["steps"] // result["epochs"]
     settings = scheduled(training, shop, settings, model, steps_per_epoch)
     schedule = make_schedule(settings, model, steps_per_epoch, settings.validation != 0)
     wanted = {
