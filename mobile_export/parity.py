@@ -37,7 +37,8 @@ STILL_PX = 0.05
 """Standard deviation over faces, in pixels of an input of 112, below which points do not move: a
 trained model's is some pixels, and a 255th of that where pixels are scaled twice."""
 QUANTIZED = Limit(0.5, 1.0)
-"""Of every other kind: far above what the shipped int8 file loses (mean 0.12, 95 % 0.26 px)."""
+"""Of every other kind: far above what the shipped int8 files lose on rendered faces (mean 0.10 to
+0.17 px, 95 % 0.21 to 0.41 px, as their ``metadata.json`` says)."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         f"| {row['box']} | {100 * row['one_look']:.2f} % | {100 * row['two_looks']:.2f} % |"
         for row in rows
     ]
-    what = f"{len(faces)} faces of {arguments.dataset}, {', '.join(arguments.split or ())}, NME"
+    which = [arguments.dataset, *(arguments.split or ())]
+    which += [f"last {arguments.last}"] if arguments.last else []
+    what = f"{len(faces)} faces of {', '.join(which)}, NME by `{protocol.name}`"
     title = f"{TITLE}{about.kind} file of this folder was given ({what}; `recipes/app_boxes.py`)"
     lines.insert(0, f"{title} | one pass | second pass |")
     text = "\n".join([lines[0], "|---|---|---|", *lines[1:]])

@@ -222,10 +222,12 @@ def table(result: Mapping[str, Any]) -> str:
         "",
         f"{result['faces']} faces, `{result['protocol']}`. LiteRT's dense product here: "
         f"{top['float32']:.1f} GMACC/s in float32, {top['int8']:.1f} in int8 "
-        f"(int8 / float32 time {top['float32'] / top['int8']:.2f}).",
+        f"(int8 / float32 time {top['float32'] / top['int8']:.2f}). Times are medians, one thread, "
+        "the files of a model in turns; a share is the median of the ratios of neighbouring runs, "
+        "not the ratio of two medians.",
         "",
-        "Operators run alone, one thread, milliseconds of processor time (the sum is above the "
-        "file's own time):",
+        "Operators run alone, one thread, milliseconds of processor time (measured one by one: "
+        "the sum is not the file's own time):",
         "",
         "| model | kind | sum | the largest |",
         "|---|---|---|---|",

@@ -206,8 +206,9 @@ def rates(arguments: Any, faces: dict[str, Sequence[Sample]]) -> tuple[Any, list
             rate = count / (time.monotonic() - begin)
             measured.append({"backend": backend, "workers": workers, "faces_per_second": rate})
     lines = [
-        f"By the clock, faces a second of {len(named)} held-out photographs (`tfalign align "
-        "--no-overlay`, BlazeFace), from the first row to the last:",
+        f"By the clock, faces a second of {len(faces['held out'])} held-out photographs, each "
+        f"{arguments.repeats} times (`tfalign align --no-overlay`, BlazeFace), from the first row "
+        "to the last:",
         "",
         "| back end | 1 worker | 2 workers | gain |",
         "|---|---|---|---|",

@@ -132,7 +132,7 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetDa
     """Trains the global regression, then the refinement alone.
 
     Returns:
-        The model, and the validation error after each of these.
+        The model, the validation error after each of these, and the steps that were taken.
     """
     out, points = arguments.out, data.rendered.points.shape[1]
     common: dict[str, Any] = {
@@ -149,6 +149,7 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetDa
         known = data.photographs.annotated.any(axis=0)
         start_new_points(model, known, data.rendered.points / data.rendered.images.shape[1])
     measured: dict[str, float] = {}
+    steps = 0
 
     def fit(name: str, plan: Schedule, feed: PresetFeed) -> None:
         result = training.fit(
@@ -161,6 +162,8 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetDa
         )
         model.save(out / f"{name}.keras")
         measured[name] = result.rows[-1]["val_nme"]
+        nonlocal steps
+        steps += len(result.rows) * feed.steps_per_epoch
 
     flip, strength = model.scheme.flip_map, (preset.weight_decay, preset.dropout)
     peak = arguments.rate or preset.rate
@@ -192,17 +195,17 @@ def train_greglref(arguments: argparse.Namespace, preset: Preset, data: PresetDa
                 easy_share=0.5,
             ),
         )
-    return model, measured
+    return model, measured, steps
 
 
-def tune(model: Any, arguments: argparse.Namespace, preset: Preset) -> float:
+def tune(model: Any, arguments: argparse.Namespace, preset: Preset) -> tuple[float, int]:
     """Trains a shipped network on in wrong boxes, also on --unlabelled, and goes half of the way.
 
     What it gains in wrong boxes it loses in right ones. The mean of the weights from before and
     after keeps most of both.
 
     Returns:
-        The validation error at the end of the way, in right boxes.
+        The validation error at the end of the way, in right boxes, and the steps that were taken.
     """
     data = load(arguments, preset.size, preset.scheme, preset.protocol)
     if not arguments.unlabelled:
@@ -210,17 +213,18 @@ def tune(model: Any, arguments: argparse.Namespace, preset: Preset) -> float:
     further = further_crops(arguments, preset.size)
     data = data._replace(photographs=with_further(data.photographs, further))
     before = model.get_weights()
+    feed = preset.feed(
+        arguments,
+        data,
+        arguments.tune_steps,
+        model.scheme.flip_map,
+        lambda _: 0.04,
+        easy_share=0.12,
+    )
     result = training.fit(
         model,
         schedule("global", arguments.tune_steps, TUNING_RATE, {"fc/": 0.3}),
-        preset.feed(
-            arguments,
-            data,
-            arguments.tune_steps,
-            model.scheme.flip_map,
-            lambda _: 0.04,
-            easy_share=0.12,
-        ),
+        feed,
         data.validation,
         out=arguments.out / "tuned",
         identity={"seed": arguments.seed, "start": preset.start},
@@ -228,29 +232,30 @@ def tune(model: Any, arguments: argparse.Namespace, preset: Preset) -> float:
     model.save(arguments.out / "tuned.keras")
     pairs = zip(before, model.get_weights(), strict=True)
     model.set_weights([(old + new) / 2 for old, new in pairs])
-    return float(result.rows[-1]["val_nme"])
+    return float(result.rows[-1]["val_nme"]), len(result.rows) * feed.steps_per_epoch
 
 
 def train_locator(arguments: argparse.Namespace, preset: Preset, data: PresetData) -> Any:
     """Tunes a shipped network and trains a small one that finds the face for it.
 
     Returns:
-        Both as one model, and their validation errors.
+        Both as one model, their validation errors, and the steps that were taken.
     """
     common: dict[str, Any] = {"num_landmarks": 68, "crop": "300w", "scheme": preset.scheme}
     exact: Any = GRegNet(**common, trunk=preset.arguments["trunk"], name="exact")  # of 112 px
     transfer(exact, preset.start)
-    measured = {}
+    measured, steps = {}, 0
     if arguments.tune_steps:
         at_its_size = replace(preset, size=exact.image_size[0])
-        measured["tuned"] = tune(exact, arguments, at_its_size)
+        measured["tuned"], steps = tune(exact, arguments, at_its_size)
     shape = (preset.size, preset.size, 3)
     locator: Any = GRegNet(**common, input_shape=shape, **preset.arguments, name="locator")
     locator.set_mean_shape(data.photographs.mean_shape)
+    feed = preset.feed(arguments, data, arguments.steps, locator.scheme.flip_map)
     result = training.fit(
         locator,
         schedule("global", arguments.steps, arguments.rate or preset.rate, {"fc/": 0.1}),
-        preset.feed(arguments, data, arguments.steps, locator.scheme.flip_map),
+        feed,
         data.validation,
         out=arguments.out / "locator",
         identity={"seed": arguments.seed},
@@ -260,7 +265,7 @@ def train_locator(arguments: argparse.Namespace, preset: Preset, data: PresetDat
     model = Ensemble(
         [locator, exact], shares=(0.0, 1.0), upright=False, image_size=exact.image_size
     )
-    return model, measured
+    return model, measured, steps + len(result.rows) * feed.steps_per_epoch
 
 
 def train_paper(arguments: argparse.Namespace, preset: Preset, data: PresetData) -> Any:
@@ -284,7 +289,8 @@ def train_paper(arguments: argparse.Namespace, preset: Preset, data: PresetData)
         out=arguments.out / "training",
         identity={"seed": arguments.seed},
     )
-    return model, {row["phase"]: row["val_nme"] for row in result.rows}
+    measured = {row["phase"]: row["val_nme"] for row in result.rows}
+    return model, measured, len(result.rows) * feed.steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -520,14 +526,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         arguments.batch_size = preset.batch_size
     keras.utils.set_random_seed(arguments.seed)
     data = load(arguments, preset.size, preset.scheme, preset.protocol)
-    model, measured = preset.train(arguments, preset, data)
+    model, measured, steps = preset.train(arguments, preset, data)
     model.save(arguments.out / "model.keras")
     save_weights(model, arguments.out / "weights.npz")
     result = {
         "preset": arguments.preset,
         **data.result,
-        "presentations": arguments.batch_size
-        * (arguments.steps + arguments.tune_steps + arguments.fine_steps),
+        # Phases are rounded up to whole epochs, and some stop early: what ran is counted.
+        "presentations": arguments.batch_size * steps,
         "seed": arguments.seed,
         "validation_nme": measured,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_preset_behind_a_network_that_finds_the_face(
             np.testing.assert_allclose(mine, (before + after) / 2, atol=1e-6)
             assert np.abs(after - before).max() > 0
     assert preset.main(command) == result
+
+
+@pytest.mark.exhaustive
+def test_presentations_are_those_of_the_epochs_that_ran(preset, folder: Path, tmp_path) -> None:
+    """TSR's four phases of 8 steps in all are rounded up to whole epochs of 5: 5, 5, 5 and 5."""
+    command = ["300w_tsr", "--data", str(folder), "--out", str(tmp_path / "out"), "--steps", "8"]
+    command += ["--rendered", "4", "--holdout", "4", "--validation", "5", "--batch-size", "4"]
+    small = dataclasses.replace(
+        preset.PRESETS["300w_tsr"], arguments={"width": 0.05}, size=40, epoch=5
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(preset.PRESETS, "300w_tsr", small)
+        assert preset.main(command)["presentations"] == 4 * (5 + 5 + 5 + 5)
 
 
 @pytest.mark.parametrize(

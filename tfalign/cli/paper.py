@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         listed = {p.name: {name: item.title for name, item in p.items.items()} for p in papers}
         for paper in papers:
             print(f"{paper.name}: {paper.citation}")
-            print(*(f"  {name:<17}{item.title}" for name, item in paper.items.items()), sep="\n")
+            print(*(f"  {name:<20}{item.title}" for name, item in paper.items.items()), sep="\n")
         if of_all:
             print("claims: the central claim of each")
         return listed
