@@ -354,6 +354,8 @@ def _made(
                 f"of an architecture. Received: precision={settings.precision!r}, "
                 f"options={dict(options)}, a model of {model.dtype_policy.name}"
             )
+        # What is compiled has Keras's policy, on which depends whether its loss is scaled.
+        keras.config.set_dtype_policy(policy)
         return model
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(policy)
