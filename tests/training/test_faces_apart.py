@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import paper_trees
 import pytest
+from tiny_model import TinyModel
 
 from tfalign import training
 from tfalign.cli.train import further_faces, read_faces
@@ -99,6 +100,14 @@ def test_a_precision_ends_with_its_training(tree: Path, tmp_path: Path) -> None:
     training.train(result.model, faces, precision="bfloat16", out=tmp_path, **settings)
     assert read_json(tmp_path / "run.json")["dtype_policy"] == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_training_that_was_refused_leaves_a_model_new(tree: Path) -> None:
+    """Repeated with what was wrong mended, it begins at its faces' mean shape."""
+    faces, model = read_faces("wflw", tree / "wflw").train[:2], TinyModel(98, scheme="wflw98")
+    with pytest.raises(ValueError, match="smaller `batch_size`"):
+        training.train(model, faces, batch_size=3, validation=0)
+    assert model.box is None
 
 
 def test_further_sets_bring_training_faces_only(tree: Path) -> None:
