@@ -141,6 +141,7 @@ def export(
     doubts = [] if fitted is None else calibrating.faults(fitted.images)
     for doubt in doubts:
         warnings.warn(f"Calibration: {doubt}.", stacklevel=2)
+    stale = _earlier(out)
     with new_folder(out) as folder:
         before = None
         if kind in TUNED:
@@ -254,10 +255,8 @@ def export(
             sha256={path.name: sha256(path) for path in sorted(folder.iterdir())},
         )
         about.write(folder)
-    # What an earlier export left is another model's.
-    for name, there in (("scheme.json", exported.scheme), (FACES, seen)):
-        if there is None:
-            (out / name).unlink(missing_ok=True)
+    for name in stale - set(about.sha256):
+        (out / name).unlink(missing_ok=True)
     return ExportResult(
         path=out / "model.tflite",
         kind=kind,
@@ -338,6 +337,18 @@ def _faces_of(model: Any) -> Path | None:
     saved = isinstance(model, str | os.PathLike) and Path(model).suffix == ".keras"
     record = Path(model).with_name(FACES) if saved else None
     return record if record is not None and record.is_file() else None
+
+
+def _earlier(out: Path) -> set[str]:
+    """Returns those files of an earlier export that a later one may not replace: another model's.
+
+    Of the same names, only what an export's metadata lists is its own, and no training's.
+    """
+    try:
+        written = set(Metadata.read(out).sha256)
+    except (FileNotFoundError, ValueError):
+        return set()
+    return written & ({"scheme.json"} if (out / "result.json").exists() else {"scheme.json", FACES})
 
 
 def _params(model: Any) -> int:

@@ -338,6 +338,12 @@ def test_a_layer_may_take_its_state_by_name() -> None:
     assert macc.count(model).macc == 9 * 3 * 7 * (5 + 7)
 
 
+def test_a_layer_may_be_told_of_training_that_it_does_not_ask_for() -> None:
+    picture = keras.Input((8, 8, 3))
+    outputs = layers.ReLU()(layers.Conv2D(4, 3)(picture, training=False), training=True)
+    assert macc.count(keras.Model(picture, outputs)).macc == 6 * 6 * 4 * 27
+
+
 @pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1)])
 def test_recurrent_layers_count_each_step(kind: str, gates: int) -> None:
     model = keras.Sequential([keras.Input((9, 5)), getattr(layers, kind)(7)])

@@ -354,3 +354,8 @@ def test_a_file_knows_the_faces_that_its_model_has_seen(model: Any, tmp_path: Pa
     mobile_export.export(model, "float32", out=out)
     (note,) = training_notes(file, faces)
     assert "whether it has seen these faces is not known" in note
+    # That of a training is not an export's to take away.
+    (tmp_path / "result.json").write_text("{}")
+    for given in (str(tmp_path / "model.keras"), model):
+        mobile_export.export(given, "float32", out=tmp_path)
+        assert json.loads((tmp_path / "faces.json").read_text()) == record

@@ -14,6 +14,7 @@ from mobile_export import calibration
 from mobile_export.check import check
 from mobile_export.parity import LIMITS, QUANTIZED, Limit, limit_of, strange_landmarks
 from mobile_export.pictures import rendered_faces
+from tfalign.markup import LandmarkScheme
 
 SIZE = (112, 112)
 FACES = 16
@@ -208,13 +209,23 @@ def test_an_export_tells_what_landmarks_and_folder_have_of_others(tmp_path: Path
     x = layers.Dense(10, activation="sigmoid")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
     model = keras.Model(image, layers.Rescaling(8.0)(layers.Reshape((5, 2))(x)))
     model.trainable = False
-    (tmp_path / "scheme.json").write_text("of another model", encoding="utf-8")
-    with pytest.warns(UserWarning, match=r"outside the crop .*Rescaling to \[0, 1\]"):
-        result = mobile_export.export(
-            model, "float32", out=tmp_path, crop="300w", pixels=(0, 255), allow_loss=True
-        )
+    own = tmp_path / "scheme.json"
+    own.write_text("a user's own", encoding="utf-8")
+
+    def export(scheme: LandmarkScheme | None = None) -> Any:
+        arguments: dict[str, Any] = {"crop": "300w", "pixels": (0, 255), "scheme": scheme}
+        with pytest.warns(UserWarning, match=r"outside the crop .*Rescaling to \[0, 1\]"):
+            return mobile_export.export(
+                model, "float32", out=tmp_path, allow_loss=True, **arguments
+            )
+
+    result = export()
     assert any("outside the crop" in note for note in result.metadata.notes)
-    assert not (tmp_path / "scheme.json").exists()
+    assert own.read_text(encoding="utf-8") == "a user's own"
+    export(LandmarkScheme("five", tuple("abcde")))
+    assert "five" in own.read_text(encoding="utf-8")
+    export()
+    assert not own.exists()
     assert result.metadata.model["params"] == 8 * 8 * 3 * 10 + 10
 
 

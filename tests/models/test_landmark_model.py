@@ -190,6 +190,20 @@ def test_what_was_frozen_stays_frozen(kind: Any, group: str, arguments: dict) ->
     assert found == expected
 
 
+def test_a_model_that_is_frozen_as_a_whole_is_thawed_as_a_whole() -> None:
+    model = GRegNet(scheme=HAND, **SMALL)
+    whole = len(model.trainable_variables)
+    model.trainable = False
+    again = type(model).from_config(model.get_config())
+    assert not again.trainable_variables
+    again.trainable = True
+    assert len(again.trainable_variables) == whole
+    # One that is frozen is so whatever its layers say.
+    model.layers[-1].trainable = True
+    assert not model.trainable_variables
+    assert not type(model).from_config(model.get_config()).trainable_variables
+
+
 @pytest.mark.slow
 def test_a_frozen_model_is_trained_on_as_it_was_saved(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -30,7 +30,7 @@ from tfalign.models.saved import load_model
 from tfalign.paper import measures, trainings
 from tfalign.paper.trainings import Workshop
 from tfalign.training import Budget, Settings, make_model
-from tfalign.training.train import _held_out
+from tfalign.training.train import _held_out, make_schedule
 
 ITEMS = [(paper.name, name) for paper in room.PAPERS.values() for name in paper.items]
 
@@ -399,6 +399,34 @@ def test_trainings_by_other_penalties_or_from_another_start_are_refused(tree, tm
     (start / "model.keras").write_bytes(b"another start")
     with pytest.raises(ValueError, match=r"identity\.init_weights"):
         check()
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "epochs"),
+    [
+        ("tsr", ["w300_two_stage_global", "aflw_two_stage_global"], 4),
+        ("deepreg", ["w300_sequential"], 0),
+    ],
+)
+def test_a_finished_training_is_that_of_its_row(name, rows, epochs, tmp_path, rng):
+    """Whatever it took from its faces, their points and their mean shape, and without an epoch."""
+    paper, shop = room.get(name), Workshop(tmp_path, tmp_path, "tiny")
+    for row in rows:
+        training, folder = paper.trainings[row], shop.folder(paper, row, 0)
+        scheme = sets.get(training.data).scheme
+        model = make_model(training.model, scheme, **trainings.options_of(training, shop.size))
+        model.set_mean_shape(rng.uniform(size=(scheme.num_points, 2)).astype("float32"))
+        settings = trainings.settings_of(training, shop)
+        stored = {
+            "schedule": make_schedule(settings, model, 3).get_config(),
+            "model": {"class": type(model).__name__, "config": model.get_config()},
+            "train": {"batch_size": 2, "augment": presets.get(settings.augment).get_config()},
+        }
+        folder.mkdir(parents=True)
+        write_json(folder / "run.json", json.loads(json.dumps(stored, default=str)))
+        about = {"data": {"train": 7}, "steps": 3 * epochs, "epochs": epochs}
+        write_json(folder / "result.json", about)
+    trainings.check_settings(paper, rows, shop, [0])
 
 
 def test_what_another_model_found_is_not_shown(tree, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -342,16 +342,21 @@ def same_pictures(
         return path if path is not None and path.is_file() else None
 
     by_size: dict[int, list[Path]] = {}
-    for path in sorted({path for record in others if (path := file_of(record))}):
+    for path in sorted({path for record in others if (path := file_of(record))}, reverse=True):
         by_size.setdefault(path.stat().st_size, []).append(path)
-    digest = lru_cache(maxsize=None)(sha256)
+    digest = cache(sha256)
+
+    @cache
+    def by_digest(size: int) -> dict[str, Path]:
+        return {digest(path): path for path in by_size.get(size, ())}
+
     for record in records:
         if (path := file_of(record)) is None:
             continue
-        for other in by_size.get(path.stat().st_size, ()):
-            if path == other or digest(path) == digest(other):
-                yield record, path, other
-                break
+        # Looked up, not compared with each: pictures that are not compressed are all of one size.
+        known = by_digest(path.stat().st_size)
+        if known and (other := known.get(digest(path))) is not None:
+            yield record, path, other
 
 
 def tight_boxes(reader: Reader) -> Reader:

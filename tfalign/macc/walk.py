@@ -60,8 +60,10 @@ class Walk:
             kernel = keras.KerasTensor(operation.kernel.shape)
             outputs = keras.ops.einsum(operation.equation, args[0], kernel)
         # As `call` has them: sorted by name, MultiHeadAttention's key would come before its query.
-        given = inspect.signature(operation.call).bind(*args, **kwargs)
-        input_shapes = _shapes(list(given.arguments.values()), name)
+        # Keras takes `mask` and `training` for layers whose `call` has neither: those come last.
+        order = list(inspect.signature(operation.call).parameters)
+        keys = sorted(kwargs, key=lambda key: order.index(key) if key in order else len(order))
+        input_shapes = _shapes([*args, *(kwargs[key] for key in keys)], name)
         output_shapes = _shapes(outputs, name)
         self.rows.append(
             LayerCount(

@@ -130,13 +130,18 @@ class LandmarkModel(keras.Model):
 
     def _frozen_layers(self) -> list[str]:
         """Returns the names of the layers with weights that ``trainable = False`` was said of."""
-        layers = self._every_layer().items()
-        return sorted(name for name, layer in layers if layer.weights and not layer.trainable)
+        layers = {name: layer for name, layer in self._every_layer().items() if layer.weights}
+        if not self.trainable:
+            return sorted(layers)
+        return sorted(name for name, layer in layers.items() if not layer.trainable)
 
     def _freeze(self, names: Sequence[str]) -> None:
         layers = self._every_layer()
         for name in names:
             layers[name].trainable = False
+        if all(not layer.trainable for layer in layers.values() if layer.weights):
+            # On TensorFlow `model.trainable = True` would pass over a model that has that flag.
+            self.trainable = False
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LandmarkModel:

@@ -211,7 +211,8 @@ def check_settings(
             continue
         training, stored = paper.trainings[name], read_json(folder / "run.json")
         # Rows often differ in their schedule alone.
-        of_model = f"{training.model} {training.data} {options_of(training, shop.size)}"
+        about = [training.model, options_of(training, shop.size), stored["model"]["config"]]
+        of_model = json.dumps(about, sort_keys=True, default=str)
         if of_model not in models:
             models[of_model] = _model_of(training, shop, stored)
         wanted = _declared(training, shop, models[of_model], result_of(folder))
@@ -236,16 +237,15 @@ def _as_far_as(stored: Any, wanted: Any) -> Any:
 
 
 def _model_of(training: Training, shop: Workshop, stored: Mapping[str, Any]) -> Any:
-    """Returns the model that a training would make now, for the scheme of a finished one."""
+    """Returns the model that a training would make now, for the faces of a finished one."""
     import keras
 
     from tfalign.markup import LandmarkScheme
     from tfalign.training import make_model
 
-    config = stored["model"]["config"]
-    options = options_of(training, shop.size)
-    if config.get("canonical_shape") is not None:
-        options["canonical_shape"] = config["canonical_shape"]  # TSR's, which the faces decide
+    config, options = stored["model"]["config"], options_of(training, shop.size)
+    if config.get("canonical_shape") is not None:  # which training makes of its faces
+        options["canonical_shape"] = config["canonical_shape"]
     made = make_model(training.model, LandmarkScheme.from_config(config["scheme"]), **options)
     keras.utils.clear_session()
     return made
@@ -258,9 +258,11 @@ def _declared(
     from tfalign.training.train import augmentation, make_schedule
 
     settings = settings_of(training, shop)
-    steps_per_epoch = result["data"]["train"] // settings.batch_size
-    if result["epochs"] and "steps" in result:  # of 0.2, and with balanced poses others
+    # Results of before 0.2 have no steps, and sequential learning has neither steps nor epochs.
+    if result.get("steps"):
         steps_per_epoch = result["steps"] // result["epochs"]
+    else:
+        steps_per_epoch = result["data"]["train"] // settings.batch_size
     settings = scheduled(training, shop, settings, model, steps_per_epoch)
     schedule = make_schedule(settings, model, steps_per_epoch, settings.validation != 0)
     wanted = {

@@ -156,7 +156,6 @@ def train(
     protocol = protocol or _protocol(parts[0])
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     goes_on = trained.box is not None  # as of a model that ships or was trained here
-    trained.box = trained_box(whole)
     trained.box_padding = fit_box_padding(whole, trained.scheme)
     if trained.box_padding is not None and trained.box_padding["face"] is None:
         print("Detectors find too few of these faces: aligning will need boxes.", flush=True)
@@ -212,6 +211,8 @@ def train(
             + ", ".join(starts),
             flush=True,
         )
+    # Not before: what was refused above is repeated with a model that is as new as it was.
+    trained.box = trained_box(whole)
     with ExitStack() as stack:
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         result = fit(
@@ -354,6 +355,8 @@ def _made(
                 f"of an architecture. Received: precision={settings.precision!r}, "
                 f"options={dict(options)}, a model of {model.dtype_policy.name}"
             )
+        # What is compiled has Keras's policy, on which depends whether its loss is scaled.
+        keras.config.set_dtype_policy(policy)
         return model
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(policy)
