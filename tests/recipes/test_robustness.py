@@ -62,15 +62,15 @@ def test_models_side_by_side_and_continued(recipe, data, models, tmp_path, monke
     one = pd.read_csv(out / "robustness.csv")
     assert len(one) == 4 + 2
 
-    loaded = []
+    measured = []
     monkeypatch.setattr(
-        "tfalign.cli.robustness.load_predictor",
-        lambda model, **options: loaded.append(model) or original(model, **options),
+        "tfalign.cli.robustness.box_sweep",
+        lambda models, *rest, **options: measured.extend(models) or sweep(models, *rest, **options),
     )
-    from tfalign.inference.predictor import load_predictor as original
+    from tfalign.evaluation import box_sweep as sweep
 
     metrics = recipe.main(arguments(data, out, first, second))
-    assert loaded == [str(models / "b.keras")]  # the first model was not measured again
+    assert measured == ["two"]  # the first model was not measured again
     both = pd.read_csv(out / "robustness.csv")
     pd.testing.assert_frame_equal(both[both["model"] == "one"].reset_index(drop=True), one)
     assert set(both["model"]) == {"one", "two"}

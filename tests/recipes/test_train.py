@@ -61,7 +61,7 @@ def test_300w(repository: Path, real_data: Path, tmp_path: Path) -> None:
     assert summary["split"] == "held-out faces of 300w"
     again = train.main(command)
     assert again["nme"] == pytest.approx(summary["nme"], rel=1e-5)
-    with pytest.raises(ValueError, match="belongs to one run"):
+    with pytest.raises(ValueError, match="belongs to one configuration"):
         train.main([*command, "--seed", "1"])
 
 

@@ -173,7 +173,8 @@ def feed(rng) -> StopsAt:
 
 def run(model_class, schedule, feed, out, **arguments):
     keras.utils.set_random_seed(1)
-    model = model_class(**{**SMALL, **arguments})
+    count = feed.landmarks.shape[1]
+    model = model_class(**{"num_landmarks": count, **SMALL, **arguments})
     model.set_mean_shape(feed.landmarks.mean(axis=0))
     quiet = training.Execution(verbose=0)
     return model, training.fit(model, schedule, feed, None, out=out, execution=quiet)

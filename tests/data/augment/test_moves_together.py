@@ -199,7 +199,10 @@ def test_dot_and_landmark_move_together_on_jax():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [*command, "-k", "compiled"], env=environment, capture_output=True, text=True
+        [*command, "-m", "slow or not slow", "-k", "compiled"],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert f"{len(EFFECTS)} passed" in done.stdout
