@@ -354,14 +354,20 @@ def test_trainings_of_other_faces_are_refused(tree, tmp_path, capsys):
     folder.mkdir(parents=True)
     (reader,), _ = trainings.faces_of(paper.trainings["w300"], shop)
 
-    def check(seen, data=tree):
+    def check(seen, data=tree, **watched):
         content = {"data": {"train_fingerprints": seen}}
+        content["data"] |= {f"{what}_fingerprint": digest for what, digest in watched.items()}
         (folder / "result.json").write_text(json.dumps(content))
         trainings.check_faces(paper, ["w300"], dataclasses.replace(shop, data=data), [0])
 
     check([reader.fingerprint()])
     with pytest.raises(ValueError, match="was trained on other faces"):
         check(["of others"])
+    # Those that count as watched now were others then, and trained on.
+    watched = trainings.watched_faces(paper.trainings["w300"], shop).fingerprint()
+    check([reader.fingerprint()], held_out=watched)
+    with pytest.raises(ValueError, match="was trained on other faces"):
+        check([reader.fingerprint()], held_out="of others")
     assert not capsys.readouterr().out
     check(["of others"], {})
     assert "not checked" in capsys.readouterr().out
@@ -381,6 +387,7 @@ def test_trainings_by_other_penalties_or_from_another_start_are_refused(tree, tm
         "schedule": json.loads(json.dumps(schedule)),
         "model": {"class": "DSSD", "config": {**json.loads(json.dumps(model.get_config())),
                                               "box": "file"}},
+        "keep": "last",
         "train": {"batch_size": 2, "augment": presets.LIGHT.get_config(), "data": "faces"},
         "identity": {"seed": 0, "init_weights": sha256(start / "model.keras")},
     }  # fmt: skip

@@ -160,7 +160,7 @@ def train_all(
 
 
 def check_faces(paper: Paper, names: Sequence[str], shop: Workshop, seeds: Sequence[int]) -> None:
-    """Checks that finished trainings saw the faces that are there now.
+    """Checks that finished trainings saw the faces that are there now, and watched the same.
 
     A training of other faces may have seen those that are measured on: it is no row of this table.
 
@@ -168,6 +168,7 @@ def check_faces(paper: Paper, names: Sequence[str], shop: Workshop, seeds: Seque
         ValueError: If one did.
     """
     known: dict[Any, list[str]] = {}
+    watched: dict[str, str | None] = {}
     for name in names:
         training = paper.trainings[name]
         for seed in seeds:
@@ -185,11 +186,19 @@ def check_faces(paper: Paper, names: Sequence[str], shop: Workshop, seeds: Seque
                         "of the test faces is not checked.",
                         flush=True,
                     )
-            trained = result_of(folder)["data"]["train_fingerprints"]
-            if known[source] and known[source] != trained:
+            seen = result_of(folder)["data"]
+            other = known[source] and known[source] != seen["train_fingerprints"]
+            if known[source] and "held_out_fingerprint" in seen:  # not in results of before 0.2
+                # Those that are scored as watched must be none that were trained on.
+                if name not in watched:
+                    faces = watched_faces(training, shop)
+                    watched[name] = None if faces is None else faces.fingerprint()
+                other = other or watched[name] != seen["held_out_fingerprint"]
+            if other:
                 raise ValueError(
                     f"{folder} was trained on other faces than those of {training.data} that are "
-                    "there now: give another --out, or delete that folder to train it anew. "
+                    "there now, or watched others: give another --out, or delete that folder to "
+                    "train it anew. "
                     f"Received: {shop.data}"
                 )
 
@@ -266,6 +275,7 @@ def _declared(
     settings = scheduled(training, shop, settings, model, steps_per_epoch)
     schedule = make_schedule(settings, model, steps_per_epoch, settings.validation != 0)
     wanted = {
+        "keep": settings.keep,
         "schedule": schedule.get_config(),
         "model": {"class": type(model).__name__, "config": model.get_config()},
         "train": {
