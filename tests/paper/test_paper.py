@@ -425,6 +425,7 @@ def test_a_finished_training_is_that_of_its_row(name, rows, epochs, tmp_path, rn
         model.set_mean_shape(rng.uniform(size=(scheme.num_points, 2)).astype("float32"))
         settings = trainings.settings_of(training, shop)
         stored = {
+            "keep": settings.keep,
             "schedule": make_schedule(settings, model, 3).get_config(),
             "model": {"class": type(model).__name__, "config": model.get_config()},
             "train": {"batch_size": 2, "augment": presets.get(settings.augment).get_config()},
