@@ -14,7 +14,7 @@ from tfalign.evaluation.evaluate import evaluate_model
 from tfalign.evaluation.plots import ced_plot, png_bytes
 from tfalign.evaluation.protocols import Protocol, get_protocol
 from tfalign.evaluation.report import evaluation_report
-from tfalign.files import versions, write_json, write_whole
+from tfalign.files import new_folder, versions, write_json, write_whole
 from tfalign.training.runner import TrainingResult
 from tfalign.training.validation import Validation, stage_predictor
 
@@ -44,8 +44,9 @@ def write_results(
     Returns:
         The content of ``result.json``; errors are fractions.
     """
-    model.save(out / "model.keras")
-    plot_history(result.rows, out / "history.png", get_protocol(protocol))
+    with new_folder(out) as scratch:  # before anything that may fail
+        model.save(scratch / "model.keras")
+        plot_history(result.rows, scratch / "history.png", get_protocol(protocol))
     counted = macc.count(model)
     summary: dict[str, Any] = {
         # Without an epoch, as in sequential learning in closed form, nothing was watched.
