@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,26 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
         fail_half_way()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_threads_write_one_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    def write(letter: str) -> None:
+        for _ in range(200):
+            write_whole(path, 100_000 * letter)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert path.read_text() in [100_000 * letter for letter in "abcd"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / (125 * "é" + ".json")
+    assert len(os.fsencode(path.name)) == 255
+    write_whole(path, "x")
+    assert path.read_text() == "x"
 
 
 def test_unwritable(tmp_path: Path) -> None:

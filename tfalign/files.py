@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,9 @@ def replacing(path: str | os.PathLike[str], durable: bool = False) -> Iterator[P
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two threads or machines may write the same file, and a name may be as long as is allowed.
+    named = os.fsencode(path.name)[:200].decode(errors="ignore")
+    temporary = path.with_name(f".{named}.{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
         if durable:
