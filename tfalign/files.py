@@ -53,9 +53,7 @@ def replacing(path: str | os.PathLike[str], durable: bool = False) -> Iterator[P
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two threads or machines may write the same file, and a name may be as long as is allowed.
-    named = os.fsencode(path.name)[:200].decode(errors="ignore")
-    temporary = path.with_name(f".{named}.{secrets.token_hex(8)}.tmp")
+    temporary = unused_name(path)
     try:
         yield temporary
         if durable:
@@ -65,6 +63,15 @@ def replacing(path: str | os.PathLike[str], durable: bool = False) -> Iterator[P
             _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unused_name(path: Path) -> Path:
+    """Returns a hidden name beside a file, for what will take its place.
+
+    Two threads or machines may write the same file, and its name may be as long as is allowed.
+    """
+    named = os.fsencode(path.name)[:200].decode(errors="ignore")
+    return path.with_name(f".{named}.{secrets.token_hex(8)}.tmp")
 
 
 def _flush(path: Path) -> None:

@@ -61,6 +61,23 @@ def test_written_films_are_read_back(tmp_path, suffix):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_films_that_are_written_at_once_do_not_mix(tmp_path):
+    """In one folder, as two threads of a program do it."""
+    shades = {"dark.mp4": 20, "bright.mp4": 220}
+    with (
+        VideoWriter(tmp_path / "dark.mp4", 10, (96, 64)) as dark,
+        VideoWriter(tmp_path / "bright.mp4", 10, (96, 64)) as bright,
+    ):
+        for _ in range(30):
+            dark.write(np.full((64, 96, 3), 20, np.uint8))
+            bright.write(np.full((64, 96, 3), 220, np.uint8))
+    for name, shade in shades.items():
+        with VideoReader(tmp_path / name) as reader:
+            read = [frame for _, _, frame in reader]
+        assert len(read) == 30
+        assert np.abs(np.stack(read).astype(int) - shade).max() < 8
+
+
 def test_every_frame_is_aligned_and_drawn(finding, film, tmp_path):
     seen = []
     result = align_video(

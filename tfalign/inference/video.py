@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from tfalign.data.readers.image import MAX_PIXELS, check_pixels
 from tfalign.extras import how_to_install
+from tfalign.files import unused_name
 from tfalign.inference.aligner import Aligner
 from tfalign.inference.faces import Faces
 from tfalign.inference.overlay import draw_faces
@@ -237,7 +238,7 @@ class VideoWriter:
             raise ValueError(f"This PyAV writes none of the codecs {_CODECS[suffix]}.")
         self.size = size
         self._odd = (size[0] % 2, size[1] % 2)
-        self._temporary = self.path.with_name(f".{os.getpid()}.partial{suffix}")
+        self._temporary = unused_name(self.path)
         self._file = self._temporary.open("wb")
         container_format = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}[suffix]
         self._container = av.open(self._file, "w", format=container_format)
