@@ -14,7 +14,7 @@ from tfalign.argument_help import ArgumentParser
 from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.data.readers.report import OnError
-from tfalign.evaluation.boxes import BoxSource
+from tfalign.evaluation.boxes import BoxSource, box_of, mixed_boxes_note
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import FACES, read_json, sha256
 from tfalign.models import shipped_presets
@@ -265,15 +265,26 @@ def check_boxes(reader: Reader, sources: Sequence[str]) -> None:
         sources: Values of ``--box`` or ``--sources``.
 
     Raises:
-        ValueError: If ``"file"`` is among them and a face has no box in the data set's files.
+        ValueError: If ``"file"`` is among them and most faces have no box in the data set's files.
     """
     without = [record.name for record in reader.records if record.box_source != "file"]
-    if "file" in sources and without:
+    if "file" in sources and box_of(reader) != "file":
         raise ValueError(
             f"The data set gives no box for {without[0]!r} ({len(without)} of {len(reader)} faces "
             "have none), so boxes of the source 'file' cannot be used; use 'landmarks' or "
             f"'detector'. Received: {', '.join(sources)}"
         )
+
+
+def box_notes(reader: Reader, sources: Sequence[str]) -> tuple[str, ...]:
+    """Returns what to say of faces that lack the boxes which most of the others have.
+
+    Args:
+        reader: The faces.
+        sources: As for `check_boxes`.
+    """
+    note = mixed_boxes_note(reader) if "file" in sources else None
+    return () if note is None else (note,)
 
 
 def named_models(specs: Sequence[str]) -> dict[str, str]:

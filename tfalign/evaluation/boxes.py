@@ -37,14 +37,33 @@ def check_box_source(source: str) -> None:
 
 
 def box_of(faces: Any) -> BoxSource:
-    """Returns where the boxes of faces come from: ``"file"`` if all are the data set's own.
+    """Returns where the boxes of faces come from: ``"file"`` if most are the data set's own.
+
+    Not all need be: a face that was given none, or one that misses its points, has the tight box of
+    its points, and what is trained on the others' boxes is trained on those all the same.
 
     Args:
         faces: A reader or a list of samples. Of anything else, e.g. a generator, nothing is known
             before it is read, and the answer is ``"landmarks"``.
     """
     known = getattr(faces, "records", faces if isinstance(faces, Sequence) else ())
-    return "file" if known and all(f.box_source == "file" for f in known) else "landmarks"
+    return "file" if 2 * sum(f.box_source == "file" for f in known) > len(known) else "landmarks"
+
+
+def mixed_boxes_note(faces: Any) -> str | None:
+    """Returns what to say of faces that are cut by boxes of both sources; None where they are not.
+
+    Args:
+        faces: See ``box_of``.
+    """
+    known = getattr(faces, "records", ())
+    without = sum(face.box_source != "file" for face in known)
+    if without in (0, len(known)):
+        return None
+    return (
+        f"Of {len(known)} faces, {without} without a box of their own are cut by the tight box of "
+        "their points, the others by the files' boxes."
+    )
 
 
 def trained_box(parts: Sequence[Any]) -> BoxSource | None:
@@ -213,6 +232,7 @@ def choose_boxes(
     source: BoxSource,
     detector: Detector | None = None,
     padding: Mapping[str, Any] | None = None,
+    partly: bool = False,
 ) -> ChosenBoxes:
     """Returns the box of each sample's face.
 
@@ -225,9 +245,12 @@ def choose_boxes(
         detector: For ``"detector"``; None uses ``HaarDetector``.
         padding: The model's (`fit_box_padding`), for ``"detector"``: a model whose points do not
             lie on the whole face gets boxes that are fitted to them, as from `Aligner`.
+        partly: Whether with ``"file"`` a face without a box of its own gets the landmarks', as in
+            training; for faces most of which have one, see ``box_of``.
 
     Raises:
-        ValueError: If the source is unknown, or is ``"file"`` and the data set has no box.
+        ValueError: If the source is unknown, or is ``"file"`` and a face has no box (without
+            ``partly``).
     """
     check_box_source(source)
     boxes = np.empty((len(samples), 4), np.float32)
@@ -238,7 +261,7 @@ def choose_boxes(
     for index, sample in enumerate(samples):
         tight = landmarks_box(sample)
         boxes[index] = tight
-        if source == "file":
+        if source == "file" and (sample.box_source == "file" or not partly):
             if sample.box_source != "file":
                 raise ValueError(
                     f"The data set gives no box for {sample.name!r}, so box='file' cannot be used; "

@@ -19,7 +19,7 @@ from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
-from tfalign.evaluation.boxes import fit_box_padding, trained_box
+from tfalign.evaluation.boxes import box_of, fit_box_padding, mixed_boxes_note, trained_box
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
 from tfalign.files import FACES, read_json, sha256, write_json
 from tfalign.training.distribution import Distribution
@@ -148,6 +148,7 @@ def train(
     parts, watched = _held_out(parts, validation, settings)
     check_apart(parts[1:], [watched, test])
     _tell_of_shared(parts[0], {"watch": watched, "measure on": test})
+    _check_boxes(whole, watched if test is None else test)
     if watched is None and settings.keep == "best":
         raise ValueError(
             "keep='best' needs faces to watch, whose error says which weights are the best: give "
@@ -167,6 +168,8 @@ def train(
     for part in whole:
         if isinstance(part, Reader) and (part.report.skipped or part.report.noted):
             print(part.report.table(), flush=True)
+        if (note := mixed_boxes_note(part)) is not None:
+            print(f"{note} To cut all alike: --box landmarks.", flush=True)
     held_out = None if watched is None else _cropped(watched, trained, settings.cache)
     measured = watched if test is None else test
     print(
@@ -337,6 +340,22 @@ def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
                 "on: their error is too small.",
                 flush=True,
             )
+
+
+def _check_boxes(trained: Sequence[Faces], measured: Faces | None) -> None:
+    """Raises ``ValueError`` where faces cannot be measured on by the boxes that are trained on.
+
+    Before the training, at whose end it would come to light.
+    """
+    if not isinstance(measured, Reader) or trained_box(trained) != "file":
+        return
+    if box_of(measured) != "file":
+        without = sum(record.box_source != "file" for record in measured.records)
+        raise ValueError(
+            "Faces to measure on must have boxes of their own where those to train on have: add "
+            "them, or train on the points' tight boxes (--box landmarks). Received: "
+            f"{without} of {len(measured)} faces to measure on without"
+        )
 
 
 def _made(
