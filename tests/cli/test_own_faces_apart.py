@@ -166,6 +166,36 @@ def test_points_without_names_are_told_of(table, tmp_path, capsys):
     assert "no names" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("dataset", ["coco", "imglab"])
+def test_numbers_are_no_names_in_any_form(dataset, tmp_path, capsys):
+    """dlib's parts are called 00, 01, … and key points of some tools 1, 2, …"""
+    scheme = LandmarkScheme("three", ("chin", "brow", "nose"))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40, 3), np.uint8))
+    if dataset == "coco":
+        text = json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png"}],
+                "categories": [{"id": 1, "name": "face", "keypoints": ["1", "2", "3"]}],
+                "annotations": [
+                    {"image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 9, 30, 2, 20, 20, 2]}
+                ],
+            }
+        )
+    else:
+        parts = "".join(f"<part name='0{i}' x='{9 * i}' y='{i * i}'/>" for i in range(3))
+        text = f"<images><image file='a.png'><box left='0' top='0' width='30' height='30'>{parts}"
+        text += "</box></image></images>"
+    data = tmp_path / f"a.{'json' if dataset == 'coco' else 'xml'}"
+    data.write_text(text)
+    words = ["--model", "300w", "--dataset", dataset, "--data", str(data), "--out", "x"]
+    reader = measuring.read_data(evaluate.options().parse_args(words), scheme)
+    assert reader.scheme == scheme
+    assert "taken in the model's order (chin, brow, nose, …)" in capsys.readouterr().err
+    own = sets.get(dataset).read(data).scheme  # A model that was trained on such a file.
+    measuring.read_data(evaluate.options().parse_args(words), own)
+    assert "no names" not in capsys.readouterr().err
+
+
 @pytest.fixture
 def untrained(tmp_path):
     """Saves a model of a file's points and returns the words that measure it on that file."""

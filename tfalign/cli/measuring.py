@@ -220,8 +220,9 @@ def _tell_of_unnamed_points(
         ).scheme
     except (ValueError, FileNotFoundError):
         return  # Without a scheme these files cannot be read: the model's names are found in them.
-    unnamed = markup.LandmarkScheme.unnamed(own.num_points)
-    if own == unnamed != scheme:
+    # Numbers are no names, unless the model's own points are called so.
+    numbered = all(point.isdigit() for point in own.points)
+    if numbered and not set(own.points) <= set(scheme.points):
         print(
             f"The points of {arguments.data} have no names: they are taken in the model's order "
             f"({', '.join(scheme.points[:3])}, …).",
