@@ -125,6 +125,27 @@ def test_a_copy_of_a_held_out_picture_is_not_trained_on(table, tmp_path, capsys)
     assert "2 faces are left out" in capsys.readouterr().out
 
 
+def test_the_command_that_is_shown_scores_as_the_training_did(table, tmp_path):
+    data, out = table("person", ["ann", "bob"] * 7), tmp_path / "run"
+    scheme = sets.get("csv").read(data).scheme
+    config = {"scheme": scheme.to_config(), "normalizer": [["p0"], ["p1"]]}
+    (tmp_path / "own.json").write_text(json.dumps(config))
+    given = ["--protocol", str(tmp_path / "own.json"), "--validation", "0", "--keep", "last"]
+    words = trained(data, out, *given)[0]
+    evaluated = evaluate.run(evaluate.options().parse_args(words[2:]))
+    result = json.loads((out / "result.json").read_text())
+    assert evaluated["protocol"] == result["protocol"] == "csv_5, divided by: distance of p0 and p1"
+    assert evaluated["nme"] == pytest.approx(result["nme"], rel=1e-4)
+    # What would end a training at its end is told at its start, where no face is watched, too.
+    (tmp_path / "own.json").write_text(
+        json.dumps({**config, "scheme": {**scheme.to_config(), "edges": [[0, 1]]}})
+    )
+    for wrong in (str(tmp_path / "own.json"), "300w_inter_ocular", "none_such"):
+        with pytest.raises(ValueError, match="own scheme|must be one of"):
+            trained(data, tmp_path / "other", *given[2:], "--protocol", wrong)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_file_is_no_output_folder(table, tmp_path):
     data = table("person", ["a", "b"] * 7)
     with pytest.raises(NotADirectoryError, match="--out must be a folder"):

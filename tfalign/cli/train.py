@@ -536,6 +536,9 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
         faces += ["--reader", *arguments.reader]
     if arguments.skip_bad:
         faces.append("--skip-bad")
+    # Of a published set `evaluate` reads the points as they are, not those of --scheme.
+    if arguments.protocol and (known.scheme is None or not arguments.scheme):
+        faces += ["--protocol", arguments.protocol]
     return [
         [
             *("tfalign", "evaluate", "--model", model),

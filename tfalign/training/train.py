@@ -20,7 +20,7 @@ from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
 from tfalign.evaluation.boxes import box_of, fit_box_padding, mixed_boxes_note, trained_box
-from tfalign.evaluation.protocols import PROTOCOLS, Protocol, own_protocol
+from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import FACES, read_json, sha256, write_json
 from tfalign.training.distribution import Distribution
 from tfalign.training.feed import CacheFeed, cache_fingerprint
@@ -155,6 +155,7 @@ def train(
             "validation, or keep='last'. Received: validation=0"
         )
     protocol = protocol or _protocol(parts[0])
+    _check_protocol(protocol, watched if test is None else test)
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     goes_on = trained.box is not None  # as of a model that ships or was trained here
     trained.box_padding = fit_box_padding(whole, trained.scheme)
@@ -340,6 +341,21 @@ def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
                 "on: their error is too small.",
                 flush=True,
             )
+
+
+def _check_protocol(protocol: str | Protocol, measured: Faces | None) -> None:
+    """Raises ``ValueError`` for a protocol that is none, or that does not score these faces.
+
+    Before the training, at whose end it would come to light.
+    """
+    chosen = get_protocol(protocol)
+    if measured is not None and measured.scheme != chosen.scheme:
+        raise ValueError(
+            f"The protocol {chosen.name!r} scores faces of its own scheme: give that one to the "
+            "faces, too (--scheme), or theirs to the protocol; name, points and edges must be "
+            f"equal. Received: the scheme {chosen.scheme.name!r} of {chosen.scheme.num_points} "
+            f"points, and faces of {measured.scheme.name!r} of {measured.scheme.num_points}"
+        )
 
 
 def _check_boxes(trained: Sequence[Faces], measured: Faces | None) -> None:
