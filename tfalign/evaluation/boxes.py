@@ -78,6 +78,7 @@ def trained_box(parts: Sequence[Any]) -> BoxSource | None:
 
 RULE_FACES = 48
 """Photographs in which a detector looks for the faces of a training."""
+_FEWEST = 5  # faces that a rule is fitted on
 
 
 def fit_box_padding(
@@ -102,16 +103,17 @@ def fit_box_padding(
         - ``"face"``: likewise, the tight box of the points beyond a face's; None where no face was
           found in ``RULE_FACES`` photographs.
     """
-    records = [
-        (part, record)
-        for part in parts
-        for record in getattr(part, "records", ())
-        if np.all(record.annotated)
-    ]
+    everyone = [(part, record) for part in parts for record in getattr(part, "records", ())]
     whole_face = scheme in (markup.IBUG68, markup.WFLW98)
-    if not records or (whole_face and trained_box(parts) == "landmarks"):
+    if not everyone or (whole_face and trained_box(parts) == "landmarks"):
         return None
-    tight = np.array([geometry.box_from_landmarks(record.landmarks) for _, record in records])
+    counts = np.array([np.sum(record.annotated) for _, record in everyone])
+    # Whole shapes tell best; where hardly a face has one, those that come closest.
+    least = len(everyone[0][1].annotated)
+    if (counts == least).sum() < _FEWEST:
+        least = np.sort(counts)[-min(len(counts), RULE_FACES)]
+    records = [one for one, count in zip(everyone, counts, strict=True) if count >= least]
+    tight = np.array([geometry.box_from_landmarks(r.landmarks[r.annotated]) for _, r in records])
     boxes = np.array([record.box for _, record in records])
     usable = np.asarray((tight[:, 2:] > tight[:, :2]).all(axis=1))
     if not usable.any():
@@ -127,7 +129,7 @@ def _face_padding(
     usable: NDArray[Any],
     detector: Detector | None,
 ) -> tuple[float, float, float, float] | None:
-    """Fits the tight box of the points to detected faces; None where fewer than five were found."""
+    """Fits the tight box of the points to detected faces; None where too few were found."""
     # Not "auto", whose advice on what to install belongs to the search for faces.
     detector = detector or resolve_detector("blazeface" if blazeface.is_available() else "haar")
     assert detector is not None
@@ -145,7 +147,7 @@ def _face_padding(
         if holds.sum() == 1:
             found.append(detected[holds][0])
             belongs.append(tight[index])
-    if len(found) < 5:
+    if len(found) < _FEWEST:
         return None
     return fit_box_rule(found, belongs, "the training faces").padding
 
