@@ -146,6 +146,28 @@ def test_the_command_that_is_shown_scores_as_the_training_did(table, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("flip", ["flip", "none"])
+@pytest.mark.parametrize("names", ["right left nose r l", "right left nose right_m left_m"])
+def test_a_training_tells_of_points_that_mirrored_faces_would_mix_up(tmp_path, names, flip, capsys):
+    """Names without left and right beside some that have them pass for points of the middle."""
+    rng = np.random.default_rng(0)
+    shape = np.array([[20, 20], [44, 20], [32, 32], [24, 46], [40, 46]])
+    rows = ["image," + ",".join(f"{name}_x,{name}_y" for name in names.split())]
+    for index in range(30):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
+        points = shape + rng.normal(0, 1, (5, 2))
+        rows.append(f"{index}.png," + ",".join(map(str, points.round(2).ravel())))
+    (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+    trained(tmp_path / "faces.csv", tmp_path / "run", "--augment", flip)
+    said = "that of r is said to be r, l fits; that of l is said to be l, r fits"
+    told = capsys.readouterr().out
+    assert (
+        (said in told)
+        == ("Mirror images look wrong" in told)
+        == (flip == "flip" and " r l" in names)
+    )
+
+
 def test_a_file_is_no_output_folder(table, tmp_path):
     data = table("person", ["a", "b"] * 7)
     with pytest.raises(NotADirectoryError, match="--out must be a folder"):

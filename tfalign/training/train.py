@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfalign import losses, models
-from tfalign.data import balance, sets
+from tfalign.data import balance, inspection, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
@@ -32,6 +32,7 @@ from tfalign.training.settings import Settings
 from tfalign.training.validation import Validation
 
 CALIBRATION_FACES = 200
+_MIRROR_FACES = 20  # Of fewer, the mean face is often no mirror image of itself.
 _POLICIES = {
     "float32": "float32",
     "float16": "mixed_float16",
@@ -164,6 +165,8 @@ def train(
 
     caches = [_cropped(part, trained, settings.cache) for part in parts]
     cache = concatenate(caches)
+    if settings.mirror or augmentation(settings.augment).flip > 0:
+        _tell_of_mirror(cache)
     if settings.mirror:
         cache = concatenate([cache, mirrored(cache)])
     for part in whole:
@@ -341,6 +344,21 @@ def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
                 "on: their error is too small.",
                 flush=True,
             )
+
+
+def _tell_of_mirror(cache: CropCache) -> None:
+    """Says which points' mirror images look wrong: mirrored faces would teach them."""
+    if len(cache) < _MIRROR_FACES or not cache.annotated.any(axis=0).all():
+        return
+    found = inspection.check_mirror(cache.mean_shape, cache.scheme)
+    if found.wrong:
+        told = (f"that of {p} is said to be {own}, {better} fits" for p, own, better in found.wrong)
+        print(
+            f"Mirror images look wrong, and mirrored faces would teach them: {'; '.join(told)}. "
+            "`tfalign inspect` shows the points; a scheme's flip_pairs (--scheme) say what is "
+            "right.",
+            flush=True,
+        )
 
 
 def _check_protocol(protocol: str | Protocol, measured: Faces | None) -> None:
