@@ -146,6 +146,27 @@ def test_the_command_that_is_shown_scores_as_the_training_did(table, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("box", ["file", "landmarks"])
+def test_errors_are_divided_by_the_files_boxes_whatever_a_face_is_cut_by(table, tmp_path, box):
+    data, out = table("person", ["ann", "bob"] * 7), tmp_path / "run"
+    head, *rows = data.read_text().splitlines()
+    rows = [f"{row},1,2,62,60" for row in rows]
+    data.write_text("\n".join([head + ",box_left,box_top,box_right,box_bottom", *rows]) + "\n")
+    words = trained(data, out, "--box", box)[0]
+    evaluated = evaluate.run(evaluate.options().parse_args(words[2:]))
+    result = json.loads((out / "result.json").read_text())
+    assert evaluated["box"] == result["box"] == box
+    assert evaluated["nme"] == pytest.approx(result["nme"], rel=1e-4)
+    assert result["nme_of_stages"][-1] == pytest.approx(result["nme"], rel=0.05)
+    # By hand, from the predictions in image pixels.
+    names = (out / "held_out.txt").read_text().split()
+    reader = sets.get("csv").read(data)
+    reader = reader.subset([r for r in reader.records if r.name in names])
+    found = evaluate_model(str(out / "model.keras"), reader, own_protocol(reader.scheme))
+    distances = np.linalg.norm(found.predicted - found.truth, axis=-1).mean(axis=1)
+    assert result["nme"] == pytest.approx((distances / np.hypot(61, 58)).mean(), rel=1e-4)
+
+
 @pytest.mark.parametrize("flip", ["flip", "none"])
 @pytest.mark.parametrize("names", ["right left nose r l", "right left nose right_m left_m"])
 def test_a_training_tells_of_points_that_mirrored_faces_would_mix_up(tmp_path, names, flip, capsys):

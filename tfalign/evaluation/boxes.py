@@ -194,17 +194,18 @@ def landmarks_box(face: Any) -> NDArray[np.float32]:
     return np.asarray(geometry.box_from_landmarks(face.landmarks[face.annotated]), np.float32)
 
 
-def divides_by_its_box(face: Any, protocol: Protocol) -> bool:
-    """Whether a face's error may be divided by its box, where the protocol does that.
+def dividing_box(face: Any, protocol: Protocol) -> Any:
+    """Returns the box by which a face's error is divided, where the protocol does that, or None.
 
-    A published set's protocol divides by the set's own box alone; points of one's own by the box
-    that there is: the file's, or else the points' tight one.
+    It is the data set's own, whatever box the face is cut out by. Where there is none, errors of
+    points of one's own are divided by their tight box, those of a published set's protocol by none.
 
     Args:
         face: A sample or a record.
         protocol: How it is scored.
     """
-    return bool(face.box_source == "file" or not protocol.dataset)
+    own = face.box if face.box_source == "file" else face.own_box
+    return face.box if own is None and not protocol.dataset else own
 
 
 @dataclass(frozen=True, eq=False)

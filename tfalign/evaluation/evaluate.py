@@ -20,7 +20,7 @@ from tfalign.evaluation.boxes import (
     cache_boxes,
     check_box_source,
     choose_boxes,
-    divides_by_its_box,
+    dividing_box,
     usual_box,
 )
 from tfalign.evaluation.checks import warn
@@ -109,8 +109,8 @@ def evaluate_model(
                 faces.visible.append(sample.visible)
                 faces.annotated.append(sample.annotated)
                 faces.predicted.append(predicted[index])
-                if divides_by_its_box(sample, chosen):
-                    faces.boxes.append(sample.box)
+                if (own := dividing_box(sample, chosen)) is not None:
+                    faces.boxes.append(own)
                 if boxes.missed[index]:
                     faces.missed.append(sample.name)
                 gallery.offer(sample, predicted[index])

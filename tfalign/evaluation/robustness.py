@@ -19,7 +19,7 @@ from tfalign.evaluation.boxes import (
     Perturbation,
     box_of,
     choose_boxes,
-    divides_by_its_box,
+    dividing_box,
     fits_faces,
     tsr_table_2,
     usual_box,
@@ -359,7 +359,8 @@ def _measure(
             truth += [sample.landmarks for sample in batch]
             visible += [sample.visible for sample in batch]
             annotated += [sample.annotated for sample in batch]
-            boxes += [sample.box for sample in batch if divides_by_its_box(sample, chosen)]
+            own = [dividing_box(sample, chosen) for sample in batch]
+            boxes += [box for box in own if box is not None]
             for cropping in croppings(batch, directions):
                 missed.setdefault(cropping.key, []).append(cropping.missed)
                 for name, predictor in predictors.items():

@@ -39,6 +39,7 @@ class Record:
         annotated: (n,) bool, see ``Sample``. None: all are.
         doubt: What was settled or looks wrong in the annotation without giving the face up, for the
             report.
+        own_box: See ``Sample``.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Record:
     anywhere: np.ndarray | None = None
     annotated: np.ndarray = None  # type: ignore[assignment]  # Filled in when made.
     doubt: Problem | None = None
+    own_box: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.annotated is None:
