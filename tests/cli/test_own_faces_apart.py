@@ -146,6 +146,20 @@ def test_the_command_that_is_shown_scores_as_the_training_did(table, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_faces_that_lack_what_errors_are_divided_by_are_told_first(table, tmp_path):
+    data = table("person", ["ann", "bob"] * 7)
+    head, *rows = data.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    cells[-1][2:4] = ["", ""]  # f13.png, which is held out
+    data.write_text("\n".join([head, *(",".join(row) for row in cells)]) + "\n")
+    scheme = {**sets.get("csv").read(data).scheme.to_config(), "normalizer": [["p0"], ["p1"]]}
+    (tmp_path / "own.json").write_text(json.dumps(scheme))
+    with pytest.raises(ValueError, match=r"p0 and p1: annotate it.*1 of \d+ faces .*'f13.png'"):
+        trained(data, tmp_path / "run", "--scheme", str(tmp_path / "own.json"))
+    assert not (tmp_path / "run").exists()
+    trained(data, tmp_path / "run")  # By the box there is no such face.
+
+
 @pytest.mark.parametrize("box", ["file", "landmarks"])
 def test_errors_are_divided_by_the_files_boxes_whatever_a_face_is_cut_by(table, tmp_path, box):
     data, out = table("person", ["ann", "bob"] * 7), tmp_path / "run"

@@ -19,7 +19,13 @@ from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
 from tfalign.data.readers.record import Record
-from tfalign.evaluation.boxes import box_of, fit_box_padding, mixed_boxes_note, trained_box
+from tfalign.evaluation.boxes import (
+    box_of,
+    dividing_box,
+    fit_box_padding,
+    mixed_boxes_note,
+    trained_box,
+)
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import FACES, read_json, sha256, write_json
 from tfalign.training.distribution import Distribution
@@ -157,6 +163,8 @@ def train(
         )
     protocol = protocol or _protocol(parts[0])
     _check_protocol(protocol, watched if test is None else test)
+    for apart in (watched, test):
+        _check_normalizers(get_protocol(protocol), apart)
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     goes_on = trained.box is not None  # as of a model that ships or was trained here
     trained.box_padding = fit_box_padding(whole, trained.scheme)
@@ -373,6 +381,30 @@ def _check_protocol(protocol: str | Protocol, measured: Faces | None) -> None:
             "faces, too (--scheme), or theirs to the protocol; name, points and edges must be "
             f"equal. Received: the scheme {chosen.scheme.name!r} of {chosen.scheme.num_points} "
             f"points, and faces of {measured.scheme.name!r} of {measured.scheme.num_points}"
+        )
+
+
+def _check_normalizers(protocol: Protocol, faces: Faces | None) -> None:
+    """Raises ``ValueError`` where a face lacks what its error is divided by, as an eye."""
+    if not isinstance(faces, Reader) or faces.scheme.points != protocol.scheme.points:
+        return
+    without = []
+    for record in faces.records:
+        points = np.where(record.annotated[:, None], record.landmarks, np.nan)
+        box = dividing_box(record, protocol)
+        try:
+            protocol.normalizers(
+                points[None].astype(np.float64), None if box is None else box[None]
+            )
+        except ValueError:
+            without.append(record)
+    if without:
+        raise ValueError(
+            "Each face to watch or to measure on must have what errors are divided by, the "
+            f"{protocol.normalizer.meaning}: annotate it, leave such faces out, or divide by "
+            "something else (--protocol, or the scheme's `normalizer`; 'diagonal' is that of the "
+            f"box). Received: {len(without)} of {len(faces)} faces without, the first "
+            f"{without[0].name!r}, {without[0].where}"
         )
 
 
