@@ -234,7 +234,7 @@ def test_boxes_are_asked_for_before_measuring():
     mostly = faces("file", "landmarks", "file")
     measuring.check_boxes(mostly, ["file"])
     (note,) = measuring.box_notes(mostly, ["file"])
-    assert note.startswith("Of 3 faces, 1 without a box of their own are cut by the tight box")
+    assert note.startswith("Cut by the tight box of their points: 1 of 3 faces, the others")
     assert measuring.box_notes(mostly, ["landmarks"]) == ()
     assert measuring.box_notes(faces("file", "file"), ["file"]) == ()
 

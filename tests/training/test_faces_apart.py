@@ -104,10 +104,16 @@ def test_one_face_without_box_leaves_the_others_theirs(
     model = TinyModel(98, scheme="wflw98")
     result = training.train(model, train, test=test, validation=0, steps=1, batch_size=2)
     assert model.box == "file"
-    assert f"Of {len(train)} faces, 1 without a box of their own" in capsys.readouterr().out
+    assert f"tight box of their points: 1 of {len(train)} faces" in capsys.readouterr().out
     crops = CropCache.build(test, model.crop, model.image_size)
     by_crops = evaluate_model(model, crops, "wflw_inter_ocular").nme
     assert result.nme == pytest.approx(by_crops, rel=0.02)
+    # Another set's tight boxes beside them are told, too.
+    training.train(
+        model, [faces.train, sets.tight_boxes(faces.train)], validation=0, steps=1, batch_size=2
+    )
+    said = f"tight box of their points: {len(train)} of {2 * len(train)} faces"
+    assert said in capsys.readouterr().out
     with pytest.raises(ValueError, match="--box landmarks"):
         training.train(model, train, test=sets.tight_boxes(faces.test), validation=0, steps=1)
 

@@ -56,13 +56,13 @@ def mixed_boxes_note(faces: Any) -> str | None:
     Args:
         faces: See ``box_of``.
     """
-    known = getattr(faces, "records", ())
+    known = getattr(faces, "records", faces if isinstance(faces, Sequence) else ())
     without = sum(face.box_source != "file" for face in known)
     if without in (0, len(known)):
         return None
     return (
-        f"Of {len(known)} faces, {without} without a box of their own are cut by the tight box of "
-        "their points, the others by the files' boxes."
+        f"Cut by the tight box of their points: {without} of {len(known)} faces, the others by the "
+        "files' boxes."
     )
 
 

@@ -180,8 +180,8 @@ def train(
     for part in whole:
         if isinstance(part, Reader) and (part.report.skipped or part.report.noted):
             print(part.report.table(), flush=True)
-        if (note := mixed_boxes_note(part)) is not None:
-            print(f"{note} To cut all alike: --box landmarks.", flush=True)
+    if (note := mixed_boxes_note([r for part in whole for r in _records(part)])) is not None:
+        print(f"{note} To cut all alike: --box landmarks, of --also box=landmarks.", flush=True)
     held_out = None if watched is None else _cropped(watched, trained, settings.cache)
     measured = watched if test is None else test
     print(
@@ -329,13 +329,18 @@ def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None
     """
 
     def records(of: Sequence[Faces | None]) -> list[Record]:
-        return [r for faces in of if isinstance(faces, Reader) for r in faces.records]
+        return [record for faces in of for record in _records(faces)]
 
     for _, path, twin in sets.same_pictures(records(further), records(apart)):
         raise ValueError(
             "Faces of further sets must not lie in photographs that are held out or measured "
             f"on: take these out of one of the sets. Received: {path} and {twin}, the same picture"
         )
+
+
+def _records(faces: Faces | None) -> list[Record]:
+    """Returns the records of a reader; of crops and of nothing there are none."""
+    return faces.records if isinstance(faces, Reader) else []
 
 
 def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
