@@ -146,6 +146,23 @@ def test_the_command_that_is_shown_scores_as_the_training_did(table, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_points_of_a_published_set_are_scored_alike_by_all_programs(tmp_path):
+    """Training takes that set's customary protocol, here by the distance of the pupils."""
+    rng = np.random.default_rng(0)
+    rows = ["image," + ",".join(f"x{i},y{i}" for i in range(29))]
+    for index in range(14):
+        cv2.imwrite(str(tmp_path / f"{index:02}.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
+        rows.append(f"{index:02}.png," + ",".join(map(str, rng.uniform(8, 56, 58).round(2))))
+    (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "run"
+    words = trained(tmp_path / "faces.csv", out, "--scheme", "lfpw29", "--augment", "none")[0]
+    evaluated = evaluate.run(evaluate.options().parse_args(words[2:]))
+    result = json.loads((out / "result.json").read_text())
+    assert evaluated["protocol"] == result["protocol"] == "lfpw29_inter_pupil"
+    for key in ("nme", "failure_rate", "auc"):
+        assert evaluated[key] == pytest.approx(result[key], rel=1e-4)
+
+
 def test_faces_that_lack_what_errors_are_divided_by_are_told_first(table, tmp_path):
     data = table("person", ["ann", "bob"] * 7)
     head, *rows = data.read_text().splitlines()

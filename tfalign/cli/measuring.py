@@ -247,12 +247,14 @@ def chosen_protocol(arguments: argparse.Namespace, reader: Reader) -> Protocol:
         return own_protocol(reader.scheme)
     else:
         chosen = None
-    fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme == reader.scheme]
+    # Points of one's own may be those of a published set.
+    names = dataset.protocols or tuple(PROTOCOLS)
+    fitting = [n for n in names if PROTOCOLS[n].scheme == reader.scheme]
     own = chosen is not None and chosen.name not in PROTOCOLS
     if chosen is None or not (chosen.name in fitting or (own and chosen.scheme == reader.scheme)):
-        names = f"one of {', '.join(fitting)}, or " if fitting else ""
+        named = f"one of {', '.join(fitting)}, or " if fitting else ""
         raise ValueError(
-            f"--protocol must be {names}a .json file of one's own for the scheme "
+            f"--protocol must be {named}a .json file of one's own for the scheme "
             f"{reader.scheme.name}, for {arguments.dataset}. Received: {arguments.protocol}"
         )
     return chosen

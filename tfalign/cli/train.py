@@ -37,6 +37,7 @@ from tfalign.cli.measuring import add_reader_option
 from tfalign.data import sets, synthetic
 from tfalign.data.readers import Reader, ReadingReport, union
 from tfalign.data.readers.report import OnError
+from tfalign.evaluation.protocols import PROTOCOLS
 from tfalign.evaluation.scores import few_faces_note
 from tfalign.files import write_whole
 from tfalign.geometry import CROP_PRESETS
@@ -526,7 +527,6 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
     out, model = arguments.out, str(arguments.out / "model.keras")
     data = arguments.data or out / "faces"
     known = sets.get(arguments.dataset)
-    del result
     if (out / HELD_OUT).is_file():
         split = known.holdout_among.rstrip("/") or ("train" if known.files else "")
         faces = [*(["--split", split] if split else []), "--faces", str(out / HELD_OUT)]
@@ -536,9 +536,12 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
         faces += ["--reader", *arguments.reader]
     if arguments.skip_bad:
         faces.append("--skip-bad")
+    protocol = arguments.protocol
+    if known.scheme is None and result.get("protocol") in PROTOCOLS:
+        protocol = result["protocol"]  # The customary one of the points, where none was given.
     # Of a published set `evaluate` reads the points as they are, not those of --scheme.
-    if arguments.protocol and (known.scheme is None or not arguments.scheme):
-        faces += ["--protocol", arguments.protocol]
+    if protocol and (known.scheme is None or not arguments.scheme):
+        faces += ["--protocol", protocol]
     return [
         [
             *("tfalign", "evaluate", "--model", model),
