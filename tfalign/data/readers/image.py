@@ -152,7 +152,8 @@ def find_image(folder: Path, name: str, where: str, remedy: str = "") -> Path:
     relative = PurePosixPath(name.replace("\\", "/"))
     windows = PureWindowsPath(name)
     if relative.is_absolute() or windows.drive or ".." in relative.parts or "\0" in name:
-        message = f"image names must stay below {folder}. Received: {name!r}"
+        rule = f"image names must be relative to {folder}, and stay below it."
+        message = f"{rule}{remedy} Received: {name!r}"
         raise Problem("malformed-line", where, message, name).error()
     path = folder / relative
     found = [p for p in (folder / name, path) if os.path.isfile(p)][:1]
