@@ -173,8 +173,7 @@ def train(
 
     caches = [_cropped(part, trained, settings.cache) for part in parts]
     cache = concatenate(caches)
-    if settings.mirror or augmentation(settings.augment).flip > 0:
-        _tell_of_mirror(cache)
+    _tell_of_mirror(cache, settings.mirror or augmentation(settings.augment).flip > 0)
     if settings.mirror:
         cache = concatenate([cache, mirrored(cache)])
     for part in whole:
@@ -359,12 +358,19 @@ def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
             )
 
 
-def _tell_of_mirror(cache: CropCache) -> None:
-    """Says which points' mirror images look wrong: mirrored faces would teach them."""
+def _tell_of_mirror(cache: CropCache, used: bool) -> None:
+    """Says which points' mirror images look wrong, if mirrored faces would teach them, and whether
+    left and right are the picture's: the model's names would be others' opposite."""
     if len(cache) < _MIRROR_FACES or not cache.annotated.any(axis=0).all():
         return
     found = inspection.check_mirror(cache.mean_shape, cache.scheme)
-    if found.wrong:
+    if found.sides is False:
+        print(
+            "Points that say right lie on the picture's right: left and right must be the "
+            "subject's, as in shipped weights and further sets; or the pictures are mirrored.",
+            flush=True,
+        )
+    if used and found.wrong:
         told = (f"that of {p} is said to be {own}, {better} fits" for p, own, better in found.wrong)
         print(
             f"Mirror images look wrong, and mirrored faces would teach them: {'; '.join(told)}. "
