@@ -163,6 +163,26 @@ def test_points_of_a_published_set_are_scored_alike_by_all_programs(tmp_path):
         assert evaluated[key] == pytest.approx(result[key], rel=1e-4)
 
 
+def test_a_file_without_a_face_is_told_with_the_reason(table, tmp_path):
+    data = table("person", ["ann", "bob"] * 7)
+    picture = {"id": 1, "file_name": "f00.png"}
+    points = {"image_id": 1, "category_id": 1, "keypoints": [9, 9, 0, 9, 30, 0, 20, 20, 0]}
+    category = {"id": 1, "name": "face", "keypoints": ["chin", "brow", "nose"]}
+    coco = {"images": [picture], "categories": [category], "annotations": [points]}
+    (tmp_path / "none.json").write_text(json.dumps(coco))
+    data.write_text(data.read_text().splitlines()[0] + "\n")
+    for name, file, reason in (
+        ("csv", data, "none, and nothing that was left out"),
+        ("coco", tmp_path / "none.json", r"annotations\[0\]: no point is annotated, v is 0"),
+    ):
+        given = [name, "--data", str(file), "--out", str(tmp_path / "run"), *TINY]
+        with pytest.raises(ValueError, match=reason):
+            train.run(train.options().parse_args(given))
+        words = ["--model", "300w", "--dataset", name, "--data", str(file), "--out", "x"]
+        with pytest.raises(ValueError, match=reason):
+            measuring.read_data(evaluate.options().parse_args(words))
+
+
 def test_faces_that_lack_what_errors_are_divided_by_are_told_first(table, tmp_path):
     data = table("person", ["ann", "bob"] * 7)
     head, *rows = data.read_text().splitlines()

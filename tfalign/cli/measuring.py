@@ -157,6 +157,7 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         scheme=named,
         **dataset.parse_options(arguments.reader),
     )
+    check_some(reader, arguments.data)
     if named is not None:
         _tell_of_unnamed_points(arguments, dataset, named)
     if arguments.faces is not None:
@@ -185,6 +186,18 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         records = sorted(reader.records, key=lambda record: record.name)[-arguments.last :]
         reader = reader.subset(records)
     return reader
+
+
+def check_some(reader: Reader, data: Path) -> None:
+    """Raises ``ValueError`` where a set has no face that can be used, with the first reason."""
+    if len(reader):
+        return
+    reasons = (*reader.report.skipped, *reader.report.noted)
+    more = f" ({len(reasons)} such entries)" if len(reasons) > 1 else ""
+    raise ValueError(
+        f"There must be a face that can be used in {data}. Received: none"
+        + (f"; {reasons[0]}{more}" if reasons else ", and nothing that was left out")
+    )
 
 
 def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:

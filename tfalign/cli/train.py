@@ -33,7 +33,7 @@ from typing import Any
 
 from tfalign import training
 from tfalign.argument_help import ArgumentParser
-from tfalign.cli.measuring import add_reader_option
+from tfalign.cli.measuring import add_reader_option, check_some
 from tfalign.data import sets, synthetic
 from tfalign.data.readers import Reader, ReadingReport, union
 from tfalign.data.readers.report import OnError
@@ -103,6 +103,7 @@ def read_faces(
     else:
         train_split, test = ("train", [test_split]) if test_split else (None, [])
     train = known.read(data, train_split, **reading)
+    check_some(train, data)
     if test:
         found = known.read(data, test, **reading)
         if not known.files:
