@@ -230,6 +230,13 @@ def test_boxes_are_asked_for_before_measuring():
     measuring.check_boxes(faces("file", "file"), ["file"])
     with pytest.raises(ValueError, match=r"gives no box for 'face_1' \(1 of 2 .*detector, file"):
         measuring.check_boxes(faces("file", "landmarks"), ["detector", "file"])
+    # One that was forgotten is told, and hinders nothing.
+    mostly = faces("file", "landmarks", "file")
+    measuring.check_boxes(mostly, ["file"])
+    (note,) = measuring.box_notes(mostly, ["file"])
+    assert note.startswith("Cut by the tight box of their points: 1 of 3 faces, the others")
+    assert measuring.box_notes(mostly, ["landmarks"]) == ()
+    assert measuring.box_notes(faces("file", "file"), ["file"]) == ()
 
 
 def test_missing_folder(tmp_path):

@@ -125,6 +125,121 @@ def test_a_copy_of_a_held_out_picture_is_not_trained_on(table, tmp_path, capsys)
     assert "2 faces are left out" in capsys.readouterr().out
 
 
+def test_the_command_that_is_shown_scores_as_the_training_did(table, tmp_path):
+    data, out = table("person", ["ann", "bob"] * 7), tmp_path / "run"
+    scheme = sets.get("csv").read(data).scheme
+    config = {"scheme": scheme.to_config(), "normalizer": [["p0"], ["p1"]]}
+    (tmp_path / "own.json").write_text(json.dumps(config))
+    given = ["--protocol", str(tmp_path / "own.json"), "--validation", "0", "--keep", "last"]
+    words = trained(data, out, *given)[0]
+    evaluated = evaluate.run(evaluate.options().parse_args(words[2:]))
+    result = json.loads((out / "result.json").read_text())
+    assert evaluated["protocol"] == result["protocol"] == "csv_5, divided by: distance of p0 and p1"
+    assert evaluated["nme"] == pytest.approx(result["nme"], rel=1e-4)
+    # What would end a training at its end is told at its start, where no face is watched, too.
+    (tmp_path / "own.json").write_text(
+        json.dumps({**config, "scheme": {**scheme.to_config(), "edges": [[0, 1]]}})
+    )
+    for wrong in (str(tmp_path / "own.json"), "300w_inter_ocular", "none_such"):
+        with pytest.raises(ValueError, match="own scheme|must be one of"):
+            trained(data, tmp_path / "other", *given[2:], "--protocol", wrong)
+    assert not (tmp_path / "other").exists()
+
+
+def test_points_of_a_published_set_are_scored_alike_by_all_programs(tmp_path):
+    """Training takes that set's customary protocol, here by the distance of the pupils."""
+    rng = np.random.default_rng(0)
+    rows = ["image," + ",".join(f"x{i},y{i}" for i in range(29))]
+    for index in range(14):
+        cv2.imwrite(str(tmp_path / f"{index:02}.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
+        rows.append(f"{index:02}.png," + ",".join(map(str, rng.uniform(8, 56, 58).round(2))))
+    (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "run"
+    words = trained(tmp_path / "faces.csv", out, "--scheme", "lfpw29", "--augment", "none")[0]
+    evaluated = evaluate.run(evaluate.options().parse_args(words[2:]))
+    result = json.loads((out / "result.json").read_text())
+    assert evaluated["protocol"] == result["protocol"] == "lfpw29_inter_pupil"
+    for key in ("nme", "failure_rate", "auc"):
+        assert evaluated[key] == pytest.approx(result[key], rel=1e-4)
+
+
+def test_a_file_without_a_face_is_told_with_the_reason(table, tmp_path):
+    data = table("person", ["ann", "bob"] * 7)
+    picture = {"id": 1, "file_name": "f00.png"}
+    points = {"image_id": 1, "category_id": 1, "keypoints": [9, 9, 0, 9, 30, 0, 20, 20, 0]}
+    category = {"id": 1, "name": "face", "keypoints": ["chin", "brow", "nose"]}
+    coco = {"images": [picture], "categories": [category], "annotations": [points]}
+    (tmp_path / "none.json").write_text(json.dumps(coco))
+    data.write_text(data.read_text().splitlines()[0] + "\n")
+    for name, file, reason in (
+        ("csv", data, "none, and nothing that was left out"),
+        ("coco", tmp_path / "none.json", r"annotations\[0\]: no point is annotated, v is 0"),
+    ):
+        given = [name, "--data", str(file), "--out", str(tmp_path / "run"), *TINY]
+        with pytest.raises(ValueError, match=reason):
+            train.run(train.options().parse_args(given))
+        words = ["--model", "300w", "--dataset", name, "--data", str(file), "--out", "x"]
+        with pytest.raises(ValueError, match=reason):
+            measuring.read_data(evaluate.options().parse_args(words))
+
+
+def test_faces_that_lack_what_errors_are_divided_by_are_told_first(table, tmp_path):
+    data = table("person", ["ann", "bob"] * 7)
+    head, *rows = data.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    cells[-1][2:4] = ["", ""]  # f13.png, which is held out
+    data.write_text("\n".join([head, *(",".join(row) for row in cells)]) + "\n")
+    scheme = {**sets.get("csv").read(data).scheme.to_config(), "normalizer": [["p0"], ["p1"]]}
+    (tmp_path / "own.json").write_text(json.dumps(scheme))
+    with pytest.raises(ValueError, match=r"p0 and p1: annotate it.*1 of \d+ faces .*'f13.png'"):
+        trained(data, tmp_path / "run", "--scheme", str(tmp_path / "own.json"))
+    assert not (tmp_path / "run").exists()
+    trained(data, tmp_path / "run")  # By the box there is no such face.
+
+
+@pytest.mark.parametrize("box", ["file", "landmarks"])
+def test_errors_are_divided_by_the_files_boxes_whatever_a_face_is_cut_by(table, tmp_path, box):
+    data, out = table("person", ["ann", "bob"] * 7), tmp_path / "run"
+    head, *rows = data.read_text().splitlines()
+    rows = [f"{row},1,2,62,60" for row in rows]
+    data.write_text("\n".join([head + ",box_left,box_top,box_right,box_bottom", *rows]) + "\n")
+    words = trained(data, out, "--box", box)[0]
+    evaluated = evaluate.run(evaluate.options().parse_args(words[2:]))
+    result = json.loads((out / "result.json").read_text())
+    assert evaluated["box"] == result["box"] == box
+    assert evaluated["nme"] == pytest.approx(result["nme"], rel=1e-4)
+    assert result["nme_of_stages"][-1] == pytest.approx(result["nme"], rel=0.05)
+    # By hand, from the predictions in image pixels.
+    names = (out / "held_out.txt").read_text().split()
+    reader = sets.get("csv").read(data)
+    reader = reader.subset([r for r in reader.records if r.name in names])
+    found = evaluate_model(str(out / "model.keras"), reader, own_protocol(reader.scheme))
+    distances = np.linalg.norm(found.predicted - found.truth, axis=-1).mean(axis=1)
+    assert result["nme"] == pytest.approx((distances / np.hypot(61, 58)).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("flip", ["flip", "none"])
+@pytest.mark.parametrize("names", ["right left nose r l", "right left nose right_m left_m"])
+def test_a_training_tells_of_points_that_mirrored_faces_would_mix_up(tmp_path, names, flip, capsys):
+    """Names without left and right beside some that have them pass for points of the middle."""
+    rng = np.random.default_rng(0)
+    shape = np.array([[20, 20], [44, 20], [32, 32], [24, 46], [40, 46]])
+    rows = ["image," + ",".join(f"{name}_x,{name}_y" for name in names.split())]
+    for index in range(30):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
+        points = shape + rng.normal(0, 1, (5, 2))
+        rows.append(f"{index}.png," + ",".join(map(str, points.round(2).ravel())))
+    (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+    trained(tmp_path / "faces.csv", tmp_path / "run", "--augment", flip)
+    said = "that of r is said to be r, l fits; that of l is said to be l, r fits"
+    told = capsys.readouterr().out
+    assert (
+        (said in told)
+        == ("Mirror images look wrong" in told)
+        == (flip == "flip" and " r l" in names)
+    )
+
+
 def test_a_file_is_no_output_folder(table, tmp_path):
     data = table("person", ["a", "b"] * 7)
     with pytest.raises(NotADirectoryError, match="--out must be a folder"):
@@ -163,6 +278,36 @@ def test_points_without_names_are_told_of(table, tmp_path, capsys):
     measuring.read_data(evaluate.options().parse_args(words), scheme)
     assert "taken in the model's order (p0, p1, p2, …)" in capsys.readouterr().err
     measuring.read_data(evaluate.options().parse_args(words), LandmarkScheme.unnamed(5))
+    assert "no names" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dataset", ["coco", "imglab"])
+def test_numbers_are_no_names_in_any_form(dataset, tmp_path, capsys):
+    """dlib's parts are called 00, 01, … and key points of some tools 1, 2, …"""
+    scheme = LandmarkScheme("three", ("chin", "brow", "nose"))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40, 3), np.uint8))
+    if dataset == "coco":
+        text = json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png"}],
+                "categories": [{"id": 1, "name": "face", "keypoints": ["1", "2", "3"]}],
+                "annotations": [
+                    {"image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 9, 30, 2, 20, 20, 2]}
+                ],
+            }
+        )
+    else:
+        parts = "".join(f"<part name='0{i}' x='{9 * i}' y='{i * i}'/>" for i in range(3))
+        text = f"<images><image file='a.png'><box left='0' top='0' width='30' height='30'>{parts}"
+        text += "</box></image></images>"
+    data = tmp_path / f"a.{'json' if dataset == 'coco' else 'xml'}"
+    data.write_text(text)
+    words = ["--model", "300w", "--dataset", dataset, "--data", str(data), "--out", "x"]
+    reader = measuring.read_data(evaluate.options().parse_args(words), scheme)
+    assert reader.scheme == scheme
+    assert "taken in the model's order (chin, brow, nose, …)" in capsys.readouterr().err
+    own = sets.get(dataset).read(data).scheme  # A model that was trained on such a file.
+    measuring.read_data(evaluate.options().parse_args(words), own)
     assert "no names" not in capsys.readouterr().err
 
 

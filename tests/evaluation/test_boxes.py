@@ -34,6 +34,12 @@ def test_landmarks_and_file(sample):
         choose_boxes([sample], "official")
 
 
+def test_a_face_without_box_among_others_is_cut_as_in_training(sample):
+    without = replace(sample, box=sample.box + 1, box_source="landmarks")
+    found = choose_boxes([sample, without], "file", partly=True)
+    np.testing.assert_array_equal(found.boxes, [sample.box, sample.box + 1])
+
+
 def test_points_that_are_not_annotated_widen_no_box(sample):
     annotated = np.arange(len(sample.landmarks)) % 3 > 0
     known = sample.landmarks[annotated]
@@ -187,6 +193,10 @@ def test_a_model_decides_which_box_it_is_measured_with(tmp_path):
     assert "box" not in model.get_config()
     assert usual_box(model, own) == "file"
     assert usual_box(model, faces("wflw", "file", "landmarks")) == "landmarks"
+    # A line of WFLW whose box misses its face, or one box that was forgotten, is no other set.
+    mostly = faces("wflw", "file", "file", "landmarks")
+    assert usual_box(model, mostly) == "file"
+    assert trained_box([mostly]) == "file"
     assert usual_box(model, tight) == "landmarks"  # 300-W is trained on the landmarks' boxes
     assert usual_box(model, iter(())) == "landmarks"
     model.box = "landmarks"

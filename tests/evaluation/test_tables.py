@@ -104,6 +104,7 @@ def test_wflw_columns_are_full_and_the_six_flags_in_the_papers_order():
 
 def test_wflw_flags_must_be_known_for_all_faces_or_none():
     assert list(wflw_subsets([{}, {}])) == ["full"]
+    assert list(wflw_subsets([{"pose": "0"}, {"pose": "1"}])) == ["full"]  # a table's own column
     with pytest.raises(ValueError, match="1 of 2 faces with it"):
         wflw_subsets([{"pose": True}, {}])
 

@@ -111,6 +111,32 @@ def test_whole_faces_need_no_rule() -> None:
     assert fit_box_padding([object()], FIVE) is None
 
 
+@pytest.mark.parametrize("source", ["file", "landmarks"])
+def test_faces_none_of_which_has_all_points_tell_their_boxes_too(source: str) -> None:
+    """Each lacks another point: most boxes of the others are as wide or as high as the whole's."""
+    part = reader(source)
+    records = []
+    for index, record in enumerate(part.records):
+        known = np.arange(5) != index % 5
+        landmarks = np.where(known[:, None], record.landmarks, 0).astype(np.float32)
+        box = record.box
+        if source == "landmarks":
+            box = np.asarray(geometry.box_from_landmarks(landmarks[known]), np.float32)
+        records.append(replace(record, landmarks=landmarks, annotated=known, box=box))
+    padding = fit_box_padding([part.subset(records)], FIVE, faces_of(range(20)))
+    whole = fit_box_padding([part], FIVE, faces_of(range(20)))
+    assert padding is not None
+    assert whole is not None
+    for name in ("points", "face"):
+        np.testing.assert_allclose(padding[name], whole[name], atol=0.02)
+    # Some whole faces are enough, and the others then change nothing.
+    mixed = part.subset([*records[:12], *part.records[12:]])
+    some = part.subset(part.records[12:])
+    assert fit_box_padding([mixed], FIVE, faces_of(range(12, 20))) == fit_box_padding(
+        [some], FIVE, faces_of(range(12, 20))
+    )
+
+
 def test_pictures_that_cannot_be_read_are_left_to_the_cropping() -> None:
     class Broken:
         def load(self) -> np.ndarray:

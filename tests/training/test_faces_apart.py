@@ -85,6 +85,39 @@ def test_measured_faces_of_trained_photographs_are_told(
     assert said in capsys.readouterr().out
 
 
+def test_one_face_without_box_leaves_the_others_theirs(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is measured by the boxes that it was trained with: as its own crops say."""
+    from tfalign.data.pipeline import CropCache
+    from tfalign.evaluation import evaluate_model
+
+    faces = read_faces("wflw", tree / "wflw")
+
+    def without_box(reader: Any, count: int) -> Any:
+        tight = sets.tight_boxes(reader).records[:count]
+        return reader.subset([*tight, *reader.records[count:]])
+
+    train, test = without_box(faces.train, 1), without_box(faces.test, 1)
+    assert len(test) > 2
+    keras.utils.set_random_seed(0)
+    model = TinyModel(98, scheme="wflw98")
+    result = training.train(model, train, test=test, validation=0, steps=1, batch_size=2)
+    assert model.box == "file"
+    assert f"tight box of their points: 1 of {len(train)} faces" in capsys.readouterr().out
+    crops = CropCache.build(test, model.crop, model.image_size)
+    by_crops = evaluate_model(model, crops, "wflw_inter_ocular").nme
+    assert result.nme == pytest.approx(by_crops, rel=0.02)
+    # Another set's tight boxes beside them are told, too.
+    training.train(
+        model, [faces.train, sets.tight_boxes(faces.train)], validation=0, steps=1, batch_size=2
+    )
+    said = f"tight box of their points: {len(train)} of {2 * len(train)} faces"
+    assert said in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--box landmarks"):
+        training.train(model, train, test=sets.tight_boxes(faces.test), validation=0, steps=1)
+
+
 @pytest.mark.slow
 def test_a_precision_ends_with_its_training(tree: Path, tmp_path: Path) -> None:
     """A model that is made afterwards is of Keras's usual precision, one that goes on of its own.

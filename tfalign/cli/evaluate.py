@@ -147,6 +147,7 @@ def _one(arguments: argparse.Namespace, model: str, out: Path) -> Evaluation:
     # What can be wrong with a command is found out before it claims its folder.
     measuring.check_boxes(reader, [box])
     notes = measuring.training_notes(model, reader) + _unused(arguments, predictor.backend)
+    notes += measuring.box_notes(reader, [box])
     with settled(out, settings):
         return _measure(arguments, out, predictor, reader, protocol, settings, notes)
 

@@ -14,7 +14,7 @@ from tfalign.argument_help import ArgumentParser
 from tfalign.data import sets
 from tfalign.data.readers import Reader
 from tfalign.data.readers.report import OnError
-from tfalign.evaluation.boxes import BoxSource
+from tfalign.evaluation.boxes import BoxSource, box_of, mixed_boxes_note
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import FACES, read_json, sha256
 from tfalign.models import shipped_presets
@@ -157,6 +157,7 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         scheme=named,
         **dataset.parse_options(arguments.reader),
     )
+    check_some(reader, arguments.data)
     if named is not None:
         _tell_of_unnamed_points(arguments, dataset, named)
     if arguments.faces is not None:
@@ -185,6 +186,18 @@ def read_data(arguments: argparse.Namespace, scheme: Any = None) -> Reader:
         records = sorted(reader.records, key=lambda record: record.name)[-arguments.last :]
         reader = reader.subset(records)
     return reader
+
+
+def check_some(reader: Reader, data: Path) -> None:
+    """Raises ``ValueError`` where a set has no face that can be used, with the first reason."""
+    if len(reader):
+        return
+    reasons = (*reader.report.skipped, *reader.report.noted)
+    more = f" ({len(reasons)} such entries)" if len(reasons) > 1 else ""
+    raise ValueError(
+        f"There must be a face that can be used in {data}. Received: none"
+        + (f"; {reasons[0]}{more}" if reasons else ", and nothing that was left out")
+    )
 
 
 def reading_notes(reader: Reader, measured: int) -> tuple[str, ...]:
@@ -220,8 +233,9 @@ def _tell_of_unnamed_points(
         ).scheme
     except (ValueError, FileNotFoundError):
         return  # Without a scheme these files cannot be read: the model's names are found in them.
-    unnamed = markup.LandmarkScheme.unnamed(own.num_points)
-    if own == unnamed != scheme:
+    # Numbers are no names, unless the model's own points are called so.
+    numbered = all(point.isdigit() for point in own.points)
+    if numbered and not set(own.points) <= set(scheme.points):
         print(
             f"The points of {arguments.data} have no names: they are taken in the model's order "
             f"({', '.join(scheme.points[:3])}, …).",
@@ -246,12 +260,14 @@ def chosen_protocol(arguments: argparse.Namespace, reader: Reader) -> Protocol:
         return own_protocol(reader.scheme)
     else:
         chosen = None
-    fitting = [n for n in dataset.protocols if PROTOCOLS[n].scheme == reader.scheme]
+    # Points of one's own may be those of a published set.
+    names = dataset.protocols or tuple(PROTOCOLS)
+    fitting = [n for n in names if PROTOCOLS[n].scheme == reader.scheme]
     own = chosen is not None and chosen.name not in PROTOCOLS
     if chosen is None or not (chosen.name in fitting or (own and chosen.scheme == reader.scheme)):
-        names = f"one of {', '.join(fitting)}, or " if fitting else ""
+        named = f"one of {', '.join(fitting)}, or " if fitting else ""
         raise ValueError(
-            f"--protocol must be {names}a .json file of one's own for the scheme "
+            f"--protocol must be {named}a .json file of one's own for the scheme "
             f"{reader.scheme.name}, for {arguments.dataset}. Received: {arguments.protocol}"
         )
     return chosen
@@ -265,15 +281,26 @@ def check_boxes(reader: Reader, sources: Sequence[str]) -> None:
         sources: Values of ``--box`` or ``--sources``.
 
     Raises:
-        ValueError: If ``"file"`` is among them and a face has no box in the data set's files.
+        ValueError: If ``"file"`` is among them and most faces have no box in the data set's files.
     """
     without = [record.name for record in reader.records if record.box_source != "file"]
-    if "file" in sources and without:
+    if "file" in sources and box_of(reader) != "file":
         raise ValueError(
             f"The data set gives no box for {without[0]!r} ({len(without)} of {len(reader)} faces "
             "have none), so boxes of the source 'file' cannot be used; use 'landmarks' or "
             f"'detector'. Received: {', '.join(sources)}"
         )
+
+
+def box_notes(reader: Reader, sources: Sequence[str]) -> tuple[str, ...]:
+    """Returns what to say of faces that lack the boxes which most of the others have.
+
+    Args:
+        reader: The faces.
+        sources: As for `check_boxes`.
+    """
+    note = mixed_boxes_note(reader) if "file" in sources else None
+    return () if note is None else (note,)
 
 
 def named_models(specs: Sequence[str]) -> dict[str, str]:

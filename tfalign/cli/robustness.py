@@ -194,6 +194,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             half.unlink()
     frame = pd.concat([pd.DataFrame(_rows(p)) for p in parts.values()], ignore_index=True)
     remarks = [*left_out_notes(predictors, protocol), *seen]
+    remarks += measuring.box_notes(reader, [arguments.box, *arguments.sources])
     remarks += measuring.reading_notes(reader, int(frame["faces"].max()))
     result = Robustness(protocol, frame, arguments.box, tuple(remarks))
     write_whole(arguments.out / "robustness.csv", result.frame.to_csv(index=False))

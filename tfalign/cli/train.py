@@ -33,10 +33,11 @@ from typing import Any
 
 from tfalign import training
 from tfalign.argument_help import ArgumentParser
-from tfalign.cli.measuring import add_reader_option
+from tfalign.cli.measuring import add_reader_option, check_some
 from tfalign.data import sets, synthetic
 from tfalign.data.readers import Reader, ReadingReport, union
 from tfalign.data.readers.report import OnError
+from tfalign.evaluation.protocols import PROTOCOLS
 from tfalign.evaluation.scores import few_faces_note
 from tfalign.files import write_whole
 from tfalign.geometry import CROP_PRESETS
@@ -102,6 +103,7 @@ def read_faces(
     else:
         train_split, test = ("train", [test_split]) if test_split else (None, [])
     train = known.read(data, train_split, **reading)
+    check_some(train, data)
     if test:
         found = known.read(data, test, **reading)
         if not known.files:
@@ -526,7 +528,6 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
     out, model = arguments.out, str(arguments.out / "model.keras")
     data = arguments.data or out / "faces"
     known = sets.get(arguments.dataset)
-    del result
     if (out / HELD_OUT).is_file():
         split = known.holdout_among.rstrip("/") or ("train" if known.files else "")
         faces = [*(["--split", split] if split else []), "--faces", str(out / HELD_OUT)]
@@ -536,6 +537,12 @@ def next_steps(arguments: argparse.Namespace, result: Mapping[str, Any]) -> list
         faces += ["--reader", *arguments.reader]
     if arguments.skip_bad:
         faces.append("--skip-bad")
+    protocol = arguments.protocol
+    if known.scheme is None and result.get("protocol") in PROTOCOLS:
+        protocol = result["protocol"]  # The customary one of the points, where none was given.
+    # Of a published set `evaluate` reads the points as they are, not those of --scheme.
+    if protocol and (known.scheme is None or not arguments.scheme):
+        faces += ["--protocol", protocol]
     return [
         [
             *("tfalign", "evaluate", "--model", model),

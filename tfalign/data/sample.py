@@ -29,6 +29,9 @@ class Sample:
         box_source: ``"file"`` where the data set gives the box, ``"landmarks"`` where it is the
             tight box of the landmarks.
         attributes: Whatever else the set says of this face, e.g. WFLW's six flags.
+        own_box: (4,) float32, the box that the data set gives where ``box`` is another one, to cut
+            the face out by: errors are divided by the set's. None where it gives none, or ``box``
+            is it.
     """
 
     image: np.ndarray
@@ -40,6 +43,7 @@ class Sample:
     box_source: Literal["file", "landmarks"] = "file"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     annotated: np.ndarray = None  # type: ignore[assignment]  # Filled in when made.
+    own_box: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scheme", markup.get(self.scheme))

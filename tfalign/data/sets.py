@@ -365,7 +365,8 @@ def tight_boxes(reader: Reader) -> Reader:
     def one(record: Record) -> Record:
         known = record.landmarks[record.annotated]
         box = np.asarray(geometry.box_from_landmarks(known), np.float32)
-        return replace(record, box=box, box_source="landmarks")
+        own = record.box if record.box_source == "file" else record.own_box
+        return replace(record, box=box, box_source="landmarks", own_box=own)
 
     return reader.subset([one(record) for record in reader.records])
 

@@ -37,14 +37,33 @@ def check_box_source(source: str) -> None:
 
 
 def box_of(faces: Any) -> BoxSource:
-    """Returns where the boxes of faces come from: ``"file"`` if all are the data set's own.
+    """Returns where the boxes of faces come from: ``"file"`` if most are the data set's own.
+
+    Not all need be: a face that was given none, or one that misses its points, has the tight box of
+    its points, and what is trained on the others' boxes is trained on those all the same.
 
     Args:
         faces: A reader or a list of samples. Of anything else, e.g. a generator, nothing is known
             before it is read, and the answer is ``"landmarks"``.
     """
     known = getattr(faces, "records", faces if isinstance(faces, Sequence) else ())
-    return "file" if known and all(f.box_source == "file" for f in known) else "landmarks"
+    return "file" if 2 * sum(f.box_source == "file" for f in known) > len(known) else "landmarks"
+
+
+def mixed_boxes_note(faces: Any) -> str | None:
+    """Returns what to say of faces that are cut by boxes of both sources; None where they are not.
+
+    Args:
+        faces: See ``box_of``.
+    """
+    known = getattr(faces, "records", faces if isinstance(faces, Sequence) else ())
+    without = sum(face.box_source != "file" for face in known)
+    if without in (0, len(known)):
+        return None
+    return (
+        f"Cut by the tight box of their points: {without} of {len(known)} faces, the others by the "
+        "files' boxes."
+    )
 
 
 def trained_box(parts: Sequence[Any]) -> BoxSource | None:
@@ -59,6 +78,7 @@ def trained_box(parts: Sequence[Any]) -> BoxSource | None:
 
 RULE_FACES = 48
 """Photographs in which a detector looks for the faces of a training."""
+_FEWEST = 5  # faces that a rule is fitted on
 
 
 def fit_box_padding(
@@ -83,16 +103,17 @@ def fit_box_padding(
         - ``"face"``: likewise, the tight box of the points beyond a face's; None where no face was
           found in ``RULE_FACES`` photographs.
     """
-    records = [
-        (part, record)
-        for part in parts
-        for record in getattr(part, "records", ())
-        if np.all(record.annotated)
-    ]
+    everyone = [(part, record) for part in parts for record in getattr(part, "records", ())]
     whole_face = scheme in (markup.IBUG68, markup.WFLW98)
-    if not records or (whole_face and trained_box(parts) == "landmarks"):
+    if not everyone or (whole_face and trained_box(parts) == "landmarks"):
         return None
-    tight = np.array([geometry.box_from_landmarks(record.landmarks) for _, record in records])
+    counts = np.array([np.sum(record.annotated) for _, record in everyone])
+    # Whole shapes tell best; where hardly a face has one, those that come closest.
+    least = len(everyone[0][1].annotated)
+    if (counts == least).sum() < _FEWEST:
+        least = np.sort(counts)[-min(len(counts), RULE_FACES)]
+    records = [one for one, count in zip(everyone, counts, strict=True) if count >= least]
+    tight = np.array([geometry.box_from_landmarks(r.landmarks[r.annotated]) for _, r in records])
     boxes = np.array([record.box for _, record in records])
     usable = np.asarray((tight[:, 2:] > tight[:, :2]).all(axis=1))
     if not usable.any():
@@ -108,7 +129,7 @@ def _face_padding(
     usable: NDArray[Any],
     detector: Detector | None,
 ) -> tuple[float, float, float, float] | None:
-    """Fits the tight box of the points to detected faces; None where fewer than five were found."""
+    """Fits the tight box of the points to detected faces; None where too few were found."""
     # Not "auto", whose advice on what to install belongs to the search for faces.
     detector = detector or resolve_detector("blazeface" if blazeface.is_available() else "haar")
     assert detector is not None
@@ -126,7 +147,7 @@ def _face_padding(
         if holds.sum() == 1:
             found.append(detected[holds][0])
             belongs.append(tight[index])
-    if len(found) < 5:
+    if len(found) < _FEWEST:
         return None
     return fit_box_rule(found, belongs, "the training faces").padding
 
@@ -173,17 +194,18 @@ def landmarks_box(face: Any) -> NDArray[np.float32]:
     return np.asarray(geometry.box_from_landmarks(face.landmarks[face.annotated]), np.float32)
 
 
-def divides_by_its_box(face: Any, protocol: Protocol) -> bool:
-    """Whether a face's error may be divided by its box, where the protocol does that.
+def dividing_box(face: Any, protocol: Protocol) -> Any:
+    """Returns the box by which a face's error is divided, where the protocol does that, or None.
 
-    A published set's protocol divides by the set's own box alone; points of one's own by the box
-    that there is: the file's, or else the points' tight one.
+    It is the data set's own, whatever box the face is cut out by. Where there is none, errors of
+    points of one's own are divided by their tight box, those of a published set's protocol by none.
 
     Args:
         face: A sample or a record.
         protocol: How it is scored.
     """
-    return bool(face.box_source == "file" or not protocol.dataset)
+    own = face.box if face.box_source == "file" else face.own_box
+    return face.box if own is None and not protocol.dataset else own
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +235,7 @@ def choose_boxes(
     source: BoxSource,
     detector: Detector | None = None,
     padding: Mapping[str, Any] | None = None,
+    partly: bool = False,
 ) -> ChosenBoxes:
     """Returns the box of each sample's face.
 
@@ -225,9 +248,12 @@ def choose_boxes(
         detector: For ``"detector"``; None uses ``HaarDetector``.
         padding: The model's (`fit_box_padding`), for ``"detector"``: a model whose points do not
             lie on the whole face gets boxes that are fitted to them, as from `Aligner`.
+        partly: Whether with ``"file"`` a face without a box of its own gets the landmarks', as in
+            training; for faces most of which have one, see ``box_of``.
 
     Raises:
-        ValueError: If the source is unknown, or is ``"file"`` and the data set has no box.
+        ValueError: If the source is unknown, or is ``"file"`` and a face has no box (without
+            ``partly``).
     """
     check_box_source(source)
     boxes = np.empty((len(samples), 4), np.float32)
@@ -238,7 +264,7 @@ def choose_boxes(
     for index, sample in enumerate(samples):
         tight = landmarks_box(sample)
         boxes[index] = tight
-        if source == "file":
+        if source == "file" and (sample.box_source == "file" or not partly):
             if sample.box_source != "file":
                 raise ValueError(
                     f"The data set gives no box for {sample.name!r}, so box='file' cannot be used; "

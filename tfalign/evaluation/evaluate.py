@@ -16,10 +16,11 @@ from tfalign.data.pipeline import CropCache, evaluation_arrays
 from tfalign.data.sample import Sample
 from tfalign.evaluation.boxes import (
     BoxSource,
+    box_of,
     cache_boxes,
     check_box_source,
     choose_boxes,
-    divides_by_its_box,
+    dividing_box,
     usual_box,
 )
 from tfalign.evaluation.checks import warn
@@ -89,12 +90,13 @@ def evaluate_model(
     predictor = model if isinstance(model, Predictor) else load_predictor(model)
     box = usual_box(predictor.backend, data) if box is None else box
     check_box_source(box)
+    partly = box_of(data) == "file"
     gallery = WorstCases(worst, chosen)
     faces = Collected()
     started = time.perf_counter()
     with tqdm(total=length_of(data), unit="face", disable=not progress, desc="evaluating") as bar:
         for batch in batches(data, batch_size):
-            boxes = choose_boxes(batch, box, detector, predictor.backend.box_padding)
+            boxes = choose_boxes(batch, box, detector, predictor.backend.box_padding, partly)
             points = predictor([sample.image for sample in batch], boxes.boxes)
             schemes = {sample.scheme for sample in batch}
             predicted, faces.undefined = convert_points(
@@ -107,8 +109,8 @@ def evaluate_model(
                 faces.visible.append(sample.visible)
                 faces.annotated.append(sample.annotated)
                 faces.predicted.append(predicted[index])
-                if divides_by_its_box(sample, chosen):
-                    faces.boxes.append(sample.box)
+                if (own := dividing_box(sample, chosen)) is not None:
+                    faces.boxes.append(own)
                 if boxes.missed[index]:
                     faces.missed.append(sample.name)
                 gallery.offer(sample, predicted[index])

@@ -17,8 +17,9 @@ from tfalign.evaluation import published
 from tfalign.evaluation.boxes import (
     BoxSource,
     Perturbation,
+    box_of,
     choose_boxes,
-    divides_by_its_box,
+    dividing_box,
     fits_faces,
     tsr_table_2,
     usual_box,
@@ -217,11 +218,12 @@ def box_sweep(
         )
     models = {name: predictor_of(model) for name, model in models.items()}
     source = common_box(models, samples) if box is None else box
+    partly = box_of(samples) == "file"
     if source == "detector":
         check_whole_faces(models)
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
-        found = choose_boxes(batch, source, detector)
+        found = choose_boxes(batch, source, detector, partly=partly)
         for spoil in chosen:
             boxes, angles = spoil.apply(found.boxes, directions)
             yield _Cropping((spoil.kind, spoil.amount), boxes, angles, found.missed)
@@ -306,13 +308,14 @@ def box_comparison(
     models = {name: predictor_of(model) for name, model in models.items()}
     if any(callable(source) or source == "detector" for source in sources.values()):
         check_whole_faces(models)
+    partly = box_of(samples) == "file"
 
     def croppings(batch: Sequence[Sample], directions: Floats) -> Iterator[_Cropping]:
         for name, source in sources.items():
             if callable(source):
                 found = choose_boxes(batch, "detector", source)
             else:
-                found = choose_boxes(batch, source)
+                found = choose_boxes(batch, source, partly=partly)
             yield _Cropping(("box", name), found.boxes, None, found.missed)
 
     frame = _measure(models, samples, protocol, threshold, croppings, 0, batch_size, progress)
@@ -356,7 +359,8 @@ def _measure(
             truth += [sample.landmarks for sample in batch]
             visible += [sample.visible for sample in batch]
             annotated += [sample.annotated for sample in batch]
-            boxes += [sample.box for sample in batch if divides_by_its_box(sample, chosen)]
+            own = [dividing_box(sample, chosen) for sample in batch]
+            boxes += [box for box in own if box is not None]
             for cropping in croppings(batch, directions):
                 missed.setdefault(cropping.key, []).append(cropping.missed)
                 for name, predictor in predictors.items():

@@ -33,14 +33,15 @@ def wflw_subsets(attributes: Sequence[Mapping[str, Any]]) -> Subsets:
         attributes: ``Sample.attributes`` of each face.
 
     Returns:
-        ``"full"`` and each flag that a face has. A face may be in several subsets.
+        ``"full"`` and each flag that a face has. A face may be in several subsets. Attributes of
+        these names that are text, as the further columns of one's own table, are no flags.
 
     Raises:
         ValueError: If some faces carry the flags and some do not.
     """
     subsets: Subsets = {"full": np.ones(len(attributes), np.bool_)}
     for flag in WFLW_ATTRIBUTES:
-        known = [flag in face for face in attributes]
+        known = [not isinstance(face.get(flag), (str, type(None))) for face in attributes]
         if not any(known):
             continue
         if not all(known):

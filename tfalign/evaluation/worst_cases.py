@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tfalign import geometry
 from tfalign.data.sample import Sample
+from tfalign.evaluation.boxes import dividing_box
 from tfalign.evaluation.protocols import Floats, Protocol
 from tfalign.inference.crops import cut_crop
 
@@ -63,7 +64,8 @@ class WorstCases:
         if self._protocol.visible_only:
             counted &= sample.visible
         distances = np.linalg.norm(predicted - truth, axis=-1)[counted]
-        boxes = np.asarray(sample.box, np.float64)[None]
+        own = dividing_box(sample, self._protocol)
+        boxes = np.asarray(sample.box if own is None else own, np.float64)[None]
         error = float(distances.mean() / self._protocol.normalizers(truth[None], boxes)[0])
         if len(self._heap) == self._count and error <= self._heap[0][0]:
             return

@@ -8,11 +8,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from tfalign.data.readers.image import MAX_PIXELS, check_pixels, opened_picture
+from tfalign.data.readers.image import (
+    MAX_PIXELS,
+    check_pixels,
+    eight_bits,
+    of_eight_bits,
+    opened_picture,
+)
 from tfalign.extras import how_to_install
 from tfalign.files import write_whole
 
@@ -82,14 +87,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     with opened_picture(data, max_pixels, _formats()) as picture:
         if not (picture.info["deep"] and picture.mode in ("RGB", "RGBA")):
             return rgb_of_picture(picture, max_pixels)
-        # Pillow keeps the upper byte of 16-bit colours, which of a 12-bit camera is nearly empty.
-        deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if deep is None or deep.shape[:2] != picture.size[::-1]:
-            raise ValueError(f"damaged {picture.format}: its 16-bit pixels cannot be decoded")
-        code = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[deep.shape[2]]
-        shallow = Image.fromarray(as_rgb(cv2.cvtColor(deep, code), max_pixels))
-        shallow.info["exif"] = picture.getexif().tobytes()
-        return rgb_of_picture(shallow, max_pixels)
+        return rgb_of_picture(of_eight_bits(data, picture), max_pixels)
 
 
 def rgb_of_picture(picture: Image.Image, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
@@ -212,7 +210,7 @@ def _as_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * 255
     if array.dtype == np.uint16:
-        return np.concatenate([_eight_bits(array[..., :3]), _eight_bits(array[..., 3:])], axis=-1)
+        return np.concatenate([eight_bits(array[..., :3]), eight_bits(array[..., 3:])], axis=-1)
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
         if not (np.isfinite([low, high]).all() and low >= 0 and high <= 1):
@@ -225,9 +223,3 @@ def _as_uint8(array: np.ndarray) -> np.ndarray:
         "Pixels must be uint8, uint16, bool, or floating point in [0, 1]. Received: "
         f"dtype={array.dtype}"
     )
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Reduces uint16 values by as many bits as their largest has beyond eight."""
-    bits = int(values.max(initial=0)).bit_length()
-    return (values >> max(0, bits - 8)).astype(np.uint8)

@@ -6,11 +6,13 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfalign.data.readers.image import MAX_PIXELS, ImageFile, decode_rgb
+from tfalign.inference.images import read_image
 
 
 def encode(pixels: np.ndarray, kind: str, **options) -> bytes:
@@ -35,6 +37,23 @@ def test_gray_and_alpha_become_three_channels(pixels):
     )
     alpha = np.concatenate([pixels, np.full((20, 24, 1), 255, np.uint8)], axis=2)
     np.testing.assert_array_equal(decode_rgb(encode(alpha, "PNG")), pixels)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("colours", [1, 3, 4])
+def test_16_bits_are_read_as_photographs_are(pixels, bits, colours, tmp_path):
+    """A camera's 12 bits in a PNG of 16, as OpenCV writes it: not nearly black."""
+    value = pixels.astype(np.uint16)
+    value[0, 0] = 255
+    alpha = np.full((20, 24, 1), 65535, np.uint16)
+    deep = np.concatenate([value << (bits - 8), alpha], axis=2)[..., :colours]
+    bgr = deep if colours == 1 else deep[..., [2, 1, 0, 3][:colours]]
+    path = tmp_path / "deep.png"
+    assert cv2.imwrite(str(path), bgr)
+    expected = np.broadcast_to(value[..., : min(colours, 3)], (20, 24, 3))
+    found = decode_rgb(path.read_bytes())
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(read_image(path), found)
 
 
 @pytest.mark.parametrize("progressive", [False, True])

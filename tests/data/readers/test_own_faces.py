@@ -328,6 +328,35 @@ def test_bad_imglab_entries(xml, tmp_path, kind, old, new):
     assert len(imglab.read(tmp_path, on_error="skip")) == 2
 
 
+def test_imglab_parts_that_are_probably_misspelt(tmp_path):
+    """A name of its own makes a point of its own, which hardly any face has."""
+    boxes = [["eye", "nose", "chin"] for _ in range(30)]
+    boxes[7][2] = "Chin"
+
+    def read(**options):
+        text = ""
+        for index, names in enumerate(boxes):
+            Image.new("RGB", (50, 50)).save(tmp_path / f"{index}.png")
+            parts = (f"<part name='{p}' x='{9 * i}' y='{9 + i * i}'/>" for i, p in enumerate(names))
+            text += f"<image file='{index}.png'><box left='0' top='0' width='40' height='40'>"
+            text += f"{''.join(parts)}</box></image>"
+        (tmp_path / "a.xml").write_text(f"<images>{text}</images>")
+        return imglab.read(tmp_path / "a.xml", **options)
+
+    (noted,) = read().report.noted
+    assert "the part 'Chin' is in 1 of 30 faces only: is it misspelt?" in noted.message
+    boxes[7][2] = "chin"
+    assert not read().report.noted
+    boxes[:] = [["00", "01", "02"] for _ in range(30)]
+    boxes[7][2] = "2"
+    with pytest.raises(
+        ValueError, match=r"one number in two ways. Received: .*'02', '2'|'2', '02'"
+    ):
+        read()
+    # Where a scheme says what the numbers mean, both are its third point.
+    assert read(scheme={"name": "own", "points": ["a", "b", "c"]}).records[7].annotated.all()
+
+
 def test_imglab_files_that_could_do_harm_or_are_cut(xml, tmp_path):
     text = xml.read_text()
     bomb = '<!DOCTYPE d [<!ENTITY a "aaaa">]>'

@@ -37,6 +37,8 @@ def test_without_a_box_it_is_the_tight_one():
         ("not-finite", {"box": (1, 2, np.inf, 4)}),
         ("outside-image", {"points": SQUARE * 1e6}),
         ("empty-box", {"points": SQUARE * [1, 0]}),
+        ("empty-box", {"points": SQUARE / 100}),  # fractions of a picture of 100 pixels
+        ("empty-box", {"points": SQUARE / 100, "box": (0, 0, 1, 1)}),
         ("empty-box", {"box": (5, 5, 5, 60)}),
         ("empty-box", {"box": (60, 60, 5, 5)}),
         ("not-annotated", {"annotated": np.zeros(4, bool)}),
@@ -64,6 +66,20 @@ def test_a_box_with_few_landmarks_stays_with_a_doubt():
     record = build(box=(5, 5, 20, 20))
     assert "should hold half of its landmarks" in record.doubt.message
     assert (record.doubt.kind, record.box_source) == ("box-misses-face", "file")
+
+
+@pytest.mark.parametrize("place", [0.0, -1.0])
+@pytest.mark.parametrize("shift", [0.5, 0.0, -0.5])
+def test_points_that_tools_put_nowhere_are_doubted(place, shift):
+    points = SQUARE.copy()
+    points[2] = place
+    doubt = build(points, shift=shift).doubt
+    assert doubt.kind == "not-annotated"
+    assert "Received: points [2], counted from 0" in doubt.message
+    # Marked as what they are, on one axis alone, or without a place by the set's own rule.
+    assert build(points, annotated=np.arange(4) != 2).doubt is None
+    assert build(np.where(SQUARE == 10, place, SQUARE)[1:], num_points=3).doubt is None
+    assert build(points, anywhere=np.arange(4) == 2).doubt is None
 
 
 def test_a_box_that_leaves_its_image_far_is_doubted():

@@ -59,7 +59,8 @@ class CropCache:
         source_from_image: (N, 2, 3) float32, photograph pixels to source-crop pixels.
         output_from_source: (N, 2, 3) float32, source-crop pixels to the pixels of the nominal
             (not augmented) model input.
-        boxes: (N, 4) float32, the annotated boxes in photograph pixels.
+        boxes: (N, 4) float32, the annotated boxes in photograph pixels, also where the crops were
+            cut by others.
         names: (N,) names of the samples.
         attributes: (N,) object array of mappings.
         scheme: The landmark scheme.
@@ -177,7 +178,9 @@ class CropCache:
             visible=np.stack([sample.visible for sample in samples]).astype(bool),
             source_from_image=np.stack([face.source_from_image for face in faces]),
             output_from_source=np.stack([face.output_from_source for face in faces]),
-            boxes=np.stack([sample.box for sample in samples]).astype(np.float32),
+            boxes=np.stack([s.box if s.own_box is None else s.own_box for s in samples]).astype(
+                np.float32
+            ),
             names=np.array([sample.name for sample in samples]),
             attributes=attributes,
             scheme=scheme,

@@ -216,8 +216,11 @@ def _faces(
             message = f"its image must be listed. Received: image_id={key!r}"
             report.reject(Problem("malformed-line", where, message))
             continue
-        if annotation.get("iscrowd") or not _has_points(annotation, category, part):
-            message = f"no point of {image['file_name']} is annotated here."
+        crowd = annotation.get("iscrowd")
+        if crowd or not _has_points(annotation, category, part):
+            none = "no point is annotated" if part else "no point is annotated, v is 0"
+            what = "a crowd is no face" if crowd else none
+            message = f"{what} here, in {image['file_name']}."
             report.note(Problem("not-annotated", where, message, image["file_name"]))
             continue
         same = json.dumps([annotation["image_id"], annotation.get(_keys(part)[0])])

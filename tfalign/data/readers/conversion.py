@@ -100,7 +100,8 @@ def converted(
             continue
         box = np.asarray(geometry.box_from_landmarks(known), np.float32)
         changed = replace(record, landmarks=landmarks, visible=visible, annotated=annotated)
-        records.append(replace(changed, box=box, box_source="landmarks", anywhere=None))
+        changed = replace(changed, box=box, box_source="landmarks", own_box=None, anywhere=None)
+        records.append(changed)
     return Reader(reader.dataset, target, records, reader.report)
 
 

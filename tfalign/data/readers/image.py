@@ -152,7 +152,8 @@ def find_image(folder: Path, name: str, where: str, remedy: str = "") -> Path:
     relative = PurePosixPath(name.replace("\\", "/"))
     windows = PureWindowsPath(name)
     if relative.is_absolute() or windows.drive or ".." in relative.parts or "\0" in name:
-        message = f"image names must stay below {folder}. Received: {name!r}"
+        rule = f"image names must be relative to {folder}, and stay below it."
+        message = f"{rule}{remedy} Received: {name!r}"
         raise Problem("malformed-line", where, message, name).error()
     path = folder / relative
     found = [p for p in (folder / name, path) if os.path.isfile(p)][:1]
@@ -174,9 +175,9 @@ def decode_rgb(data: bytes, upright: bool | None = False) -> np.ndarray:
 
     The EXIF orientation is ignored on purpose, unless ``upright``: every published set annotates
     the pixels in the order in which they are stored. With None images that would be turned are
-    refused. Grey images become three equal channels, an alpha channel is dropped, of 16 bits the
-    upper eight are kept. A PNG's checksums are verified; a JPEG has none, so damage inside its
-    compressed data changes pixels unnoticed, but a truncated JPEG is refused.
+    refused. Grey images become three equal channels, an alpha channel is dropped, 16 bits are
+    reduced by ``eight_bits``, as photographs' are. A PNG's checksums are verified; a JPEG has none,
+    so damage inside its compressed data changes pixels unnoticed, but a truncated JPEG is refused.
 
     Raises:
         ValueError: If the data are truncated, damaged, of another format, or announce more than
@@ -190,12 +191,45 @@ def decode_rgb(data: bytes, upright: bool | None = False) -> np.ndarray:
                 "image, upright=false where on the stored pixels. Received: EXIF orientation "
                 f"{turned}"
             )
+        if picture.info["deep"] and picture.mode in ("RGB", "RGBA"):
+            picture = of_eight_bits(data, picture)
         if upright:
             picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):
-            grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+            grey = eight_bits(np.asarray(picture).astype(np.uint16))
             return np.repeat(grey[..., None], 3, axis=2)
         return np.array(picture.convert("RGB"))
+
+
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Reduces uint16 values by as many bits as their largest has beyond eight.
+
+    Cameras store 10, 12 or 14 bits in 16; the upper eight of these would be nearly black.
+    """
+    bits = int(values.max(initial=0)).bit_length()
+    return (values >> max(0, bits - 8)).astype(np.uint8)
+
+
+def of_eight_bits(data: bytes, picture: Image.Image) -> Image.Image:
+    """Returns a picture of 16-bit colours, of which Pillow keeps the upper bytes, reduced by
+    ``eight_bits``: RGB or RGBA, in stored order, with its EXIF data.
+
+    Args:
+        data: The whole file.
+        picture: What Pillow makes of it.
+
+    Raises:
+        ValueError: If its pixels cannot be decoded.
+    """
+    import cv2  # Only here: readers do without it.
+
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.shape[:2] != picture.size[::-1]:
+        raise ValueError(f"damaged {picture.format}: its 16-bit pixels cannot be decoded")
+    colours, alpha = deep[..., 2::-1], deep[..., 3:]
+    reduced = Image.fromarray(np.concatenate([eight_bits(colours), eight_bits(alpha)], axis=-1))
+    reduced.info["exif"] = picture.getexif().tobytes()
+    return reduced
 
 
 @contextmanager

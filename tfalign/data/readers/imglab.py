@@ -14,6 +14,7 @@ those that it lacks are not annotated. Image names are relative to the file's fo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from tfalign.data.readers.reader import Reader, annotation_files, attempt, numbe
 from tfalign.data.readers.record import Record, build_record
 from tfalign.data.readers.report import OnError, Problem, ReadingReport
 from tfalign.data.readers.text import parse_numbers, read_bytes
+
+_RARE = 0.05  # of the faces: a part that no more have may be another one, misspelt
 
 
 def read(
@@ -58,7 +61,8 @@ def read(
     Returns:
         A reader of samples in image space, named by their image; further faces of one image get
         ``#2``, ``#3``… ``attributes`` holds the box's label and further attributes as text. Boxes
-        without parts, and those with ``ignore='1'``, are listed in ``report.noted``.
+        without parts, those with ``ignore='1'`` and parts that hardly any face has are listed in
+        ``report.noted``.
 
     Raises:
         FileNotFoundError: If a file or (``"raise"``) an image is missing.
@@ -68,8 +72,13 @@ def read(
     root = Path(root)
     report = ReadingReport(on_error)
     files = {path: _parse(path) for path in annotation_files(root, splits, ".xml")}
-    parts = {name for boxes in files.values() for box in boxes for name in box.parts}
-    found, index = _scheme(root, scheme, parts)
+    parts = Counter(name for boxes in files.values() for box in boxes for name in box.parts)
+    faces = sum(bool(box.parts) for boxes in files.values() for box in boxes)
+    found, index = _scheme(root, scheme, set(parts))
+    for name, count in parts.items():
+        if scheme is None and count < _RARE * faces:
+            message = f"the part {name!r} is in {count} of {faces} faces only: is it misspelt?"
+            report.note(Problem("not-annotated", str(root), message))
     records: list[Record] = []
     for path, boxes in files.items():
         folder = path.parent if images is None else Path(images)
@@ -175,6 +184,9 @@ def _scheme(
                 f"number. Received: {unknown}"
             )
         return found, index
+    if numbers and len({int(part) for part in ordered}) < len(ordered):
+        message = f"parts must not be called by one number in two ways. Received: {ordered}"
+        raise Problem("unreadable-file", str(root), message).error()
     try:
         made = markup.LandmarkScheme(f"imglab_{len(ordered)}", tuple(ordered))
     except ValueError as error:

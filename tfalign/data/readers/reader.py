@@ -114,6 +114,7 @@ class Reader:
             box_source=record.box_source,
             attributes=record.attributes,
             annotated=record.annotated.copy(),
+            own_box=None if record.own_box is None else record.own_box.copy(),
         )
 
     def try_load(self, record: Record) -> Sample | None:

@@ -39,6 +39,7 @@ class Record:
         annotated: (n,) bool, see ``Sample``. None: all are.
         doubt: What was settled or looks wrong in the annotation without giving the face up, for the
             report.
+        own_box: See ``Sample``.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Record:
     anywhere: np.ndarray | None = None
     annotated: np.ndarray = None  # type: ignore[assignment]  # Filled in when made.
     doubt: Problem | None = None
+    own_box: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.annotated is None:
@@ -133,8 +135,8 @@ def build_record(
         annotated: (num_points,) bool, or None if all are. The others' numbers mean nothing.
 
     Raises:
-        ValueError: If the number of points is wrong, none is annotated, a value is not finite, or a
-            box has no area.
+        ValueError: If the number of points is wrong, none is annotated, a value is not finite, a
+            box has no area, or the points span no more than a pixel.
     """
 
     def fail(kind: Kind, message: str) -> Exception:
@@ -157,7 +159,24 @@ def build_record(
         raise fail("outside-image", f"no image is that large. Received: {largest}")
     landmarks = np.where(known[:, None], points + shift, 0.0).astype(np.float32)
     tight = np.asarray(geometry.box_from_landmarks(landmarks[known]), np.float32)
+    if known.sum() > 2 and (tight[2:] - tight[:2] <= 1.0).all():
+        raise fail(
+            "empty-box",
+            "landmarks must span more than a pixel; fractions of the image's width and height must "
+            f"be multiplied by these. Received: landmarks in {tight.tolist()}",
+        )
     doubt = None
+    # What tools write for a point that was put nowhere, where their form has no other sign.
+    nowhere = known & ((points == 0).all(axis=1) | (points == -1).all(axis=1))
+    if anywhere is None and nowhere.any():
+        doubt = Problem(
+            "not-annotated",
+            where,
+            "points at (0, 0) or (-1, -1) are taken to be there; those that nobody annotated must "
+            f"be left out, or marked, as the file's form has it. Received: points "
+            f"{np.flatnonzero(nowhere).tolist()}, counted from 0",
+            name,
+        )
     if box is not None:
         box = _checked_box(box, shift, fail)
         inside = ((landmarks[known] >= box[:2]) & (landmarks[known] <= box[2:])).all(axis=1)
