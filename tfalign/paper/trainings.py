@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tfalign.training import Settings
 
 
+UNBOXED = (("300w", "private"),)
+"""Splits whose official boxes were never released: they are cropped by their landmarks' boxes."""
+
+
 @dataclass(frozen=True)
 class Workshop:
     """Where an experiment's data and results are, and how large it is run.
@@ -70,7 +74,7 @@ class Workshop:
         """Returns the faces of a split as far as they are there; None where nothing is.
 
         Raises:
-            ValueError: At the published scale, if the set lacks the official boxes.
+            ValueError: At the published scale, if the set lacks official boxes that there are.
         """
         root = self.root(dataset)
         there = [] if root is None else sets.get(dataset).available(root, split)
@@ -78,8 +82,9 @@ class Workshop:
             return None
         known = sets.get(dataset)
         reader = known.read(root, there, box=box)
-        official = all(record.box_source == "file" for record in reader.records)
-        if box in ("detector", "file") and not official and self.scale == "published":
+        boxed = all(record.box_source == "file" for record in reader.records)
+        needed = box in ("detector", "file") and (dataset, split) not in UNBOXED
+        if needed and not boxed and self.scale == "published":
             raise ValueError(
                 f"The published experiment crops {dataset} by its official boxes, and not every "
                 f"face has one: {known.layout}. Received: data={str(root)!r}"
