@@ -71,7 +71,7 @@ def run_claims(
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "table.csv", frame.to_csv(index_label="claim"))
     content = {
-        "scale": f"{shop.scale}: {shop.size.says}",
+        "scale": shop.says,
         "rows": rows,
         "versions": versions(),
         **({"errors": errors} if errors else {}),

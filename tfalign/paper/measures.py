@@ -264,7 +264,7 @@ def run_item(
         "paper": paper.citation,
         "item": name,
         "title": bench.item.title,
-        "scale": f"{shop.scale}: {shop.size.says}",
+        "scale": shop.says,
         "seeds": list(bench.seeds),
         "note": bench.item.note,
         "trainings": dict(bench.rows),

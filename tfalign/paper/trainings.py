@@ -54,6 +54,12 @@ class Workshop:
         return SCALES[self.scale]
 
     @property
+    def says(self) -> str:
+        """What the output says of the scale, and of what replaces its settings."""
+        changes = "".join(f", but {name} {value}" for name, value in sorted(self.settings.items()))
+        return f"{self.scale}: {self.size.says}{changes}"
+
+    @property
     def label(self) -> str:
         """What folders are named by: the scale, and what replaces its settings."""
         return "-".join([self.scale, *(f"{k}{v}" for k, v in sorted(self.settings.items()))])
