@@ -31,7 +31,7 @@ from tfalign.evaluation import (
 from tfalign.evaluation.boxes import box_of
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.evaluation.tables import format_table, subsets_of
-from tfalign.files import sha256, versions, write_json, write_whole
+from tfalign.files import read_json, sha256, versions, write_json, write_whole
 from tfalign.models.saved import load_model
 from tfalign.paper.experiment import Column, Item, Paper, Training
 from tfalign.paper.trainings import Workshop, options_of, result_of, train_all, watched_faces
@@ -282,7 +282,7 @@ def run_item(
 
 
 def scores(bench: Bench) -> dict[str, Any]:
-    """Fills rows and columns, draws a CED for each column of errors."""
+    """Fills rows and columns, draws a CED for each column of errors; names what has no faces."""
     rows: dict[str, dict[str, Any]] = {}
     details: dict[str, Any] = {}
     curves: dict[Column, dict[str, Score]] = {}
@@ -294,13 +294,16 @@ def scores(bench: Bench) -> dict[str, Any]:
             rows[label][column.title] = value
             details[label][column.title] = detail
             if detail is not None and "faces" in detail:
-                faces[f"{detail['faces']} faces ({detail['what']}), {detail['box']} boxes"] = None
+                other = "" if detail["box"] == trained_on else f" (trained on {trained_on} boxes)"
+                about = f"{detail['faces']} faces ({detail['what']}), {detail['box']} boxes{other}"
+                faces[about] = None
             if score is not None and column.metric == "nme":
                 curves.setdefault(column, {})[label] = score
         watched = _watched(bench, label)
         if watched is not None:
             # What a choice between rows may look at.
             rows[label]["validation nme"] = float(np.mean(watched))
+        trained_on = _trained_on(bench, label)
         rows[label] |= _against(bench, label)
         steps = result_of(bench.folder(label)).get("steps")
         length = [] if steps is None else [f"{steps} steps"]
@@ -318,7 +321,27 @@ def scores(bench: Bench) -> dict[str, Any]:
     ]
     claim = _claim(bench)
     text = format_table(frame) + ("" if claim is None else f"\n{claim['text']}")
-    return {"text": text, "rows": details, "published": theirs, "claim": claim, "ced": pictures}
+    absent = [
+        column.title
+        for column in bench.item.columns
+        if column.metric not in ZEROS and all(row[column.title] is None for row in details.values())
+    ]
+    if absent:
+        text += f"\nnot measured, since their faces are not there: {', '.join(absent)}"
+    return {
+        "text": text,
+        "rows": details,
+        "published": theirs,
+        "claim": claim,
+        "ced": pictures,
+        "absent": absent,
+    }
+
+
+def _trained_on(bench: Bench, label: str) -> str:
+    """Returns the source of the boxes that a row was trained on, in words."""
+    stored = read_json(bench.folder(label) / "run.json")["model"]["config"]
+    return str(stored.get("box") or "several sources'")
 
 
 def _beside(rows: dict[str, dict[str, Any]], theirs: Mapping[str, dict[str, Any]]) -> None:
