@@ -20,7 +20,8 @@ from tfalign import paper as room
 from tfalign.cli import paper as command
 from tfalign.data import sets
 from tfalign.data.augment import presets
-from tfalign.data.readers import aflw19
+from tfalign.data.readers import Reader, ReadingReport, aflw19
+from tfalign.data.readers.record import Record
 from tfalign.evaluation import get_protocol, published
 from tfalign.evaluation.robustness import Robustness
 from tfalign.evaluation.scores import compute_score
@@ -96,7 +97,9 @@ def test_a_table_is_trained_measured_and_set_beside_the_paper(tree, out):
     (row,) = claims.values()
     assert row["difference"] == claim["difference"]
     assert "tiny scale, 1 seed(s)" in row["conditions"]
-    assert pd.read_csv(out / "claims-tiny" / "table.csv")["verdict"][0] == row["verdict"]
+    # Some of the claims do not replace the table of all.
+    assert pd.read_csv(out / "claims-tiny-part" / "table.csv")["verdict"][0] == row["verdict"]
+    assert not (out / "claims-tiny").exists()
     make(tree, out, "greglref", "table3", "--rows", "GRegNet")
     assert len(json.loads((folder / "results.json").read_text())["trainings"]) == 2
     assert (folder.parent / "table3-tiny-part" / "table.csv").is_file()
@@ -523,12 +526,177 @@ def test_robustness_is_the_mean_of_the_seeds(tmp_path, monkeypatch):
         (["tsr", "table9", "--data", ".", "--out", "x"], "must be one of table1"),
         (["tsr", "table3"], "needs --data and --out"),
         (["claims", "truth", "--data", ".", "--out", "x"], "A claim must be one of refinement"),
-        (["tsr", "table3", "--data", "a=.", ".", "--out", "x"], "SET=DIR each"),
+        (["tsr", "table3", "--data", "300w=.", ".", "--out", "x"], "SET=DIR each"),
+        (["tsr", "table3", "--data", "300W=.", "--out", "x"], "each set once.*300W=."),
+        (["tsr", "table3", "--data", "300w=.", "300w=..", "--out", "x"], "each set once"),
+        (["tsr", "table3", "--data", ".", "--out", "x", "--seeds", "0", "1", "0"], "0, 1, 0"),
+        (["tsr", "table3", "--data", ".", "--out", "x", "--jobs", "0"], "jobs=0"),
+        (
+            ["tsr", "speed", "brows", "--data", ".", "--out", "x", "--rows", "left"],
+            "Rows of tsr sp",
+        ),
+        (["claims", "joint", "--data", ".", "--out", "x", "--rows", "left"], "has its own two"),
+        (["claims", "joint", "--data", ".", "--out", "x", "--seeds", "0", "0"], "seeds=0, 0"),
     ],
 )
-def test_mistakes_are_told(words, message):
+def test_mistakes_are_told(words, message, tmp_path, monkeypatch):
+    """Before anything is trained or written."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         command.run(command.options().parse_args(words))
+    assert not list(tmp_path.iterdir())
+
+
+def without(tree, root, *folders):
+    """Returns a copy of a set's folder, as links, that lacks some folders."""
+    root.mkdir(parents=True)
+    for path in tree.rglob("*"):
+        place = path.relative_to(tree)
+        if path.is_file() and not any(place.is_relative_to(folder) for folder in folders):
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            (root / place).symlink_to(path)
+    return root
+
+
+def test_a_part_of_the_test_faces_is_not_called_the_official_ones(tree, tmp_path, monkeypatch):
+    """Whatever it is a part of: Helen and LFPW alone are as many faces as the column "common"."""
+    counts = {"common": 6, "challenging": 3, "full": 9, "helen": 3, "private": 6, "indoor": 3}
+    monkeypatch.setitem(published.TEST_FACES, "300w", counts)
+
+    def what(split, *folders):
+        root = without(
+            tree / "300w", tmp_path / "-".join(["x", *folders]).replace("/", ""), *folders
+        )
+        _, found = Workshop({"300w": root}, tmp_path, "tiny").test_faces("300w", split, None)
+        return found
+
+    assert what("test") == what("private", "afw") == "official"
+    assert what("test", "ibug") == "a part of the 9 official ones"
+    assert what("test", "ibug", "lfpw/testset") == "a part of the 9 official ones"
+    assert what("private", "01_Indoor") == "a part of the 6 official ones"
+    counts["full"] = 8
+    assert what("test", "menpo") == "other than the 8 official ones"
+
+
+def test_the_private_faces_need_no_boxes_at_the_published_scale(tree, tmp_path):
+    """There are none: before, the table ended with an error once its models were trained."""
+    private = [
+        Path("Bounding Boxes", f"bounding_boxes_{n}.mat") for n in ("01_Indoor", "02_Outdoor")
+    ]
+    afw = Path("Bounding Boxes", "bounding_boxes_afw.mat")
+    some = without(tree / "300w", tmp_path / "some", *private)
+    fewer = without(tree / "300w", tmp_path / "fewer", *private, afw)
+    shop = Workshop({"300w": some}, tmp_path, "published")
+    assert len(shop.training_faces(room.get("ccnn").trainings["k4"])[0]) == 9
+    reader, _ = shop.test_faces("300w", "private", "detector")
+    assert {record.box_source for record in reader.records} == {"landmarks"}
+    with pytest.raises(ValueError, match="official boxes"):
+        Workshop({"300w": fewer}, tmp_path, "published").read("300w", "train", "detector")
+
+
+def measured(monkeypatch, paper, item, shop, box):
+    """Returns `measures.scores` of an item whose models find the true points."""
+
+    def evaluate(model, reader, protocol, **_):
+        found = np.stack([record.landmarks for record in reader.records]).astype(np.float64)
+        return types.SimpleNamespace(predicted=found)
+
+    monkeypatch.setattr(measures, "evaluate_model", evaluate)
+    monkeypatch.setattr(measures, "load_model", lambda path: path)
+    bench = measures.Bench(room.get(paper), item, shop)
+    for label in bench.rows:
+        folder = bench.folder(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.keras").write_bytes(label.encode())
+        write_json(folder / "result.json", {"steps": 7})
+        write_json(folder / "run.json", {"model": {"config": {"box": box}}})
+    bench.out.mkdir(parents=True)
+    return measures.scores(bench)
+
+
+def test_columns_without_faces_are_told(tree, tmp_path, monkeypatch):
+    """They vanished from the table without a word."""
+    shop = Workshop({"300w": tree / "300w"}, tmp_path, "tiny")
+    found = measured(monkeypatch, "ccnn", "figure11", shop, "file")
+    assert found["absent"] == ["cofw68_inter_ocular all nme"]
+    assert "not measured, since their faces are not there: cofw68_inter_ocular all" in found["text"]
+    whole = measured(
+        monkeypatch, "ccnn", "figure11", Workshop(tree, tmp_path / "whole", "tiny"), "file"
+    )
+    assert not whole["absent"]
+    assert "not measured" not in whole["text"]
+
+
+def test_a_row_says_where_its_boxes_are_not_those_of_its_training(tree, tmp_path, monkeypatch):
+    found = measured(
+        monkeypatch, "greglref", "figure5", Workshop(tree, tmp_path, "tiny"), "landmarks"
+    )
+    assert "file boxes (trained on landmarks boxes)" in found["text"]
+    same = measured(
+        monkeypatch, "greglref", "table3", Workshop(tree, tmp_path, "tiny"), "landmarks"
+    )
+    assert "landmarks boxes" in same["text"]
+    assert "trained on" not in same["text"]
+
+
+def test_published_trainings_fit_the_sets_at_their_full_size(tmp_path, monkeypatch):
+    """Of as many faces as a release has, those to watch can be held out: 2,500 of CCNN's cannot be
+    300-W's, 2,000 of whose training faces may be."""
+
+    def read(shop, dataset, split, box=None):
+        known = sets.get(dataset)
+        counts = {**known.counts, "train": known.counts.get("train", 7859)}
+        records = [
+            Record(f"{part}/{n:05d}_1.jpg", types.SimpleNamespace(), points, points[:, 0] > 0, edge,
+                   "file", "")
+            for part in known.expand(split) for n in range(counts[part])
+        ]  # fmt: skip
+        return Reader(dataset, known.scheme, records, ReadingReport("raise"))
+
+    points, edge = np.ones((68, 2), np.float32), np.array([0, 0, 1, 1], np.float32)
+    monkeypatch.setattr(Workshop, "read", functools.cache(read))
+    monkeypatch.setattr(Workshop, "__hash__", lambda shop: 0)
+    shop = Workshop(tmp_path, tmp_path, "published")
+    for paper in room.PAPERS.values():
+        for training in paper.trainings.values():
+            parts, held_out = trainings.faces_of(training, shop)
+            assert held_out is None
+            settings = trainings.settings_of(training, shop)
+            rest, watched = _held_out(parts, None, settings)
+            assert len(rest[0]) + len(watched) == len(parts[0])
+            assert len(watched) < len(rest[0]) / 3
+    assert len(watched_of("ccnn", "k4", shop)) / 3148 == pytest.approx(2500 / 11007, abs=1e-3)
+
+
+def watched_of(paper, name, shop):
+    return trainings.watched_faces(room.get(paper).trainings[name], shop)
+
+
+@pytest.mark.parametrize(("paper", "name"), [
+    ("dssd", "initial"), ("dssd", "dssd"), ("dssd", "no_p"), ("dssd", "sequential"),
+    ("tsr", "w300_brows"),
+])  # fmt: skip
+def test_steps_are_the_length_of_published_rows_too(paper, name, tmp_path, rng):
+    """DSSD's 150 epochs stood under "steps 40"."""
+    shop = Workshop(tmp_path, tmp_path, "published", {"steps": 40})
+    training = room.get(paper).trainings[name]
+    options = trainings.options_of(training, room.SCALES["tiny"])
+    model = make_model(training.model, sets.get("300w").scheme, **options)
+    model.set_mean_shape(rng.uniform(size=(68, 2)).astype("float32"))
+    settings = trainings.settings_of(training, shop)
+    schedule = trainings.scheduled(training, shop, settings, model, 4).schedule
+    assert sum(phase.length(4) for phase in schedule.phases) * 4 == pytest.approx(40, abs=8)
+    updates = [c.arguments for phase in schedule.phases for c in phase.callbacks]
+    if name in ("dssd", "no_p"):
+        assert updates[0]["every"] == 1
+    assert shop.says.endswith("our readings of it, but steps 40")
+    whole = trainings.scheduled(
+        training, dataclasses.replace(shop, settings={}), trainings.settings_of(
+            training, dataclasses.replace(shop, settings={})), model, 4
+    ).schedule  # fmt: skip
+    if name == "dssd":
+        assert [phase.epochs for phase in whole.phases] == [150]
+        assert whole.phases[0].callbacks[0].arguments["every"] == 10
 
 
 def test_papers_and_items_are_listed(capsys):

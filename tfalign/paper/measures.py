@@ -97,6 +97,9 @@ class Bench:
         shop: Data, results and scale.
         seeds: Of the trainings; pictures show the first.
         only: Labels of the rows that are wanted; None takes all.
+
+    Raises:
+        ValueError: If there is no such item or row, or a seed is given twice.
     """
 
     def __init__(
@@ -109,6 +112,12 @@ class Bench:
     ) -> None:
         self.paper, self.name, self.shop, self.seeds = paper, name, shop, tuple(seeds)
         self.item: Item = paper.item(name)
+        if not seeds or len(set(seeds)) < len(seeds):
+            # One training counted twice would make the spread of seeds too small.
+            raise ValueError(
+                "Each seed must be given once, and at least one. Received: seeds="
+                f"{', '.join(map(str, seeds)) or 'none'}"
+            )
         if only is not None and not set(only) <= set(self.item.rows):
             raise ValueError(
                 f"Rows of {paper.name} {name} are {', '.join(self.item.rows)}. Received: "
@@ -246,8 +255,11 @@ def run_item(
         names the trainings that failed, whose rows are left out.
 
     Raises:
-        ValueError: If there is no such item, row or scale.
+        ValueError: If there is no such item, row or scale, a seed is given twice or ``jobs`` is
+            not positive.
     """
+    if jobs < 1:
+        raise ValueError(f"`jobs` must be at least one process. Received: jobs={jobs}")
     bench = Bench(paper, name, shop, seeds, only)
     bench.out.mkdir(parents=True, exist_ok=True)
     names = paper.needed(bench.item, bench.rows)
@@ -289,6 +301,7 @@ def scores(bench: Bench) -> dict[str, Any]:
     for label in bench.rows:
         rows[label], details[label] = {}, {}
         faces: dict[str, None] = {}
+        trained_on = _trained_on(bench, label)
         for column in bench.item.columns:
             value, detail, score = _cell(bench, label, column)
             rows[label][column.title] = value
@@ -303,7 +316,6 @@ def scores(bench: Bench) -> dict[str, Any]:
         if watched is not None:
             # What a choice between rows may look at.
             rows[label]["validation nme"] = float(np.mean(watched))
-        trained_on = _trained_on(bench, label)
         rows[label] |= _against(bench, label)
         steps = result_of(bench.folder(label)).get("steps")
         length = [] if steps is None else [f"{steps} steps"]
