@@ -294,7 +294,10 @@ def run_item(
 
 
 def scores(bench: Bench) -> dict[str, Any]:
-    """Fills rows and columns, draws a CED for each column of errors; names what has no faces."""
+    """Fills rows and columns, draws a CED for each column of errors; names what has no faces.
+
+    The curves are those of all seeds' faces together.
+    """
     rows: dict[str, dict[str, Any]] = {}
     details: dict[str, Any] = {}
     curves: dict[Column, dict[str, Score]] = {}
@@ -372,7 +375,7 @@ def _table(bench: Bench, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def _cell(
     bench: Bench, label: str, column: Column
 ) -> tuple[float | None, dict[str, Any] | None, Score | None]:
-    """Returns a value in the table's unit, its details, and the score of the first seed."""
+    """Returns a value in the table's unit, its details, and the score of all seeds together."""
     if column.metric in ("million_parameters", "gmacc"):
         value = _size(bench.model(label), column.metric)
         return value, {"value": value}, None
@@ -397,7 +400,16 @@ def _cell(
         **about,
         "standard_error": error,
     }
-    return mean, detail, found[0]
+    return mean, detail, _pooled(found)
+
+
+def _pooled(scores: Sequence[Score]) -> Score:
+    """Returns the score of every seed's faces together: its means are those of the table."""
+    arrays = ("errors", "point_errors", "normalizers", "offsets")
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in scores]) for name in arrays
+    }
+    return dataclasses.replace(scores[0], **together)
 
 
 def _parts(score: Score, column: Column) -> np.ndarray:
