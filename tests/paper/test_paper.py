@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
+import itertools
 import json
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from tfalign.evaluation.scores import compute_score
 from tfalign.files import sha256, write_json
 from tfalign.models import architecture
 from tfalign.models.saved import load_model
-from tfalign.paper import measures, trainings
+from tfalign.paper import measures, pictures, trainings
 from tfalign.paper.trainings import Workshop
 from tfalign.training import Budget, Settings, make_model
 from tfalign.training.train import _held_out, make_schedule
@@ -594,20 +596,23 @@ def test_the_private_faces_need_no_boxes_at_the_published_scale(tree, tmp_path):
         Workshop({"300w": fewer}, tmp_path, "published").read("300w", "train", "detector")
 
 
-def measured(monkeypatch, paper, item, shop, box):
-    """Returns `measures.scores` of an item whose models find the true points."""
+def measured(monkeypatch, paper, item, shop, box, seeds=(0,)):
+    """Returns `measures.scores` of an item whose models find the true points.
+
+    Those of seed 1 are a pixel off, those of seed 2 two.
+    """
 
     def evaluate(model, reader, protocol, **_):
         found = np.stack([record.landmarks for record in reader.records]).astype(np.float64)
-        return types.SimpleNamespace(predicted=found)
+        return types.SimpleNamespace(predicted=found + float(model.parent.name[-1]))
 
     monkeypatch.setattr(measures, "evaluate_model", evaluate)
     monkeypatch.setattr(measures, "load_model", lambda path: path)
-    bench = measures.Bench(room.get(paper), item, shop)
-    for label in bench.rows:
-        folder = bench.folder(label)
+    bench = measures.Bench(room.get(paper), item, shop, seeds)
+    for label, seed in ((label, seed) for label in bench.rows for seed in seeds):
+        folder = bench.folder(label, seed)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.keras").write_bytes(label.encode())
+        (folder / "model.keras").write_bytes(f"{label}{seed}".encode())
         write_json(folder / "result.json", {"steps": 7})
         write_json(folder / "run.json", {"model": {"config": {"box": box}}})
     bench.out.mkdir(parents=True)
@@ -637,6 +642,76 @@ def test_a_row_says_where_its_boxes_are_not_those_of_its_training(tree, tmp_path
     )
     assert "landmarks boxes" in same["text"]
     assert "trained on" not in same["text"]
+
+
+def test_curves_are_of_all_seeds_as_the_table_is(tree, tmp_path, monkeypatch):
+    """They showed the first seed's error in their legend, beside the table's mean."""
+    drawn = []
+    draw = measures.plots.ced_plot
+    monkeypatch.setattr(
+        measures.plots, "ced_plot", lambda found: drawn.append(found) or draw(found)
+    )
+    shop = Workshop(tree, tmp_path, "tiny")
+    found = measured(monkeypatch, "ccnn", "figure7", shop, "file", seeds=(0, 1, 2))
+    cell = found["rows"]["CCNN"]["300w_inter_ocular outdoor nme"]
+    assert cell["values"][0] < cell["values"][1] < cell["values"][2]
+    assert 100 * drawn[0]["CCNN"].nme == pytest.approx(np.mean(cell["values"]))
+    assert cell["faces"] == 3
+    mean = pd.read_csv(tmp_path / "ccnn" / "figure7-tiny" / "table.csv", index_col="row")
+    assert 100 * drawn[0]["CCNN"].nme == pytest.approx(mean.iloc[0, 0])
+
+
+def test_stages_are_measured_on_the_papers_faces(tree, tmp_path, monkeypatch):
+    """DeepReg's Figure 2 is of the common subset, its Figure 4 has three sets, DSSD's 9 three."""
+    seen = []
+
+    def stages_of(bench, label, faces):
+        seen.append({record.name for record in faces.records})
+        true = np.stack([record.landmarks for record in faces.records]).astype(np.float64)
+        return tuple(compute_score(true + i, true, "300w_inter_pupil") for i in (2.0, 1.0))
+
+    monkeypatch.setattr(pictures, "_stages", stages_of)
+
+    def made(paper, item, measure):
+        bench = measures.Bench(room.get(paper), item, Workshop(tree, tmp_path, "tiny"))
+        bench.out.mkdir(parents=True)
+        table = pd.read_csv(io.StringIO(measure(bench)["text"]))
+        assert list(table["stage"]) == [0, 1] * (len(table) // 2)
+        counts = dict(zip(table["faces"], table["count"], strict=True))
+        assert all(f"{name}".split(": ")[1].startswith(f"{n} faces") for name, n in counts.items())
+        return {name.partition(":")[0]: n for name, n in counts.items()}, bench
+
+    assert made("deepreg", "figure2", pictures.bias_variance)[0] == {"common": 6}
+    seen.clear()
+    counts, _ = made("deepreg", "figure4", pictures.stage_errors)
+    assert counts == {"training": 7, "validation": 2, "full": 9}
+    for one, other in itertools.combinations(seen[:3], 2):
+        assert not one & other or one == other
+    counts, bench = made("dssd", "figure9", pictures.stage_curves)
+    assert counts == {"lfpw": 3, "helen": 3, "challenging": 3}
+    assert len(list(bench.out.glob("ced_of_stages_*.png"))) == 3
+    # Held-out training faces are of none of the subsets.
+    bench = measures.Bench(room.get("deepreg"), "figure2", Workshop(tree, tmp_path, "tiny"))
+    reader = bench.shop.read("300w", "afw")
+    monkeypatch.setattr(bench, "needed_faces", lambda label: (reader, "held out"))
+    assert "all: 3 faces (held out)" in pictures.bias_variance(bench)["text"]
+
+
+def test_figures_train_and_name_one_seed(tmp_path, monkeypatch, capsys):
+    """They showed the first of three and said "3 seed(s)"."""
+    asked = []
+    monkeypatch.setattr(measures, "train_all", lambda *a: asked.append(a[3]) or [])
+    monkeypatch.setattr(measures.Bench, "needed_faces", lambda *_: ([], "none"))
+    figure = dataclasses.replace(room.get("tsr").item("figure5"), measure=lambda bench: {})
+    paper = dataclasses.replace(room.get("tsr"), items={"figure5": figure})
+    shop = Workshop(tmp_path, tmp_path, "tiny")
+    folder = shop.folder(paper, figure.rows["TSR Proposed"], 4)
+    folder.mkdir(parents=True)
+    write_json(folder / "result.json", {})
+    found = measures.run_item(paper, "figure5", shop, seeds=(4, 5))
+    assert asked == [(4,)]
+    assert (found["seeds"], found["conditions"]) == ([4], "tiny scale, 1 seed(s)")
+    assert "that of seed 4" in capsys.readouterr().out
 
 
 def test_published_trainings_fit_the_sets_at_their_full_size(tmp_path, monkeypatch):

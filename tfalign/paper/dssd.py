@@ -223,7 +223,7 @@ PAPER = Paper(
                         measure=pictures.examples),
         "figure8": Item("Landmarks on COFW", {"R-DSSD": "rdssd"}, (Column(
                         "cofw68_inter_pupil", "all", data="cofw68"),), measure=pictures.examples),
-        "figure9": Item("CED of each stage", _BOTH, columns(_PUPIL, ("full",)),
+        "figure9": Item("CED of each stage on LFPW, Helen and IBUG", _BOTH, columns(_PUPIL, _SETS),
                         measure=pictures.stage_curves),
     },
 )  # fmt: skip

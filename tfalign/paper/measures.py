@@ -75,17 +75,22 @@ class Predictions:
 
     def mask(self, column: Column) -> np.ndarray | None:
         """Returns which faces a column is about; None if it has none here."""
-        names = [record.name for record in self.reader.records]
-        everyone = np.ones(len(names), np.bool_)
-        if column.subset in _PARTS:
-            found = np.array([name.startswith(_PARTS[column.subset]) for name in names])
-        elif column.subset in (*_WHOLE, column.split):
-            found = everyone
-        else:
-            dataset = get_protocol(column.protocol).dataset
-            attributes = [record.attributes for record in self.reader.records]
-            found = subsets_of(dataset, names, attributes).get(column.subset, ~everyone)
-        return found if found.any() else None
+        return mask_of(self.reader, column)
+
+
+def mask_of(reader: Reader, column: Column) -> np.ndarray | None:
+    """Returns which faces of a reader a column is about, (faces,) bool; None if it has none."""
+    names = [record.name for record in reader.records]
+    everyone = np.ones(len(names), np.bool_)
+    if column.subset in _PARTS:
+        found = np.array([name.startswith(_PARTS[column.subset]) for name in names])
+    elif column.subset in (*_WHOLE, column.split):
+        found = everyone
+    else:
+        dataset = get_protocol(column.protocol).dataset
+        attributes = [record.attributes for record in reader.records]
+        found = subsets_of(dataset, names, attributes).get(column.subset, ~everyone)
+    return found if found.any() else None
 
 
 class Bench:
@@ -246,7 +251,8 @@ def run_item(
         paper: The paper.
         name: Of the table or figure.
         shop: Data, results and scale.
-        seeds: One training of every row for each; values are their means.
+        seeds: One training of every row for each; values are their means. Pictures and stages are
+            those of the first, and no other is trained for them.
         only: Labels of the rows that are wanted; None takes all.
         jobs: Processes that train.
 
@@ -261,6 +267,9 @@ def run_item(
     if jobs < 1:
         raise ValueError(f"`jobs` must be at least one process. Received: jobs={jobs}")
     bench = Bench(paper, name, shop, seeds, only)
+    if len(seeds) > 1 and bench.item.measure not in MEANS:
+        seeds = bench.seeds = bench.seeds[:1]
+        print(f"{paper.name} {name} shows one model a row: that of seed {seeds[0]}.", flush=True)
     bench.out.mkdir(parents=True, exist_ok=True)
     names = paper.needed(bench.item, bench.rows)
     failed = [] if bench.item.measure in UNTRAINED else train_all(paper, names, shop, seeds, jobs)
@@ -695,3 +704,7 @@ def exported(bench: Bench) -> dict[str, Any]:
         rows[label] |= {f"{kind} ms": next(times).cpu for kind in KINDS}
         rows[label]["conditions"] = bench.conditions
     return {"text": format_table(_table(bench, rows)), "rows": rows}
+
+
+MEANS = (None, box_sources, spoiled_boxes, exported)
+"""What gives means over seeds; any other measure shows single models."""
