@@ -119,6 +119,9 @@ def test_rows_are_compared_with_one_of_them(tree, out):
     expected = watched["stretched"] - watched["squared"]
     assert table.loc["stretched", "validation difference"] == pytest.approx(expected)
     assert (table.loc["stretched", ["± difference", "± validation difference"]] > 0).all()
+    for label, values in found["choice"].items():  # as in results.json
+        assert values == pytest.approx(table.loc[label, list(values)].to_dict())
+    assert [len(values) for values in found["choice"].values()] == [1, 5]
     assert len(found["rows"]["squared"][column]["values"]) == 2
     configs = [load_model(next((out / "trainings").glob(f"greglref-{name}-tiny-seed1/model.keras")))
                for name in ("w300", "w300_stretched")]  # fmt: skip

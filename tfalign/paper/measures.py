@@ -335,7 +335,7 @@ def scores(bench: Bench) -> dict[str, Any]:
     theirs = published_rows(bench.item, bench.rows)
     _beside(rows, theirs)
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    last = [title for title in ("validation nme", *_DIFFERENCES, "conditions") if title in frame]
+    last = [title for title in (*_CHOICE, "conditions") if title in frame]
     heads = [column.title for column in bench.item.columns if column.title in frame]
     frame = frame[[head for head in heads if frame[head].notna().any()] + last]
     write_whole(bench.out / "table.csv", frame.to_csv(index_label="row"))
@@ -355,6 +355,11 @@ def scores(bench: Bench) -> dict[str, Any]:
     return {
         "text": text,
         "rows": details,
+        # Of the table's columns those that are no scores of test faces.
+        "choice": {
+            label: {title: rows[label][title] for title in _CHOICE if title in rows[label]}
+            for label in details
+        },
         "published": theirs,
         "claim": claim,
         "ced": pictures,
@@ -500,7 +505,13 @@ def _watched(bench: Bench, label: str) -> list[np.ndarray] | None:
     return [100 * one.score(column).errors for one in found if one is not None] or None
 
 
-_DIFFERENCES = ("difference", "± difference", "validation difference", "± validation difference")
+_CHOICE = (
+    "validation nme",
+    "difference",
+    "± difference",
+    "validation difference",
+    "± validation difference",
+)
 
 
 def _against(bench: Bench, label: str) -> dict[str, float]:
