@@ -329,9 +329,7 @@ def scores(bench: Bench) -> dict[str, Any]:
             # What a choice between rows may look at.
             rows[label]["validation nme"] = float(np.mean(watched))
         rows[label] |= _against(bench, label)
-        steps = result_of(bench.folder(label)).get("steps")
-        length = [] if steps is None else [f"{steps} steps"]
-        rows[label]["conditions"] = "; ".join([bench.conditions, *length, *faces])
+        rows[label]["conditions"] = "; ".join([bench.conditions, *_trained(bench, label), *faces])
     theirs = published_rows(bench.item, bench.rows)
     _beside(rows, theirs)
     frame = pd.DataFrame.from_dict(rows, orient="index")
@@ -365,6 +363,22 @@ def scores(bench: Bench) -> dict[str, Any]:
         "ced": pictures,
         "absent": absent,
     }
+
+
+def _trained(bench: Bench, label: str) -> list[str]:
+    """Returns how long a row was trained and on how many faces, of its several seeds as far as they
+    differ."""
+    results = [result_of(bench.folder(label, seed)) for seed in bench.seeds]
+    start = bench.training(label).start
+    told = {
+        "steps" if start is None else f"steps after {start}": [one.get("steps") for one in results],
+        "faces trained on": [one.get("data", {}).get("train") for one in results],
+    }
+    return [
+        f"{' / '.join(map(str, dict.fromkeys(values)))} {what}"
+        for what, values in told.items()
+        if None not in values  # not in results of before 0.2
+    ]
 
 
 def _trained_on(bench: Bench, label: str) -> str:
@@ -646,15 +660,19 @@ def box_sources(bench: Bench) -> dict[str, Any]:
     from tfalign.inference.detectors import DlibDetector
 
     sources: dict[str, Any] = {"detector": "detector", "file": "file", "landmarks": "landmarks"}
+    absent = []
     try:
         sources["dlib"] = DlibDetector()
     except ImportError:
-        print("dlib is not installed: its column is left out")
-    return _robustness(bench, lambda models, reader, protocol: box_comparison(
-        models, reader, protocol,
-        {k: v for k, v in sources.items() if k != "file" or box_of(reader) == "file"},
-        progress=False,
+        absent.append("dlib is not installed: its column is left out")
+    faces, _ = bench.needed_faces(next(iter(bench.rows)))
+    if box_of(faces) != "file":
+        del sources["file"]
+        absent.append("not every face has an official box: their column, file, is left out")
+    found = _robustness(bench, lambda models, reader, protocol: box_comparison(
+        models, reader, protocol, sources, progress=False,
     ))  # fmt: skip
+    return {**found, "text": "\n".join([found["text"], *absent])}
 
 
 def spoiled_boxes(bench: Bench) -> dict[str, Any]:

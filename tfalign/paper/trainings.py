@@ -101,13 +101,22 @@ class Workshop:
         """Returns the faces to train on, and those held out where the set has no test faces here.
 
         Raises:
-            FileNotFoundError: If the data set is not there.
+            FileNotFoundError: If the data set is not there, or, at the published scale, a part of
+                what its paper trains on.
         """
+        known, root = sets.get(training.data), self.root(training.data)
         reader = self.read(training.data, "train", training.box)
-        if reader is None:
+        if root is None or reader is None:
             raise FileNotFoundError(
                 f"The training faces of {training.data} must be in the folder of that name below "
-                f"--data, or at {training.data}=DIR. Received: {self.data}"
+                f"--data, or at {training.data}=DIR, as {known.layout}. Received: {self.data}"
+            )
+        missing = sorted(set(known.expand("train")) - set(known.available(root, "train")))
+        if missing and self.scale == "published":
+            raise FileNotFoundError(
+                f"The published experiment trains on all of {training.data}, and "
+                f"{', '.join(missing)} is not there: add it, or give --scale small. "
+                f"Received: {str(root)!r}"
             )
         if self.read(training.data, "test", training.box) is not None:
             return reader, None
