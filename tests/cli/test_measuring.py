@@ -221,7 +221,7 @@ def test_what_reading_left_out_or_settled_is_told():
 def test_boxes_are_asked_for_before_measuring():
     def faces(*sources):
         records = [
-            types.SimpleNamespace(name=f"face_{index}", box_source=source)
+            types.SimpleNamespace(name=f"face_{index}", box_source=source, box_missed=False)
             for index, source in enumerate(sources)
         ]
         return Reader("some", "ibug68", records, None)

@@ -267,7 +267,7 @@ def check_boxes(reader: Reader, sources: Sequence[str]) -> None:
     Raises:
         ValueError: If ``"file"`` is among them and a face has no box in the data set's files.
     """
-    without = [record.name for record in reader.records if record.box_source != "file"]
+    without = [r.name for r in reader.records if r.box_source != "file" and not r.box_missed]
     if "file" in sources and without:
         raise ValueError(
             f"The data set gives no box for {without[0]!r} ({len(without)} of {len(reader)} faces "

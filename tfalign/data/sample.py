@@ -29,6 +29,8 @@ class Sample:
         box_source: ``"file"`` where the data set gives the box, ``"landmarks"`` where it is the
             tight box of the landmarks.
         attributes: Whatever else the set says of this face, e.g. WFLW's six flags.
+        box_missed: Whether the set gives a box that misses the face: the landmarks' then takes its
+            place, wherever the set's own is asked for.
     """
 
     image: np.ndarray
@@ -40,6 +42,7 @@ class Sample:
     box_source: Literal["file", "landmarks"] = "file"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     annotated: np.ndarray = None  # type: ignore[assignment]  # Filled in when made.
+    box_missed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scheme", markup.get(self.scheme))

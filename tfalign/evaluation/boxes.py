@@ -39,12 +39,16 @@ def check_box_source(source: str) -> None:
 def box_of(faces: Any) -> BoxSource:
     """Returns where the boxes of faces come from: ``"file"`` if all are the data set's own.
 
+    Faces that their own box misses do not count (``Sample.box_missed``): one wrong line of a list
+    would make WFLW's boxes those of the landmarks.
+
     Args:
         faces: A reader or a list of samples. Of anything else, e.g. a generator, nothing is known
             before it is read, and the answer is ``"landmarks"``.
     """
     known = getattr(faces, "records", faces if isinstance(faces, Sequence) else ())
-    return "file" if known and all(f.box_source == "file" for f in known) else "landmarks"
+    found = {f.box_source for f in known if not f.box_missed}
+    return "file" if found == {"file"} else "landmarks"
 
 
 def trained_box(parts: Sequence[Any]) -> BoxSource | None:
@@ -218,7 +222,8 @@ def choose_boxes(
 
     Args:
         samples: The faces.
-        source: ``"landmarks"``: `landmarks_box`. ``"file"``: the data set's own.
+        source: ``"landmarks"``: `landmarks_box`. ``"file"``: the data set's own, or the
+            landmarks' where that misses the face.
             ``"detector"``: of the detections the one that overlaps the landmarks' box most, if by
             ``MINIMUM_OVERLAP``; a face that the detector misses gets the data set's box, or the
             landmarks' where there is none (as TSR's Table 1 does), and is counted.
@@ -239,7 +244,7 @@ def choose_boxes(
         tight = landmarks_box(sample)
         boxes[index] = tight
         if source == "file":
-            if sample.box_source != "file":
+            if sample.box_source != "file" and not sample.box_missed:
                 raise ValueError(
                     f"The data set gives no box for {sample.name!r}, so box='file' cannot be used; "
                     "use box='landmarks' or box='detector'. Received: box='file'"

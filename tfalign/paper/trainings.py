@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfalign.data import sets
 from tfalign.data.readers import Reader
+from tfalign.evaluation.boxes import box_of
 from tfalign.evaluation.published import TEST_FACES
 from tfalign.files import claimed, read_json, sha256, told_differences, write_json
 from tfalign.models import architecture
@@ -88,7 +89,7 @@ class Workshop:
             return None
         known = sets.get(dataset)
         reader = known.read(root, there, box=box)
-        boxed = all(record.box_source == "file" for record in reader.records)
+        boxed = box_of(reader) == "file"
         needed = box in ("detector", "file") and (dataset, split) not in UNBOXED
         if needed and not boxed and self.scale == "published":
             raise ValueError(

@@ -114,6 +114,7 @@ class Reader:
             box_source=record.box_source,
             attributes=record.attributes,
             annotated=record.annotated.copy(),
+            box_missed=record.box_missed,
         )
 
     def try_load(self, record: Record) -> Sample | None:

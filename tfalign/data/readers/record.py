@@ -57,6 +57,11 @@ class Record:
         if self.annotated is None:
             object.__setattr__(self, "annotated", np.ones(len(self.landmarks), bool))
 
+    @property
+    def box_missed(self) -> bool:
+        """See ``Sample``."""
+        return self.box_source == "landmarks" and self.doubt is not None
+
     def check_inside(self, size: tuple[int, int]) -> None:
         """Checks that the landmarks lie in an image of ``size`` (width, height) pixels.
 
