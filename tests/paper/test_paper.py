@@ -748,6 +748,23 @@ def test_stages_are_measured_on_the_papers_faces(tree, tmp_path, monkeypatch):
     assert "all: 3 faces (held out)" in pictures.bias_variance(bench)["text"]
 
 
+def test_exported_files_say_on_which_faces_they_were_measured(tree, tmp_path, monkeypatch):
+    measure_exports = pytest.importorskip("mobile_export.measure_exports")
+    timing = pytest.importorskip("mobile_export.timing")
+    errors = {kind: {"nme": 0.04} for kind in measure_exports.KINDS}
+    monkeypatch.setattr(measure_exports, "export_and_measure", lambda *_: errors)
+    monkeypatch.setattr(timing, "race", lambda files, **_: files)
+    monkeypatch.setattr(
+        timing, "latencies", lambda files, _: [types.SimpleNamespace(cpu=1.0) for _ in files]
+    )
+    bench = measures.Bench(room.get("alike"), "exports", Workshop(tree, tmp_path, "tiny"))
+    bench.out.mkdir(parents=True)
+    rows = measures.exported(bench)["rows"]
+    assert set(rows) == set(bench.rows)
+    for row in rows.values():
+        assert row["conditions"].endswith("; 9 faces (a part of the 689 official ones)")
+
+
 def test_figures_train_and_name_one_seed(tmp_path, monkeypatch, capsys):
     """They showed the first of three and said "3 seed(s)"."""
     asked = []

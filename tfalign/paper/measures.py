@@ -709,9 +709,10 @@ def exported(bench: Bench) -> dict[str, Any]:
     from mobile_export.timing import latencies, race
 
     rows: dict[str, dict[str, Any]] = {}
+    conditions: dict[str, str] = {}
     files = []
     for label in bench.rows:
-        faces, _ = bench.needed_faces(label)
+        faces, what = bench.needed_faces(label)
         measured = []
         for folder in (bench.folder(label, seed) for seed in bench.seeds):
             measured.append(
@@ -725,13 +726,14 @@ def exported(bench: Bench) -> dict[str, Any]:
             )
         errors = {kind: [one[kind]["nme"] for one in measured] for kind in KINDS}
         rows[label] = {f"{kind} NME %": 100 * float(np.mean(errors[kind])) for kind in KINDS}
+        conditions[label] = f"{bench.conditions}; {len(faces)} faces ({what})"
         # The files of all seeds are of one size and speed.
         files += [bench.folder(label) / kind / "model.tflite" for kind in KINDS]
     times = iter(latencies(files, race(files, threads=1, runs=50)))
     for label in rows:
         # Processor time, which other programs lengthen less than the clock's.
         rows[label] |= {f"{kind} ms": next(times).cpu for kind in KINDS}
-        rows[label]["conditions"] = bench.conditions
+        rows[label]["conditions"] = conditions[label]
     return {"text": format_table(_table(bench, rows)), "rows": rows}
 
 
