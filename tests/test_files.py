@@ -31,6 +31,21 @@ from tfalign.files import (
 from tfalign.version import __version__
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's error names none: "No space left on device" was all that a user saw."""
+
+    def full(path: Path, content: bytes) -> None:
+        with open("/dev/full", "wb", buffering=0) as device:
+            device.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.txt'"):
+        write_whole(tmp_path / "a.txt", "one")
+    with pytest.raises(OSError, match="^of the block's own$"), replacing(tmp_path / "b.txt"):
+        raise OSError("of the block's own")
+
+
 def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     write_whole(path, "one")

@@ -61,6 +61,11 @@ def replacing(path: str | os.PathLike[str], durable: bool = False) -> Iterator[P
         os.replace(temporary, path)
         if durable:
             _flush(path.parent)
+    except OSError as error:
+        # A full disk does not say which file it is that had no room.
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

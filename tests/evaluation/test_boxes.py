@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from tfalign import geometry
-from tfalign.data.readers import w300
+from tfalign.cli.measuring import check_boxes
+from tfalign.data import sets, synthetic
+from tfalign.data.readers import w300, wflw
 from tfalign.evaluation import Perturbation, tsr_table_2
 from tfalign.evaluation.boxes import (
     HaarDetector,
     choose_boxes,
+    fit_box_padding,
     overlap,
     trained_box,
     usual_box,
@@ -210,3 +213,33 @@ def test_a_model_decides_which_box_it_is_measured_with(tmp_path):
     assert trained_box([own, own]) == "file"
     assert trained_box([own, faces("300w", "landmarks")]) is None
     assert trained_box([own, object()]) is None
+
+
+def test_one_wrong_box_in_a_list_leaves_the_others_those_of_the_file(tmp_path):
+    """The model was stored as one of the landmarks' boxes, by which it was then evaluated."""
+    synthetic.write_wflw(tmp_path, 6, 1, seed=0, size=64, workers=1)
+    (listed,) = tmp_path.rglob("list_98pt_rect_attr_train.txt")
+    lines = listed.read_text().splitlines()
+    fields = lines[3].split()
+    fields[196:200] = ["0", "0", "1", "1"]
+    lines[3] = " ".join(fields)
+    whole = wflw.read(tmp_path, ["train"])
+    listed.write_text("\n".join(lines) + "\n")
+    reader = wflw.read(tmp_path, ["train"])
+    assert [r.box_source for r in reader.records].count("landmarks") == 1
+    assert trained_box([whole]) == trained_box([reader]) == "file"
+    padding = [fit_box_padding([one], one.scheme) for one in (whole, reader)]
+    np.testing.assert_allclose(padding[1]["points"], padding[0]["points"], atol=0.02)
+    # A model of the file's boxes is measured on such a face, too, as it was trained on it.
+    assert usual_box(types.SimpleNamespace(box=None), reader) == "file"
+    samples = list(reader)
+    boxes = choose_boxes(samples, "file", partly=True).boxes
+    for record, box in zip(reader.records, boxes, strict=True):
+        np.testing.assert_array_equal(box, record.box)
+    check_boxes(reader, ["file"])
+    unboxed = sets.tight_boxes(reader)
+    with pytest.raises(ValueError, match=r"6 of 6 faces have none"):
+        check_boxes(unboxed, ["file"])
+    # Where every box is wrong, no other is left.
+    lone = reader.subset([r for r in reader.records if r.box_source == "landmarks"])
+    assert trained_box([lone]) == "landmarks"

@@ -3,14 +3,17 @@ import html
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tfalign import geometry
 from tfalign.evaluation import (
     Perturbation,
+    Robustness,
     box_comparison,
     box_sweep,
     evaluate_model,
+    get_protocol,
     mean_shape_predictor,
     plots,
     published,
@@ -125,6 +128,27 @@ def test_tables_stand_beside_the_papers_only_on_its_faces_and_boxes(faces, mean_
     assert boxes.with_published("box", "common").loc["TSR Baseline1", "file"] == 5.43
     content = json.loads(json.dumps(sweep().to_dict(), allow_nan=False))
     assert content["rows"][2]["kind"] == "scale"
+
+
+def test_all_of_wflws_faces_are_the_whole():
+    """They are its first column: the last, blur, stood for all in title, notes and plot."""
+    rows = [
+        {"model": "one", "kind": kind, "condition": amount, "subset": subset, "faces": faces,
+         "nme": nme + amount, "failure_rate": 0.0, "auc": 0.5,
+         "missed": 3 if subset == "full" else 0}
+        for kind, amount in (("none", 0.0), ("extension", 0.1), ("extension", 0.2))
+        for subset, faces, nme in (("full", 120, 0.04), ("pose", 40, 0.05), ("blur", 2, 0.07))
+    ]  # fmt: skip
+    found = Robustness(get_protocol("wflw_inter_ocular"), pd.DataFrame(rows), "detector")
+    assert found.subsets == ["pose", "blur", "full"]
+    assert set(found.whole()["faces"]) == {120}
+    assert found.title.endswith("120 faces")
+    assert found.notes[0].startswith("The detector missed 3 of 120 faces")
+    assert len(found.notes) == 1  # nor are they few
+    np.testing.assert_allclose(found.pivot("extension").loc["one"], [14.0, 24.0])
+    (axis,) = plots.robustness_plot(found).axes
+    drawn = axis.lines[0].get_ydata()
+    assert max(drawn) == pytest.approx(24.0)
 
 
 def test_points_of_ones_own_are_divided_by_the_box_that_there_is(oracle_faces):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
+import itertools
 import json
 import subprocess
 import sys
@@ -20,14 +22,15 @@ from tfalign import paper as room
 from tfalign.cli import paper as command
 from tfalign.data import sets
 from tfalign.data.augment import presets
-from tfalign.data.readers import aflw19
+from tfalign.data.readers import Reader, ReadingReport, aflw19
+from tfalign.data.readers.record import Record
 from tfalign.evaluation import get_protocol, published
 from tfalign.evaluation.robustness import Robustness
 from tfalign.evaluation.scores import compute_score
 from tfalign.files import sha256, write_json
 from tfalign.models import architecture
 from tfalign.models.saved import load_model
-from tfalign.paper import measures, trainings
+from tfalign.paper import measures, pictures, trainings
 from tfalign.paper.trainings import Workshop
 from tfalign.training import Budget, Settings, make_model
 from tfalign.training.train import _held_out, make_schedule
@@ -96,7 +99,9 @@ def test_a_table_is_trained_measured_and_set_beside_the_paper(tree, out):
     (row,) = claims.values()
     assert row["difference"] == claim["difference"]
     assert "tiny scale, 1 seed(s)" in row["conditions"]
-    assert pd.read_csv(out / "claims-tiny" / "table.csv")["verdict"][0] == row["verdict"]
+    # Some of the claims do not replace the table of all.
+    assert pd.read_csv(out / "claims-tiny-part" / "table.csv")["verdict"][0] == row["verdict"]
+    assert not (out / "claims-tiny").exists()
     make(tree, out, "greglref", "table3", "--rows", "GRegNet")
     assert len(json.loads((folder / "results.json").read_text())["trainings"]) == 2
     assert (folder.parent / "table3-tiny-part" / "table.csv").is_file()
@@ -114,6 +119,9 @@ def test_rows_are_compared_with_one_of_them(tree, out):
     expected = watched["stretched"] - watched["squared"]
     assert table.loc["stretched", "validation difference"] == pytest.approx(expected)
     assert (table.loc["stretched", ["± difference", "± validation difference"]] > 0).all()
+    for label, values in found["choice"].items():  # as in results.json
+        assert values == pytest.approx(table.loc[label, list(values)].to_dict())
+    assert [len(values) for values in found["choice"].values()] == [1, 5]
     assert len(found["rows"]["squared"][column]["values"]) == 2
     configs = [load_model(next((out / "trainings").glob(f"greglref-{name}-tiny-seed1/model.keras")))
                for name in ("w300", "w300_stretched")]  # fmt: skip
@@ -523,12 +531,318 @@ def test_robustness_is_the_mean_of_the_seeds(tmp_path, monkeypatch):
         (["tsr", "table9", "--data", ".", "--out", "x"], "must be one of table1"),
         (["tsr", "table3"], "needs --data and --out"),
         (["claims", "truth", "--data", ".", "--out", "x"], "A claim must be one of refinement"),
-        (["tsr", "table3", "--data", "a=.", ".", "--out", "x"], "SET=DIR each"),
+        (["tsr", "table3", "--data", "300w=.", ".", "--out", "x"], "SET=DIR each"),
+        (["tsr", "table3", "--data", "300W=.", "--out", "x"], "each set once.*300W=."),
+        (["tsr", "table3", "--data", "300w=.", "300w=..", "--out", "x"], "each set once"),
+        (["tsr", "table3", "--data", ".", "--out", "x", "--seeds", "0", "1", "0"], "0, 1, 0"),
+        (["tsr", "table3", "--data", ".", "--out", "x", "--jobs", "0"], "jobs=0"),
+        (
+            ["tsr", "speed", "brows", "--data", ".", "--out", "x", "--rows", "left"],
+            "Rows of tsr sp",
+        ),
+        (["claims", "joint", "--data", ".", "--out", "x", "--rows", "left"], "has its own two"),
+        (["claims", "joint", "--data", ".", "--out", "x", "--seeds", "0", "0"], "seeds=0, 0"),
     ],
 )
-def test_mistakes_are_told(words, message):
+def test_mistakes_are_told(words, message, tmp_path, monkeypatch):
+    """Before anything is trained or written."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         command.run(command.options().parse_args(words))
+    assert not list(tmp_path.iterdir())
+
+
+def without(tree, root, *folders):
+    """Returns a copy of a set's folder, as links, that lacks some folders."""
+    root.mkdir(parents=True)
+    for path in tree.rglob("*"):
+        place = path.relative_to(tree)
+        if path.is_file() and not any(place.is_relative_to(folder) for folder in folders):
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            (root / place).symlink_to(path)
+    return root
+
+
+def test_a_part_of_the_test_faces_is_not_called_the_official_ones(tree, tmp_path, monkeypatch):
+    """Whatever it is a part of: Helen and LFPW alone are as many faces as the column "common"."""
+    counts = {"common": 6, "challenging": 3, "full": 9, "helen": 3, "private": 6, "indoor": 3}
+    monkeypatch.setitem(published.TEST_FACES, "300w", counts)
+
+    def what(split, *folders):
+        root = without(
+            tree / "300w", tmp_path / "-".join(["x", *folders]).replace("/", ""), *folders
+        )
+        _, found = Workshop({"300w": root}, tmp_path, "tiny").test_faces("300w", split, None)
+        return found
+
+    assert what("test") == what("private", "afw") == "official"
+    assert what("test", "ibug") == "a part of the 9 official ones"
+    assert what("test", "ibug", "lfpw/testset") == "a part of the 9 official ones"
+    assert what("private", "01_Indoor") == "a part of the 6 official ones"
+    counts["full"] = 8
+    assert what("test", "menpo") == "other than the 8 official ones"
+
+
+def test_the_private_faces_need_no_boxes_at_the_published_scale(tree, tmp_path):
+    """There are none: before, the table ended with an error once its models were trained."""
+    private = [
+        Path("Bounding Boxes", f"bounding_boxes_{n}.mat") for n in ("01_Indoor", "02_Outdoor")
+    ]
+    afw = Path("Bounding Boxes", "bounding_boxes_afw.mat")
+    some = without(tree / "300w", tmp_path / "some", *private)
+    fewer = without(tree / "300w", tmp_path / "fewer", *private, afw)
+    shop = Workshop({"300w": some}, tmp_path, "published")
+    assert len(shop.training_faces(room.get("ccnn").trainings["k4"])[0]) == 9
+    reader, _ = shop.test_faces("300w", "private", "detector")
+    assert {record.box_source for record in reader.records} == {"landmarks"}
+    with pytest.raises(ValueError, match="official boxes"):
+        Workshop({"300w": fewer}, tmp_path, "published").read("300w", "train", "detector")
+
+
+def test_published_trainings_lack_no_folder_of_their_faces(tree, tmp_path):
+    """Two of 300-W's three gave a row "to the letter"; the small scale takes what there is."""
+    root = without(tree / "300w", tmp_path / "some", "lfpw/trainset")
+    training = room.get("greglref").trainings["w300"]
+    assert len(Workshop({"300w": root}, tmp_path, "small").training_faces(training)[0]) == 6
+    with pytest.raises(FileNotFoundError, match="all of 300w, and lfpw/trainset is not there"):
+        Workshop({"300w": root}, tmp_path, "published").training_faces(training)
+    nested = tmp_path / "nested"
+    (nested / "300W").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"as FOLDER/NAME\.\{jpg,png\}"):
+        Workshop({"300w": nested}, tmp_path, "small").training_faces(training)
+
+
+def test_a_row_says_how_long_and_on_how_many_faces_it_was_trained(tree, tmp_path):
+    """Of every seed, where they differ."""
+    bench = measures.Bench(room.get("tsr"), "table3", Workshop(tree, tmp_path, "tiny"), (0, 1))
+    for seed, steps in ((0, 40), (1, 30)):
+        folder = bench.folder("TSR Proposed", seed)
+        folder.mkdir(parents=True)
+        write_json(folder / "result.json", {"steps": steps, "data": {"train": 7}})
+    told = measures._trained(bench, "TSR Proposed")
+    assert told == ["40 / 30 steps", "7 faces trained on"]
+    bench = measures.Bench(room.get("dssd"), "table4", bench.shop)
+    bench.folder("DSSD").mkdir(parents=True)
+    write_json(bench.folder("DSSD") / "result.json", {"steps": 5})
+    assert measures._trained(bench, "DSSD") == ["5 steps after initial"]
+
+
+@pytest.mark.parametrize("box", ["detector", None])
+def test_columns_of_boxes_that_are_left_out_are_told(tree, tmp_path, monkeypatch, box):
+    """The official ones' was missing without a word."""
+    shop = Workshop(tree, tmp_path, "tiny")
+    bench = measures.Bench(room.get("tsr"), "table1", shop)
+    reader = shop.read("300w", "test", box)
+    monkeypatch.setattr(bench, "needed_faces", lambda label: (reader, "official"))
+    asked = []
+    monkeypatch.setattr(
+        measures,
+        "box_comparison",
+        lambda models, faces, protocol, sources, **_: asked.append(sources),
+    )
+    monkeypatch.setattr(measures, "_robustness", lambda bench, measure: (
+        measure({}, reader, "300w_inter_ocular"), {"text": "a table"})[1])  # fmt: skip
+    text = measures.box_sources(bench)["text"]
+    assert ("file" in asked[0]) == (box == "detector")
+    assert ("their column, file, is left out" in text) == (box is None)
+
+
+def measured(monkeypatch, paper, item, shop, box, seeds=(0,)):
+    """Returns `measures.scores` of an item whose models find the true points.
+
+    Those of seed 1 are a pixel off, those of seed 2 two.
+    """
+
+    def evaluate(model, reader, protocol, **_):
+        found = np.stack([record.landmarks for record in reader.records]).astype(np.float64)
+        return types.SimpleNamespace(predicted=found + float(model.parent.name[-1]))
+
+    monkeypatch.setattr(measures, "evaluate_model", evaluate)
+    monkeypatch.setattr(measures, "load_model", lambda path: path)
+    bench = measures.Bench(room.get(paper), item, shop, seeds)
+    for label, seed in ((label, seed) for label in bench.rows for seed in seeds):
+        folder = bench.folder(label, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.keras").write_bytes(f"{label}{seed}".encode())
+        write_json(folder / "result.json", {"steps": 7})
+        write_json(folder / "run.json", {"model": {"config": {"box": box}}})
+    bench.out.mkdir(parents=True)
+    return measures.scores(bench)
+
+
+def test_columns_without_faces_are_told(tree, tmp_path, monkeypatch):
+    """They vanished from the table without a word."""
+    shop = Workshop({"300w": tree / "300w"}, tmp_path, "tiny")
+    found = measured(monkeypatch, "ccnn", "figure11", shop, "file")
+    assert found["absent"] == ["cofw68_inter_ocular all nme"]
+    assert "not measured, since their faces are not there: cofw68_inter_ocular all" in found["text"]
+    whole = measured(
+        monkeypatch, "ccnn", "figure11", Workshop(tree, tmp_path / "whole", "tiny"), "file"
+    )
+    assert not whole["absent"]
+    assert "not measured" not in whole["text"]
+
+
+def test_a_row_says_where_its_boxes_are_not_those_of_its_training(tree, tmp_path, monkeypatch):
+    found = measured(
+        monkeypatch, "greglref", "figure5", Workshop(tree, tmp_path, "tiny"), "landmarks"
+    )
+    assert "file boxes (trained on landmarks boxes)" in found["text"]
+    same = measured(
+        monkeypatch, "greglref", "table3", Workshop(tree, tmp_path, "tiny"), "landmarks"
+    )
+    assert "landmarks boxes" in same["text"]
+    assert "trained on" not in same["text"]
+
+
+def test_curves_are_of_all_seeds_as_the_table_is(tree, tmp_path, monkeypatch):
+    """They showed the first seed's error in their legend, beside the table's mean."""
+    drawn = []
+    draw = measures.plots.ced_plot
+    monkeypatch.setattr(
+        measures.plots, "ced_plot", lambda found: drawn.append(found) or draw(found)
+    )
+    shop = Workshop(tree, tmp_path, "tiny")
+    found = measured(monkeypatch, "ccnn", "figure7", shop, "file", seeds=(0, 1, 2))
+    cell = found["rows"]["CCNN"]["300w_inter_ocular outdoor nme"]
+    assert cell["values"][0] < cell["values"][1] < cell["values"][2]
+    assert 100 * drawn[0]["CCNN"].nme == pytest.approx(np.mean(cell["values"]))
+    assert cell["faces"] == 3
+    mean = pd.read_csv(tmp_path / "ccnn" / "figure7-tiny" / "table.csv", index_col="row")
+    assert 100 * drawn[0]["CCNN"].nme == pytest.approx(mean.iloc[0, 0])
+
+
+def test_stages_are_measured_on_the_papers_faces(tree, tmp_path, monkeypatch):
+    """DeepReg's Figure 2 is of the common subset, its Figure 4 has three sets, DSSD's 9 three."""
+    seen = []
+
+    def stages_of(bench, label, faces):
+        seen.append({record.name for record in faces.records})
+        true = np.stack([record.landmarks for record in faces.records]).astype(np.float64)
+        return tuple(compute_score(true + i, true, "300w_inter_pupil") for i in (2.0, 1.0))
+
+    monkeypatch.setattr(pictures, "_stages", stages_of)
+
+    def made(paper, item, measure):
+        bench = measures.Bench(room.get(paper), item, Workshop(tree, tmp_path, "tiny"))
+        bench.out.mkdir(parents=True)
+        table = pd.read_csv(io.StringIO(measure(bench)["text"]))
+        assert list(table["stage"]) == [0, 1] * (len(table) // 2)
+        counts = dict(zip(table["faces"], table["count"], strict=True))
+        assert all(f"{name}".split(": ")[1].startswith(f"{n} faces") for name, n in counts.items())
+        return {name.partition(":")[0]: n for name, n in counts.items()}, bench
+
+    assert made("deepreg", "figure2", pictures.bias_variance)[0] == {"common": 6}
+    seen.clear()
+    counts, _ = made("deepreg", "figure4", pictures.stage_errors)
+    assert counts == {"training": 7, "validation": 2, "full": 9}
+    for one, other in itertools.combinations(seen[:3], 2):
+        assert not one & other or one == other
+    counts, bench = made("dssd", "figure9", pictures.stage_curves)
+    assert counts == {"lfpw": 3, "helen": 3, "challenging": 3}
+    assert len(list(bench.out.glob("ced_of_stages_*.png"))) == 3
+    # Held-out training faces are of none of the subsets.
+    bench = measures.Bench(room.get("deepreg"), "figure2", Workshop(tree, tmp_path, "tiny"))
+    reader = bench.shop.read("300w", "afw")
+    monkeypatch.setattr(bench, "needed_faces", lambda label: (reader, "held out"))
+    assert "all: 3 faces (held out)" in pictures.bias_variance(bench)["text"]
+
+
+def test_exported_files_say_on_which_faces_they_were_measured(tree, tmp_path, monkeypatch):
+    measure_exports = pytest.importorskip("mobile_export.measure_exports")
+    timing = pytest.importorskip("mobile_export.timing")
+    errors = {kind: {"nme": 0.04} for kind in measure_exports.KINDS}
+    monkeypatch.setattr(measure_exports, "export_and_measure", lambda *_: errors)
+    monkeypatch.setattr(timing, "race", lambda files, **_: files)
+    monkeypatch.setattr(
+        timing, "latencies", lambda files, _: [types.SimpleNamespace(cpu=1.0) for _ in files]
+    )
+    bench = measures.Bench(room.get("alike"), "exports", Workshop(tree, tmp_path, "tiny"))
+    bench.out.mkdir(parents=True)
+    rows = measures.exported(bench)["rows"]
+    assert set(rows) == set(bench.rows)
+    for row in rows.values():
+        assert row["conditions"].endswith("; 9 faces (a part of the 689 official ones)")
+
+
+def test_figures_train_and_name_one_seed(tmp_path, monkeypatch, capsys):
+    """They showed the first of three and said "3 seed(s)"."""
+    asked = []
+    monkeypatch.setattr(measures, "train_all", lambda *a: asked.append(a[3]) or [])
+    monkeypatch.setattr(measures.Bench, "needed_faces", lambda *_: ([], "none"))
+    figure = dataclasses.replace(room.get("tsr").item("figure5"), measure=lambda bench: {})
+    paper = dataclasses.replace(room.get("tsr"), items={"figure5": figure})
+    shop = Workshop(tmp_path, tmp_path, "tiny")
+    folder = shop.folder(paper, figure.rows["TSR Proposed"], 4)
+    folder.mkdir(parents=True)
+    write_json(folder / "result.json", {})
+    found = measures.run_item(paper, "figure5", shop, seeds=(4, 5))
+    assert asked == [(4,)]
+    assert (found["seeds"], found["conditions"]) == ([4], "tiny scale, 1 seed(s)")
+    assert "that of seed 4" in capsys.readouterr().out
+
+
+def test_published_trainings_fit_the_sets_at_their_full_size(tmp_path, monkeypatch):
+    """Of as many faces as a release has, those to watch can be held out: 2,500 of CCNN's cannot be
+    300-W's, 2,000 of whose training faces may be."""
+
+    def read(shop, dataset, split, box=None):
+        known = sets.get(dataset)
+        counts = {**known.counts, "train": known.counts.get("train", 7859)}
+        records = [
+            Record(f"{part}/{n:05d}_1.jpg", types.SimpleNamespace(), points, points[:, 0] > 0, edge,
+                   "file", "")
+            for part in known.expand(split) for n in range(counts[part])
+        ]  # fmt: skip
+        return Reader(dataset, known.scheme, records, ReadingReport("raise"))
+
+    points, edge = np.ones((68, 2), np.float32), np.array([0, 0, 1, 1], np.float32)
+    monkeypatch.setattr(Workshop, "read", functools.cache(read))
+    monkeypatch.setattr(Workshop, "__hash__", lambda shop: 0)
+    shop = Workshop(tmp_path, tmp_path, "published")
+    for known in sets.SETS.values():
+        for file in known.files.values():
+            (tmp_path / known.name / file).mkdir(parents=True, exist_ok=True)
+    for paper in room.PAPERS.values():
+        for training in paper.trainings.values():
+            parts, held_out = trainings.faces_of(training, shop)
+            assert held_out is None
+            settings = trainings.settings_of(training, shop)
+            rest, watched = _held_out(parts, None, settings)
+            assert len(rest[0]) + len(watched) == len(parts[0])
+            assert len(watched) < len(rest[0]) / 3
+    assert len(watched_of("ccnn", "k4", shop)) / 3148 == pytest.approx(2500 / 11007, abs=1e-3)
+
+
+def watched_of(paper, name, shop):
+    return trainings.watched_faces(room.get(paper).trainings[name], shop)
+
+
+@pytest.mark.parametrize(("paper", "name"), [
+    ("dssd", "initial"), ("dssd", "dssd"), ("dssd", "no_p"), ("dssd", "sequential"),
+    ("tsr", "w300_brows"),
+])  # fmt: skip
+def test_steps_are_the_length_of_published_rows_too(paper, name, tmp_path, rng):
+    """DSSD's 150 epochs stood under "steps 40"."""
+    shop = Workshop(tmp_path, tmp_path, "published", {"steps": 40})
+    training = room.get(paper).trainings[name]
+    options = trainings.options_of(training, room.SCALES["tiny"])
+    model = make_model(training.model, sets.get("300w").scheme, **options)
+    model.set_mean_shape(rng.uniform(size=(68, 2)).astype("float32"))
+    settings = trainings.settings_of(training, shop)
+    schedule = trainings.scheduled(training, shop, settings, model, 4).schedule
+    assert sum(phase.length(4) for phase in schedule.phases) * 4 == pytest.approx(40, abs=8)
+    updates = [c.arguments for phase in schedule.phases for c in phase.callbacks]
+    if name in ("dssd", "no_p"):
+        assert updates[0]["every"] == 1
+    assert shop.says.endswith("our readings of it, but steps 40")
+    whole = trainings.scheduled(
+        training, dataclasses.replace(shop, settings={}), trainings.settings_of(
+            training, dataclasses.replace(shop, settings={})), model, 4
+    ).schedule  # fmt: skip
+    if name == "dssd":
+        assert [phase.epochs for phase in whole.phases] == [150]
+        assert whole.phases[0].callbacks[0].arguments["every"] == 10
 
 
 def test_papers_and_items_are_listed(capsys):

@@ -14,9 +14,9 @@ of training faces is held out for the test; training watches others in any case.
 OUT/PAPER/ITEM-SCALE receives results.json, table.csv and the pictures; our rows stand beside the
 authors', each with the conditions that it was made under. Trainings are in OUT/trainings: they are
 shared by the items of a paper, continue where they were killed, and are not repeated; those with
---steps lie beside the others. With --rows the results are in OUT/PAPER/ITEM-SCALE-part. 'claims'
-compares the two rows of each paper's central claim, face by face, and says of each whether it is
-reproduced.
+--steps lie beside the others. With --rows the results are in OUT/PAPER/ITEM-SCALE-part, those of
+some claims in OUT/claims-SCALE-part. 'claims' compares the two rows of each paper's central claim,
+face by face, and says of each whether it is reproduced.
 """
 
 from __future__ import annotations
@@ -94,10 +94,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             f"--data {arguments.data}, --out {arguments.out}"
         )
     wanted = [] if arguments.items == ["all"] else arguments.items
-    if not of_all:
-        (paper,) = papers
-        for name in wanted:
-            paper.item(name)  # a wrong name is told before anything is trained
+    if of_all and arguments.rows:
+        raise ValueError(
+            "--rows chooses rows of a paper's table; a claim has its own two. Received: --rows "
+            + " ".join(arguments.rows)
+        )
     shop = Workshop(
         folders(arguments.data),
         arguments.out,
@@ -108,9 +109,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return room.run_claims(
             room.PAPERS, shop, only=wanted, seeds=arguments.seeds, jobs=arguments.jobs
         )
+    (paper,) = papers
+    names = wanted or list(paper.items)
+    for name in names:  # what is wrong is told before anything is trained
+        room.Bench(paper, name, shop, arguments.seeds, arguments.rows)
     results: dict[str, Any] = {}
     errors: list[str] = []
-    for name in wanted or paper.items:
+    for name in names:
         results[name] = room.run_item(
             paper, name, shop, seeds=arguments.seeds, only=arguments.rows, jobs=arguments.jobs
         )
@@ -122,15 +127,23 @@ def folders(words: list[str]) -> Path | dict[str, Path]:
     """Returns what ``--data`` says: one folder of all sets, or the folder of each.
 
     Raises:
-        ValueError: If it says both, or several folders without names.
+        ValueError: If it says both, or several folders without names, or names no data set, or one
+            twice.
         FileNotFoundError: If a folder does not exist.
     """
+    from tfalign.data import sets
+
     named = [word.partition("=") for word in words]
     if len(words) == 1 and not named[0][1]:
         found: Path | dict[str, Path] = Path(words[0])
         each = [Path(words[0])]
     elif all(separator for _, separator, _ in named):
         found = {name: Path(folder) for name, _, folder in named}
+        if len(found) < len(named) or set(found) - set(sets.SETS):
+            raise ValueError(
+                "--data SET=DIR must name each set once, as `tfalign data` lists them: "
+                f"{', '.join(sets.SETS)}. Received: {' '.join(words)}"
+            )
         each = list(found.values())
     else:
         raise ValueError(f"--data must be one folder, or SET=DIR each. Received: {words}")

@@ -230,7 +230,8 @@ def bias_variance_plot(results: Sequence[StageErrors]) -> Figure:
             density = np.exp(-(((errors - bias) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
             color = LINE_COLORS[stage % len(LINE_COLORS)]
             axis.plot(100 * errors, density / 100, color=color, label=f"stage {stage}")
-        axis.set(xlabel="normalised error in %", ylabel="density", title=result.model)
+        axis.set(xlabel="normalised error in %", ylabel="density")
+        axis.set_title(f"{result.model}\n{result.faces}", fontsize=9)
         axis.legend(fontsize=8)
     return figure
 

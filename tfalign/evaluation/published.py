@@ -43,6 +43,7 @@ TEST_FACES: Mapping[str, Mapping[str, int]] = {
     "cofw68": {"all": 507},
     "aflw19": {"full": 4386, "frontal": 1314},
     "lfpw29": {"all": 249},
+    "helen194": {"all": 330},
 }
 """How many faces the columns of published tables are about, by ``Protocol.dataset``."""
 

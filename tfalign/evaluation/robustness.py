@@ -41,8 +41,8 @@ class Robustness:
         protocol: How it was scored.
         frame: One row per model, condition and subset: ``model``, ``kind`` (of the perturbation, or
             ``"box"``), ``condition`` (amount or box source), ``subset`` (the data set's customary
-            columns; all faces come last), ``faces``, ``nme``, ``failure_rate``, ``auc``
-            (fractions), ``missed`` (faces without a detection).
+            columns; all faces are ``"full"`` or ``"all"``), ``faces``, ``nme``, ``failure_rate``,
+            ``auc`` (fractions), ``missed`` (faces without a detection).
         box: Source of the boxes that perturbations spoil.
         remarks: What is known beyond the numbers, e.g. that a model lacks some of the points.
     """
@@ -55,7 +55,9 @@ class Robustness:
     @property
     def subsets(self) -> list[str]:
         """Names of the columns that were measured, all faces last."""
-        return list(dict.fromkeys(self.frame["subset"]))
+        names = list(dict.fromkeys(self.frame["subset"]))
+        # As papers print them: 300-W's come last, but WFLW's first.
+        return sorted(names, key=lambda name: name in ("full", "all"))
 
     @property
     def notes(self) -> tuple[str, ...]:

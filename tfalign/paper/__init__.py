@@ -11,7 +11,7 @@ from __future__ import annotations
 from tfalign.paper import alike, ccnn, deepreg, dssd, greglref, tsr
 from tfalign.paper.claims import CLAIMS, run_claims
 from tfalign.paper.experiment import Column, Item, Paper, Training
-from tfalign.paper.measures import run_item
+from tfalign.paper.measures import Bench, run_item
 from tfalign.paper.scales import SCALES, Scale
 
 PAPERS: dict[str, Paper] = {
@@ -43,6 +43,7 @@ __all__ = [
     "CLAIMS",
     "PAPERS",
     "SCALES",
+    "Bench",
     "Column",
     "Item",
     "Paper",

@@ -41,7 +41,8 @@ PAPER = Paper(
                 Column("300w_inter_ocular", "model", "gmacc"),
             ),
             note="Sizes and lengths are ours: the papers' results are not reproduced by them. "
-            "DeepReg starts from a solution in closed form, whose two passes are not counted.",
+            "DeepReg starts from a solution in closed form, whose two passes are not counted. At "
+            "the published scale these are each paper's own, with its batches, and not alike.",
         ),
         "exports": Item("The same models as float32 and int8 files: error and latency", _ROWS,
                         columns("300w_inter_ocular", ("full",)), measure=exported),

@@ -42,8 +42,9 @@ def run_claims(
         jobs: Processes that train.
 
     Returns:
-        The content of ``OUT/claims-SCALE/results.json``, beside which ``table.csv`` lies: of each
-        claim both errors, their difference in points of per cent and its standard error.
+        The content of ``OUT/claims-SCALE/results.json`` (of some claims alone,
+        ``OUT/claims-SCALE-part``), beside which ``table.csv`` lies: of each claim both errors,
+        their difference in points of per cent and its standard error.
 
     Raises:
         ValueError: If a name is unknown, or no row of a claim could be trained.
@@ -67,11 +68,12 @@ def run_claims(
             **({} if measured is None else _row(measured, found["conditions"])),
         }
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    out = shop.out / f"claims-{shop.label}"
+    part = "" if len(rows) == len(CLAIMS) else "-part"
+    out = shop.out / f"claims-{shop.label}{part}"
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "table.csv", frame.to_csv(index_label="claim"))
     content = {
-        "scale": f"{shop.scale}: {shop.size.says}",
+        "scale": shop.says,
         "rows": rows,
         "versions": versions(),
         **({"errors": errors} if errors else {}),

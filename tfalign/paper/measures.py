@@ -28,10 +28,10 @@ from tfalign.evaluation import (
     published,
     tsr_table_2,
 )
-from tfalign.evaluation.boxes import box_of
+from tfalign.evaluation.boxes import box_of, dividing_box
 from tfalign.evaluation.scores import Score, compute_score
 from tfalign.evaluation.tables import format_table, subsets_of
-from tfalign.files import sha256, versions, write_json, write_whole
+from tfalign.files import read_json, sha256, versions, write_json, write_whole
 from tfalign.models.saved import load_model
 from tfalign.paper.experiment import Column, Item, Paper, Training
 from tfalign.paper.trainings import Workshop, options_of, result_of, train_all, watched_faces
@@ -62,7 +62,8 @@ class Predictions:
     def score(self, column: Column, mask: np.ndarray | None = None) -> Score:
         """Returns the score of the faces in a mask, or of all."""
         records = self.reader.records
-        boxes = [r.box for r in records if r.box_source == "file"]
+        protocol = get_protocol(column.protocol)
+        boxes = [b for r in records if (b := dividing_box(r, protocol)) is not None]
         found = compute_score(
             self.predicted,
             np.stack([r.landmarks for r in records]).astype(np.float64),
@@ -75,17 +76,22 @@ class Predictions:
 
     def mask(self, column: Column) -> np.ndarray | None:
         """Returns which faces a column is about; None if it has none here."""
-        names = [record.name for record in self.reader.records]
-        everyone = np.ones(len(names), np.bool_)
-        if column.subset in _PARTS:
-            found = np.array([name.startswith(_PARTS[column.subset]) for name in names])
-        elif column.subset in (*_WHOLE, column.split):
-            found = everyone
-        else:
-            dataset = get_protocol(column.protocol).dataset
-            attributes = [record.attributes for record in self.reader.records]
-            found = subsets_of(dataset, names, attributes).get(column.subset, ~everyone)
-        return found if found.any() else None
+        return mask_of(self.reader, column)
+
+
+def mask_of(reader: Reader, column: Column) -> np.ndarray | None:
+    """Returns which faces of a reader a column is about, (faces,) bool; None if it has none."""
+    names = [record.name for record in reader.records]
+    everyone = np.ones(len(names), np.bool_)
+    if column.subset in _PARTS:
+        found = np.array([name.startswith(_PARTS[column.subset]) for name in names])
+    elif column.subset in (*_WHOLE, column.split):
+        found = everyone
+    else:
+        dataset = get_protocol(column.protocol).dataset
+        attributes = [record.attributes for record in reader.records]
+        found = subsets_of(dataset, names, attributes).get(column.subset, ~everyone)
+    return found if found.any() else None
 
 
 class Bench:
@@ -97,6 +103,9 @@ class Bench:
         shop: Data, results and scale.
         seeds: Of the trainings; pictures show the first.
         only: Labels of the rows that are wanted; None takes all.
+
+    Raises:
+        ValueError: If there is no such item or row, or a seed is given twice.
     """
 
     def __init__(
@@ -109,6 +118,12 @@ class Bench:
     ) -> None:
         self.paper, self.name, self.shop, self.seeds = paper, name, shop, tuple(seeds)
         self.item: Item = paper.item(name)
+        if not seeds or len(set(seeds)) < len(seeds):
+            # One training counted twice would make the spread of seeds too small.
+            raise ValueError(
+                "Each seed must be given once, and at least one. Received: seeds="
+                f"{', '.join(map(str, seeds)) or 'none'}"
+            )
         if only is not None and not set(only) <= set(self.item.rows):
             raise ValueError(
                 f"Rows of {paper.name} {name} are {', '.join(self.item.rows)}. Received: "
@@ -237,7 +252,8 @@ def run_item(
         paper: The paper.
         name: Of the table or figure.
         shop: Data, results and scale.
-        seeds: One training of every row for each; values are their means.
+        seeds: One training of every row for each; values are their means. Pictures and stages are
+            those of the first, and no other is trained for them.
         only: Labels of the rows that are wanted; None takes all.
         jobs: Processes that train.
 
@@ -246,9 +262,15 @@ def run_item(
         names the trainings that failed, whose rows are left out.
 
     Raises:
-        ValueError: If there is no such item, row or scale.
+        ValueError: If there is no such item, row or scale, a seed is given twice or ``jobs`` is
+            not positive.
     """
+    if jobs < 1:
+        raise ValueError(f"`jobs` must be at least one process. Received: jobs={jobs}")
     bench = Bench(paper, name, shop, seeds, only)
+    if len(seeds) > 1 and bench.item.measure not in MEANS:
+        seeds = bench.seeds = bench.seeds[:1]
+        print(f"{paper.name} {name} shows one model a row: that of seed {seeds[0]}.", flush=True)
     bench.out.mkdir(parents=True, exist_ok=True)
     names = paper.needed(bench.item, bench.rows)
     failed = [] if bench.item.measure in UNTRAINED else train_all(paper, names, shop, seeds, jobs)
@@ -264,7 +286,7 @@ def run_item(
         "paper": paper.citation,
         "item": name,
         "title": bench.item.title,
-        "scale": f"{shop.scale}: {shop.size.says}",
+        "scale": shop.says,
         "seeds": list(bench.seeds),
         "note": bench.item.note,
         "trainings": dict(bench.rows),
@@ -282,19 +304,25 @@ def run_item(
 
 
 def scores(bench: Bench) -> dict[str, Any]:
-    """Fills rows and columns, draws a CED for each column of errors."""
+    """Fills rows and columns, draws a CED for each column of errors; names what has no faces.
+
+    The curves are those of all seeds' faces together.
+    """
     rows: dict[str, dict[str, Any]] = {}
     details: dict[str, Any] = {}
     curves: dict[Column, dict[str, Score]] = {}
     for label in bench.rows:
         rows[label], details[label] = {}, {}
         faces: dict[str, None] = {}
+        trained_on = _trained_on(bench, label)
         for column in bench.item.columns:
             value, detail, score = _cell(bench, label, column)
             rows[label][column.title] = value
             details[label][column.title] = detail
             if detail is not None and "faces" in detail:
-                faces[f"{detail['faces']} faces ({detail['what']}), {detail['box']} boxes"] = None
+                other = "" if detail["box"] == trained_on else f" (trained on {trained_on} boxes)"
+                about = f"{detail['faces']} faces ({detail['what']}), {detail['box']} boxes{other}"
+                faces[about] = None
             if score is not None and column.metric == "nme":
                 curves.setdefault(column, {})[label] = score
         watched = _watched(bench, label)
@@ -302,13 +330,11 @@ def scores(bench: Bench) -> dict[str, Any]:
             # What a choice between rows may look at.
             rows[label]["validation nme"] = float(np.mean(watched))
         rows[label] |= _against(bench, label)
-        steps = result_of(bench.folder(label)).get("steps")
-        length = [] if steps is None else [f"{steps} steps"]
-        rows[label]["conditions"] = "; ".join([bench.conditions, *length, *faces])
+        rows[label]["conditions"] = "; ".join([bench.conditions, *_trained(bench, label), *faces])
     theirs = published_rows(bench.item, bench.rows)
     _beside(rows, theirs)
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    last = [title for title in ("validation nme", *_DIFFERENCES, "conditions") if title in frame]
+    last = [title for title in (*_CHOICE, "conditions") if title in frame]
     heads = [column.title for column in bench.item.columns if column.title in frame]
     frame = frame[[head for head in heads if frame[head].notna().any()] + last]
     write_whole(bench.out / "table.csv", frame.to_csv(index_label="row"))
@@ -318,7 +344,48 @@ def scores(bench: Bench) -> dict[str, Any]:
     ]
     claim = _claim(bench)
     text = format_table(frame) + ("" if claim is None else f"\n{claim['text']}")
-    return {"text": text, "rows": details, "published": theirs, "claim": claim, "ced": pictures}
+    absent = [
+        column.title
+        for column in bench.item.columns
+        if column.metric not in ZEROS and all(row[column.title] is None for row in details.values())
+    ]
+    if absent:
+        text += f"\nnot measured, since their faces are not there: {', '.join(absent)}"
+    return {
+        "text": text,
+        "rows": details,
+        # Of the table's columns those that are no scores of test faces.
+        "choice": {
+            label: {title: rows[label][title] for title in _CHOICE if title in rows[label]}
+            for label in details
+        },
+        "published": theirs,
+        "claim": claim,
+        "ced": pictures,
+        "absent": absent,
+    }
+
+
+def _trained(bench: Bench, label: str) -> list[str]:
+    """Returns how long a row was trained and on how many faces, of its several seeds as far as they
+    differ."""
+    results = [result_of(bench.folder(label, seed)) for seed in bench.seeds]
+    start = bench.training(label).start
+    told = {
+        "steps" if start is None else f"steps after {start}": [one.get("steps") for one in results],
+        "faces trained on": [one.get("data", {}).get("train") for one in results],
+    }
+    return [
+        f"{' / '.join(map(str, dict.fromkeys(values)))} {what}"
+        for what, values in told.items()
+        if None not in values  # not in results of before 0.2
+    ]
+
+
+def _trained_on(bench: Bench, label: str) -> str:
+    """Returns the source of the boxes that a row was trained on, in words."""
+    stored = read_json(bench.folder(label) / "run.json")["model"]["config"]
+    return str(stored.get("box") or "several sources'")
 
 
 def _beside(rows: dict[str, dict[str, Any]], theirs: Mapping[str, dict[str, Any]]) -> None:
@@ -337,7 +404,7 @@ def _table(bench: Bench, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def _cell(
     bench: Bench, label: str, column: Column
 ) -> tuple[float | None, dict[str, Any] | None, Score | None]:
-    """Returns a value in the table's unit, its details, and the score of the first seed."""
+    """Returns a value in the table's unit, its details, and the score of all seeds together."""
     if column.metric in ("million_parameters", "gmacc"):
         value = _size(bench.model(label), column.metric)
         return value, {"value": value}, None
@@ -362,7 +429,16 @@ def _cell(
         **about,
         "standard_error": error,
     }
-    return mean, detail, found[0]
+    return mean, detail, _pooled(found)
+
+
+def _pooled(scores: Sequence[Score]) -> Score:
+    """Returns the score of every seed's faces together: its means are those of the table."""
+    arrays = ("errors", "point_errors", "normalizers", "offsets")
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in scores]) for name in arrays
+    }
+    return dataclasses.replace(scores[0], **together)
 
 
 def _parts(score: Score, column: Column) -> np.ndarray:
@@ -444,7 +520,13 @@ def _watched(bench: Bench, label: str) -> list[np.ndarray] | None:
     return [100 * one.score(column).errors for one in found if one is not None] or None
 
 
-_DIFFERENCES = ("difference", "± difference", "validation difference", "± validation difference")
+_CHOICE = (
+    "validation nme",
+    "difference",
+    "± difference",
+    "validation difference",
+    "± validation difference",
+)
 
 
 def _against(bench: Bench, label: str) -> dict[str, float]:
@@ -579,15 +661,19 @@ def box_sources(bench: Bench) -> dict[str, Any]:
     from tfalign.inference.detectors import DlibDetector
 
     sources: dict[str, Any] = {"detector": "detector", "file": "file", "landmarks": "landmarks"}
+    absent = []
     try:
         sources["dlib"] = DlibDetector()
     except ImportError:
-        print("dlib is not installed: its column is left out")
-    return _robustness(bench, lambda models, reader, protocol: box_comparison(
-        models, reader, protocol,
-        {k: v for k, v in sources.items() if k != "file" or box_of(reader) == "file"},
-        progress=False,
+        absent.append("dlib is not installed: its column is left out")
+    faces, _ = bench.needed_faces(next(iter(bench.rows)))
+    if box_of(faces) != "file":
+        del sources["file"]
+        absent.append("not every face has an official box: their column, file, is left out")
+    found = _robustness(bench, lambda models, reader, protocol: box_comparison(
+        models, reader, protocol, sources, progress=False,
     ))  # fmt: skip
+    return {**found, "text": "\n".join([found["text"], *absent])}
 
 
 def spoiled_boxes(bench: Bench) -> dict[str, Any]:
@@ -624,9 +710,10 @@ def exported(bench: Bench) -> dict[str, Any]:
     from mobile_export.timing import latencies, race
 
     rows: dict[str, dict[str, Any]] = {}
+    conditions: dict[str, str] = {}
     files = []
     for label in bench.rows:
-        faces, _ = bench.needed_faces(label)
+        faces, what = bench.needed_faces(label)
         measured = []
         for folder in (bench.folder(label, seed) for seed in bench.seeds):
             measured.append(
@@ -640,11 +727,16 @@ def exported(bench: Bench) -> dict[str, Any]:
             )
         errors = {kind: [one[kind]["nme"] for one in measured] for kind in KINDS}
         rows[label] = {f"{kind} NME %": 100 * float(np.mean(errors[kind])) for kind in KINDS}
+        conditions[label] = f"{bench.conditions}; {len(faces)} faces ({what})"
         # The files of all seeds are of one size and speed.
         files += [bench.folder(label) / kind / "model.tflite" for kind in KINDS]
     times = iter(latencies(files, race(files, threads=1, runs=50)))
     for label in rows:
         # Processor time, which other programs lengthen less than the clock's.
         rows[label] |= {f"{kind} ms": next(times).cpu for kind in KINDS}
-        rows[label]["conditions"] = bench.conditions
+        rows[label]["conditions"] = conditions[label]
     return {"text": format_table(_table(bench, rows)), "rows": rows}
+
+
+MEANS = (None, box_sources, spoiled_boxes, exported)
+"""What gives means over seeds; any other measure shows single models."""

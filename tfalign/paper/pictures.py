@@ -12,9 +12,11 @@ from tfalign.data.augment import AugmentConfig
 from tfalign.data.augment import get as augmentation
 from tfalign.data.pipeline import CropCache, evaluation_arrays
 from tfalign.evaluation import plots, stages
+from tfalign.evaluation.scores import Score
 from tfalign.files import write_whole
 from tfalign.inference.overlay import draw_landmarks
-from tfalign.paper.measures import Bench
+from tfalign.paper.measures import Bench, mask_of
+from tfalign.paper.trainings import watched_faces
 from tfalign.training.validation import Validation, stage_predictor
 
 SHOWN = 8
@@ -36,12 +38,25 @@ def _crops(bench: Bench, label: str, count: int | None = SHOWN) -> CropCache:
 
 
 def _save(bench: Bench, name: str, rows: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:
-    """Writes pictures of one size, tiled in rows; shorter rows are filled with white."""
+    """Writes pictures of one size, tiled in rows, and says of which faces they are.
+
+    Shorter rows are filled with white.
+    """
     width = max(map(len, rows))
     white = np.full_like(rows[0][0], 255)
     filled = [np.concatenate([*row, *[white] * (width - len(row))], axis=1) for row in rows]
     write_whole(bench.out / name, plots.image_bytes(np.concatenate(filled, axis=0)))
-    return {"pictures": [name]}
+    return {"text": _shown(bench), "pictures": [name]}
+
+
+def _shown(bench: Bench) -> str:
+    """Returns which faces are shown, in words."""
+    column = next(iter(bench.item.columns), None)
+    found = (bench.needed_faces(label, column) for label in bench.rows)
+    about = (
+        f"the first {min(SHOWN, len(faces))} of {len(faces)} ({what})" for faces, what in found
+    )
+    return f"faces: {'; '.join(dict.fromkeys(about))}"
 
 
 def _picture(crop: np.ndarray, unit_points: np.ndarray, scheme: Any) -> np.ndarray:
@@ -125,25 +140,36 @@ def heatmaps(bench: Bench) -> dict[str, Any]:
     return _save(bench, "heatmaps.png", [faces, below])
 
 
-def _stages(bench: Bench, label: str, faces: Any) -> stages.StageErrors:
-    """Measures every stage of a row's model on faces."""
+def _stages(bench: Bench, label: str, faces: Any) -> tuple[Score, ...]:
+    """Measures every stage of a row's model on faces, by the item's protocol."""
     model = bench.model(label)
-    column = next(iter(bench.item.columns), None)
-    protocol = "300w_inter_pupil" if column is None else column.protocol
     cache = CropCache.build(faces, model.crop, model.image_size)
-    crops = Validation.from_cache(cache, protocol)
+    crops = Validation.from_cache(cache, bench.item.columns[0].protocol)
     shapes = crops.predict_all(stage_predictor(model.stage_model))
-    found = tuple(crops.score(shapes[:, stage]) for stage in range(shapes.shape[1]))
-    return stages.StageErrors(label, "test", found)
+    return tuple(crops.score(shapes[:, stage]) for stage in range(shapes.shape[1]))
 
 
-def _test_stages(bench: Bench) -> list[stages.StageErrors]:
-    return [_stages(bench, label, bench.needed_faces(label)[0]) for label in bench.rows]
+def _test_stages(bench: Bench) -> dict[str, list[stages.StageErrors]]:
+    """Returns the stages of every row for each of the item's subsets that is there.
+
+    All test faces take their place where none is there, as among held-out training faces.
+    """
+    found: dict[str, list[stages.StageErrors]] = {}
+    for label in bench.rows:
+        reader, what = bench.needed_faces(label)
+        scores = _stages(bench, label, reader)
+        masks = {column.subset: mask_of(reader, column) for column in bench.item.columns}
+        there = {subset: mask for subset, mask in masks.items() if mask is not None}
+        for subset, mask in (there or {"all": np.ones(len(reader), np.bool_)}).items():
+            faces = f"{subset}: {mask.sum()} faces ({what})"
+            parts = tuple(score.subset(mask) for score in scores)
+            found.setdefault(subset, []).append(stages.StageErrors(label, faces, parts))
+    return found
 
 
 def bias_variance(bench: Bench) -> dict[str, Any]:
     """Draws bias and variance of each stage (DeepReg, Figure 2)."""
-    found = _test_stages(bench)
+    (found,) = _test_stages(bench).values()
     write_whole(bench.out / "stages.csv", stages.stage_csv(found))
     name = bench.save_figure("bias_variance.png", plots.bias_variance_plot(found))
     return {"text": stages.stage_csv(found), "pictures": [name]}
@@ -151,13 +177,19 @@ def bias_variance(bench: Bench) -> dict[str, Any]:
 
 def stage_errors(bench: Bench) -> dict[str, Any]:
     """Draws the error of each stage on training, watched and test faces (DeepReg, Figure 4)."""
-    from dataclasses import replace
-
     found = []
     for label in bench.rows:
-        faces, _ = bench.shop.training_faces(bench.training(label))
-        found.append(replace(_stages(bench, label, faces), faces="training and validation"))
-    found += _test_stages(bench)
+        training = bench.training(label)
+        watched = watched_faces(training, bench.shop)
+        names = set() if watched is None else {record.name for record in watched.records}
+        whole, _ = bench.shop.training_faces(training)
+        trained = whole.subset([record for record in whole.records if record.name not in names])
+        for faces, name in ((trained, "training"), (watched, "validation")):
+            if faces is not None:
+                about = f"{name}: {len(faces)} faces"
+                found.append(stages.StageErrors(label, about, _stages(bench, label, faces)))
+    (tested,) = _test_stages(bench).values()
+    found += tested
     write_whole(bench.out / "stages.csv", stages.stage_csv(found))
     styles = dict(zip(bench.rows, ("--", "-", ":", "-."), strict=False))
     name = bench.save_figure("stage_errors.png", plots.stage_error_plot(found, styles))
@@ -165,16 +197,19 @@ def stage_errors(bench: Bench) -> dict[str, Any]:
 
 
 def stage_curves(bench: Bench) -> dict[str, Any]:
-    """Draws the CED of every stage of every model (DSSD, Figure 9)."""
+    """Draws the CED of every stage of every model, for each subset (DSSD, Figure 9)."""
     found = _test_stages(bench)
-    curves = {
-        f"{result.model}, stage {stage}": score
-        for result in found
-        for stage, score in enumerate(result.scores)
-    }
-    write_whole(bench.out / "stages.csv", stages.stage_csv(found))
-    name = bench.save_figure("ced_of_stages.png", plots.ced_plot(curves))
-    return {"text": stages.stage_csv(found), "pictures": [name]}
+    pictures = []
+    for subset, results in found.items():
+        curves = {
+            f"{result.model}, stage {stage}": score
+            for result in results
+            for stage, score in enumerate(result.scores)
+        }
+        pictures.append(bench.save_figure(f"ced_of_stages_{subset}.png", plots.ced_plot(curves)))
+    text = stages.stage_csv([result for results in found.values() for result in results])
+    write_whole(bench.out / "stages.csv", text)
+    return {"text": text, "pictures": pictures}
 
 
 def _disturbed(bench: Bench, label: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +244,9 @@ def reinitialized(bench: Bench) -> dict[str, Any]:
     figure = plots.figure_3(crops[:SHOWN], pictures, warped[:SHOWN])
     name = bench.save_figure("figure_3.png", figure)
     text = ", ".join(f"{100 * value:.0f} % of the {key}" for key, value in left.items())
+    about = f"left of the spread of {len(crops)} faces' disturbed boxes"
     return {
-        "text": f"left of the spread of {len(crops)} faces' disturbed boxes: {text}",
+        "text": f"{about}: {text}\n{_shown(bench)}",
         "before": before,
         "after": after,
         "pictures": [name],
@@ -230,4 +266,4 @@ def parts(bench: Bench) -> dict[str, Any]:
     patches = {part: pixels(f"patch_{part}") for part in model.parts}
     points = {part: results[f"{part}_in_patch"] for part in model.parts}
     figure = plots.figure_5(pixels("face"), patches, points, results["coarse_in_face"])
-    return {"pictures": [bench.save_figure("figure_5.png", figure)]}
+    return {"text": _shown(bench), "pictures": [bench.save_figure("figure_5.png", figure)]}

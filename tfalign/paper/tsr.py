@@ -9,6 +9,7 @@ from tfalign.paper import pictures
 from tfalign.paper.experiment import W300, Column, Item, Paper, Training, columns
 from tfalign.paper.measures import box_sources, complexity, spoiled_boxes
 from tfalign.training.schedules import two_stage
+from tfalign.training.schedules.budget import scaled
 
 _MODELS = {
     "TSR Baseline1": "tsr_baseline1",
@@ -31,8 +32,8 @@ def _local(model: Any, budget: Any, published: bool) -> Any:
     """Steps 3 and 4, for a model whose global stage is trained."""
     if not published:
         return two_stage.local_for(model, budget)
-    whole = two_stage.published_for(model, budget)
-    return dataclasses.replace(whole, phases=whole.phases[-2:])
+    whole = two_stage.published(model)
+    return scaled(dataclasses.replace(whole, phases=whole.phases[-2:]), budget)
 
 
 def _brows(brows: bool) -> Training:

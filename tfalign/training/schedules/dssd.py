@@ -66,9 +66,7 @@ def published(
         training is a phase of its own here. One of the 15 iterations is `EPOCHS_PER_ITERATION`
         epochs of back-propagation and one update of P and C.
     """
-    penalties = penalties or DetectorPenalties(
-        every=EPOCHS_PER_ITERATION, steps=50, batches=32, delay=0
-    )
+    penalties = penalties or published_penalties()
     optimizer = OptimizerSpec(kind="sgd", momentum=0.9, weight_decay=1e-4)
     loss = LossTerm("l2", weight=0.5)
     whole = Phase(
@@ -91,6 +89,19 @@ def published(
         callbacks=(),
     )
     return Schedule("dssd_published", (initial, whole), SOURCE)
+
+
+def published_penalties(epochs: int = ITERATIONS * EPOCHS_PER_ITERATION) -> DetectorPenalties:
+    """Returns β, γ, μ with the updates of the published schedule.
+
+    Args:
+        epochs: Length of the alternation. The updates stay about 15; in fewer epochs there is one
+            for each, but for the first.
+    """
+    every = max(1, round(epochs / ITERATIONS))
+    return DetectorPenalties(
+        every=every, steps=50, batches=32, delay=int(every == 1 and epochs > 1)
+    )
 
 
 def cpu_budget(
@@ -255,15 +266,9 @@ def detectors_of(model: Any) -> tuple[str, ...]:
 
 
 def published_for(model: Any, budget: Budget) -> Schedule:
-    """Returns the published schedule for a model; a budget divides its steps between the phases.
-
-    The alternations stay about 15; in fewer epochs there is one for each, but for the first.
-    """
-    published_epochs = ITERATIONS * EPOCHS_PER_ITERATION
-    epochs = published_epochs if budget.steps is None else max(1, budget.epochs // 2)
-    every = max(1, round(epochs / ITERATIONS))
-    delay = int(every == 1 and epochs > 1)
-    penalties = DetectorPenalties(every=every, steps=50, batches=32, delay=delay)
+    """Returns the published schedule for a model; a budget divides its steps between the phases."""
+    of_budget = () if budget.steps is None else (max(1, budget.epochs // 2),)
+    penalties = published_penalties(*of_budget)
     return scaled(published(model.num_stages, detectors_of(model), penalties), budget)
 
 
