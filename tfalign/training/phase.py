@@ -43,12 +43,13 @@ class OptimizerSpec:
         beta_2: For Adam and AdamW.
         weight_decay: SGD: added to the gradient (``gradient + weight_decay * weight``), as PyTorch
             and the five papers have it. AdamW: decoupled from the gradient. Not for Adam.
-        decay_exclude: Variables whose name contains one of these are not decayed, for instance
-            ``("bias", "gamma", "beta")``.
+        decay_exclude: Variables whose path (``"fc/kernel"``) contains one of these are not decayed,
+            for instance ``("bias", "gamma", "beta")``.
         clip_norm: Largest norm of all gradients taken together; None does not clip.
-        rate_factors: Factors on the learning rate by part of a variable's name; the first match
+        rate_factors: Factors on the learning rate by part of a variable's path; the first match
             counts. Adam moves every weight by about the learning rate whatever the gradient, which
             is too far for layers with many inputs and outputs as small as a shape increment.
+            AdamW's decay goes by the rate itself.
         ema: Momentum of an exponential moving average of the weights, which validation, the best
             weights and the phase's result then use; None averages nothing. Statistics of batch
             normalisation, already moving averages, are taken as they are.
