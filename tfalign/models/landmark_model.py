@@ -255,9 +255,12 @@ def _split_metrics(metrics: Any) -> tuple[Any, Any]:
             {key: masked for key, (_, masked) in parts.items() if masked},
         )
     if isinstance(metrics, (list, tuple)):
+        # Keras takes a list for each output, too, of which there is one.
+        each = [m if isinstance(m, (list, tuple)) else [m] for m in metrics]
+        metrics = [m for group in each for m in group]
         masked = [m for m in metrics if getattr(m, "takes_point_weights", False)]
         return [m for m in metrics if m not in masked], masked
-    return (None, metrics) if getattr(metrics, "takes_point_weights", False) else (metrics, None)
+    return (None, [metrics]) if getattr(metrics, "takes_point_weights", False) else (metrics, None)
 
 
 def _merged(weighted: Any, masked: Any) -> Any:
