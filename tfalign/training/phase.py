@@ -73,6 +73,10 @@ class OptimizerSpec:
                 "Adam with weight decay is kind='adamw'. "
                 f"Received: kind='adam', weight_decay={self.weight_decay}"
             )
+        if self.nesterov and self.kind != "sgd":
+            raise ValueError(
+                f"`nesterov` belongs to kind='sgd'. Received: nesterov=True, kind={self.kind!r}"
+            )
         if self.weight_decay < 0.0:
             raise ValueError(
                 f"`weight_decay` must be >= 0. Received: weight_decay={self.weight_decay}"
@@ -135,6 +139,16 @@ class LearningRateSpec:
             raise ValueError(
                 "`warmup` must be in [0, 1) and belongs to kind='cosine'. "
                 f"Received: warmup={self.warmup}, kind={self.kind!r}"
+            )
+        if self.final and self.kind in ("constant", "piecewise"):
+            raise ValueError(
+                "`final` belongs to kind='cosine', 'polynomial' or 'plateau'. "
+                f"Received: final={self.final}, kind={self.kind!r}"
+            )
+        if self.power != 1.0 and self.kind != "polynomial":
+            raise ValueError(
+                "`power` belongs to kind='polynomial'. "
+                f"Received: power={self.power}, kind={self.kind!r}"
             )
         if (self.kind == "piecewise") != bool(self.boundaries) or len(self.boundaries) != len(
             self.values
