@@ -26,6 +26,10 @@ class LandmarkModel(keras.Model):
     Input: images (batch, H, W, 3), RGB in [0, 255], uint8 or float; scaling is inside the model.
     Output: landmarks (batch, n, 2), (x, y) in [0, 1]² of the image.
 
+    ``keras.models.clone_model`` makes a plain Keras model of the layers, without scheme, crop and
+    boxes; ``copy.deepcopy(model)``, or ``type(model).from_config(model.get_config())`` with new
+    weights, is a model of this class.
+
     Attributes:
         num_landmarks: n.
         image_size: (height, width) of the input in pixels.
