@@ -40,7 +40,8 @@ def run_contract(
 
     1. It is made from its own configuration, which is JSON, and the copy has that configuration.
     2. Every constructor argument is in ``get_config``, and taking a given argument away shows.
-    3. Eager, symbolic (batch unknown) and computed output shapes agree, for two batch sizes.
+    3. Eager, symbolic (batch unknown) and computed output shapes agree, for two batch sizes. A call
+       that does not say whether it trains does not, and changes no variable.
     4. Each dtype policy gives finite outputs near those of float32; variables stay float32.
     5. Gradients exist and are finite for all trainable weights, not all of them zero; a model is
        differentiated through its ``training_model``.
@@ -79,6 +80,7 @@ def run_contract(
     serialized = _check_config(instance, inputs, outputs)
     _check_arguments(make, instance, arguments)
     _check_shapes(instance, inputs, expected_shape)
+    _check_inference(instance, inputs, outputs)
     for policy in policies:
         _check_policy(make, arguments, policy, instance, inputs, outputs, half_tolerance)
     found = _check_gradients(instance, inputs, without_gradient) if differentiable else None
@@ -204,6 +206,15 @@ def _policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _check_inference(instance: Any, inputs: Any, outputs: list[np.ndarray]) -> None:
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in instance.variables]
+    for one, other in zip(numpy_of(instance(inputs)), outputs, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg="a plain call is no inference")
+    for variable, value in zip(instance.variables, before, strict=True):
+        now = keras.ops.convert_to_numpy(variable)
+        np.testing.assert_array_equal(now, value, err_msg=f"a plain call changes {variable.path}")
 
 
 def _check_policy(

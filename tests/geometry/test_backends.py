@@ -78,3 +78,28 @@ def test_numpy_tensorflow_and_jax_agree(given, repository):
             np.testing.assert_allclose(
                 other[name] / scale, value / scale, rtol=0, atol=2e-5, err_msg=name
             )
+
+
+VARIABLE = """
+import jax, keras, numpy as np
+from tfalign import geometry as g
+
+shape = keras.Variable(np.float32([[0.1, 0.2], [0.7, 0.4]]))
+
+@jax.grad
+def slope(value):
+    with keras.StatelessScope([(shape, value)]):
+        return keras.ops.sum(keras.ops.square(g.signed_from_unit(shape)))
+
+np.testing.assert_allclose(slope(shape.value), 4 * (2 * np.array(shape.value) - 1), rtol=1e-6)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+def test_a_variable_is_a_tensor_on_jax_too(repository):
+    """As the mean shape of a model of one's own is, which training differentiates."""
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(repository)}
+    command = [sys.executable, "-c", VARIABLE]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert not ended.returncode, ended.stderr

@@ -142,3 +142,11 @@ def test_inside_a_functional_model(images, points):
 def test_bad_border(images, points):
     with pytest.raises(ValueError, match="Received: border='wrap'"):
         g.sample_bilinear(images, points, "wrap")
+
+
+def test_points_of_whole_numbers_are_read_as_floats(rng):
+    image = rng.uniform(size=(1, 6, 7, 2)).astype("float32")
+    points = rng.integers(0, 6, (1, 5, 2))
+    found = ops.convert_to_numpy(g.sample_bilinear(image, points))
+    expected = ops.convert_to_numpy(g.sample_bilinear(image, points.astype("float32")))
+    np.testing.assert_array_equal(found, expected)

@@ -1,6 +1,7 @@
 """PatchNetwork against its layers on each patch by itself."""
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -39,6 +40,22 @@ def test_agrees_with_opencv_patch_by_patch(rng) -> None:
     for b, n in np.ndindex(2, 3):
         maps = convolved(convolved(patches[b, n], steps["conv_1"]), steps["conv_2"])
         np.testing.assert_allclose(found[b, n], np.tanh(maps.ravel() @ kernel), atol=1e-4)
+
+
+def test_channels_come_last_whatever_keras_is_set_to(rng) -> None:
+    """Patches of as many channels as pixels fit both ways."""
+    patches = rng.normal(size=(2, 3, 12, 12, 12)).astype("float32")
+    layer = PatchNetwork(filters=4, units=6, kernel=3)
+    expected = ops.convert_to_numpy(layer(patches))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        other = PatchNetwork(filters=4, units=6, kernel=3)
+        other(patches)
+        other.set_weights(layer.get_weights())
+        found = ops.convert_to_numpy(other(patches))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_papers_count() -> None:

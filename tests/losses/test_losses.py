@@ -288,6 +288,31 @@ def test_a_point_without_weight_counts_nothing_even_where_it_is_not_a_number(nam
     np.testing.assert_array_equal(np.array(loss.call(true, predicted)), expected)
 
 
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
+@pytest.mark.parametrize("column", [False, True])
+def test_a_face_without_weight_may_lie_anywhere(name, arguments, column, shapes) -> None:
+    """As it may for the metrics: 0 times NaN is NaN."""
+    true, predicted = (np.array(shape) for shape in shapes)
+    loss = losses.get(name, **arguments)
+    others = np.array(loss(true[[0, 2]], predicted[[0, 2]]))
+    true[1] = np.nan
+    weights = np.array([1.0, 0.0, 1.0], "float32")
+    weights = weights[:, None] if column else weights
+    value, gradient = value_and_gradient(lambda t, p: loss(t, p, weights), true, predicted)
+    np.testing.assert_allclose(value, others * 2 / 3, rtol=1e-6)
+    assert np.isfinite(gradient).all()
+    assert not gradient[1].any()
+
+
+def test_weights_are_not_cut_to_the_type_of_whole_pixels(shapes) -> None:
+    true = np.round(shapes[0] * 64)
+    predicted = shapes[1] * 64
+    weights = np.full((3, 6), 0.5, "float32")
+    loss = losses.L2Loss()
+    expected = np.array(loss(true, predicted)) / 2
+    np.testing.assert_allclose(loss(true.astype("int32"), predicted, weights), expected, rtol=1e-6)
+
+
 def test_a_distance_in_half_precision_has_a_slope_where_there_is_no_error():
     loss = losses.L2Loss(squared=False, dtype="float16")
     true = np.full((1, 6, 2), 0.5, "float16")

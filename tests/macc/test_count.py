@@ -338,6 +338,13 @@ def test_a_layer_may_take_its_state_by_name() -> None:
     assert macc.count(model).macc == 9 * 3 * 7 * (5 + 7)
 
 
+def test_an_einsum_of_any_length_may_be_called_by_keyword() -> None:
+    sequence = keras.Input((6, 3))
+    dense = layers.EinsumDense("abc,cd->abd", output_shape=(None, 5))
+    report = macc.count(keras.Model(sequence, dense(inputs=sequence)))
+    assert report.macc == 6 * 3 * 5
+
+
 def test_a_layer_may_be_told_of_training_that_it_does_not_ask_for() -> None:
     picture = keras.Input((8, 8, 3))
     outputs = layers.ReLU()(layers.Conv2D(4, 3)(picture, training=False), training=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -45,6 +48,38 @@ def test_excluded_variables_do_not_decay() -> None:
         decayed = steps_of(build_optimizer(OptimizerSpec(kind, weight_decay=0.3), 0.1), start, 3)
         assert not np.allclose(decayed, without, rtol=1e-3)
     assert not np.allclose(plain, start)
+
+
+PARTS_OF_PATHS = """
+import keras, numpy as np
+from tfalign.training import OptimizerSpec
+from tfalign.training.optimizers import build_optimizer
+
+def trained(kind, **fields):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(2, name=n) for n in "ab")])
+    model.compile(build_optimizer(OptimizerSpec(kind, **fields), 0.1), "mse")
+    model.train_on_batch(np.ones((4, 3), "float32"), np.ones((4, 2), "float32"))
+    return {layer.name: layer.get_weights() for layer in model.layers}
+
+for kind in ("sgd", "adamw"):
+    free, decayed = trained(kind), trained(kind, weight_decay=0.3)
+    chosen = trained(kind, weight_decay=0.3, decay_exclude=("a/",))
+    np.testing.assert_allclose(chosen["a"][0], free["a"][0], rtol=1e-6)
+    np.testing.assert_allclose(chosen["b"][0], decayed["b"][0], rtol=1e-6)
+    assert not np.allclose(free["b"][0], decayed["b"][0], rtol=1e-3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_layer_is_left_out_of_the_decay_on_every_back_end(backend: str) -> None:
+    """Keras asks for the whole path on TensorFlow, and for its last part on JAX."""
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    command = [sys.executable, "-c", PARTS_OF_PATHS]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert not ended.returncode, ended.stderr
 
 
 @pytest.mark.slow

@@ -88,6 +88,9 @@ def test_cpu_schedule_splits_its_budget() -> None:
         (lambda: LearningRateSpec(0.0), "base=0.0"),
         (lambda: LearningRateSpec(0.1, "step"), "kind='step'"),
         (lambda: LearningRateSpec(0.1, warmup=0.1), "belongs to kind='cosine'"),
+        (lambda: LearningRateSpec(0.1, final=0.01), "`final` belongs to kind='cosine'"),
+        (lambda: LearningRateSpec(0.1, "cosine", power=2.0), "`power` belongs to kind='poly"),
+        (lambda: OptimizerSpec("adamw", nesterov=True), "`nesterov` belongs to kind='sgd'"),
         (lambda: LearningRateSpec(0.1, "piecewise", boundaries=(3,)), "as many `values`"),
         (lambda: LearningRateSpec(0.1, boundaries=(3,), values=(0.2,)), "only it takes"),
         (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tfalign.data.synthetic import render
 from tfalign.evaluation.protocols import own_protocol
 from tfalign.geometry import CROP_PRESETS
 from tfalign.training import CallbackSpec, Execution, LossTerm, Schedule
+from tfalign.training.compiling import compile_phase
 from tfalign.training.progress import PhaseBar
 
 QUIET = Execution(verbose=0)
@@ -271,6 +274,30 @@ def test_wrong_phases(change: dict, message: str, tmp_path: Path) -> None:
     phase = dataclasses.replace(tiny.schedule().phases[0], **change)
     with pytest.raises(ValueError, match=message):
         run(tmp_path, Schedule("wrong", (phase,)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"rate_factors": {"fc/": 0.1, "incremnt": 0.1}}, r"rate_factors.*\['incremnt'\].*'conv/"),
+        # Ours belong to an architecture of which this model has no layer.
+        ({"rate_factors": {"coarse_": 0.1, "theta_": 0.1}}, r"\['coarse_', 'theta_'\]"),
+        ({"decay_exclude": ("bias", "head/")}, r"decay_exclude.*\['head/'\]"),
+        ({"rate_factors": {"fc/": 0.1, "local_": 0.1}}, None),
+        ({"decay_exclude": ("bias", "gamma", "beta", "alpha")}, None),
+    ],
+)
+def test_parts_that_no_path_has_are_told(fields: dict, told: str | None) -> None:
+    usual = tiny.schedule().phases[0]
+    phase = dataclasses.replace(usual, optimizer=training.OptimizerSpec("adamw", **fields))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compile_phase(tiny.Tiny(), phase, 1, 1, training.Distribution(), Execution())
+    messages = [str(w.message) for w in caught if "no variable's path" in str(w.message)]
+    if told is None:
+        assert not messages
+    else:
+        assert re.search(told, *messages)
 
 
 def test_a_loss_that_explodes_is_an_error_not_a_checkpoint(tmp_path: Path) -> None:

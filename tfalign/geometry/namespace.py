@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 Array = Any
-"""A NumPy array, a tensor of the Keras back end, or a symbolic ``KerasTensor``."""
+"""A NumPy array, a tensor of the Keras back end, a variable, or a symbolic ``KerasTensor``."""
 
 # Asking Keras about each of these would take longer than the arithmetic.
 _NO_TENSOR = (np.ndarray, np.generic, float, int, list, tuple)
@@ -24,7 +24,9 @@ def namespace(*arrays: Any) -> Any:
     for array in arrays:
         if isinstance(array, _NO_TENSOR):
             continue
-        if isinstance(array, keras.KerasTensor) or keras.ops.is_tensor(array):
+        # On JAX a variable is no tensor; NumPy could not read one that is being traced.
+        symbol = isinstance(array, keras.KerasTensor | keras.Variable)
+        if symbol or keras.ops.is_tensor(array):
             return keras.ops
     return np
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from tfalign.geometry.affine import transform_points
-from tfalign.geometry.namespace import Array
+from tfalign.geometry.namespace import Array, as_float
 
 Border = Literal["clamp", "zero"]
 """What lies outside an image: its nearest border pixel (``clamp``) or zero (``zero``).
@@ -41,7 +41,7 @@ def sample_bilinear(images: Array, points: Array, border: Border = "clamp") -> A
     Raises:
         ValueError: If ``border`` is unknown.
     """
-    points = ops.convert_to_tensor(points)
+    points = as_float(points, ops)
     return sample_coordinates(images, points[..., 0], points[..., 1], border)
 
 

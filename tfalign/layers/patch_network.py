@@ -49,16 +49,18 @@ class PatchNetwork(keras.layers.Layer):
             )
         self.filters, self.units, self.kernel = int(filters), int(units), int(kernel)
         policy = self.dtype_policy
+        # Of patches channels come last, whatever Keras is set to.
+        common: dict[str, Any] = {"dtype": policy, "data_format": "channels_last"}
 
         def convolution(name: str) -> keras.layers.Layer:
-            return layers.Conv2D(filters, kernel, activation="relu", dtype=policy, name=name)
+            return layers.Conv2D(filters, kernel, activation="relu", name=name, **common)
 
         self.steps = [
             convolution("conv_1"),
-            layers.MaxPooling2D(2, dtype=policy, name="pool_1"),
+            layers.MaxPooling2D(2, name="pool_1", **common),
             convolution("conv_2"),
-            layers.MaxPooling2D(2, dtype=policy, name="pool_2"),
-            layers.Flatten(dtype=policy, name="flat"),
+            layers.MaxPooling2D(2, name="pool_2", **common),
+            layers.Flatten(name="flat", **common),
             layers.Dense(units, activation="tanh", dtype=policy, name="dense"),
         ]
 

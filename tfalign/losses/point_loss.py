@@ -13,8 +13,8 @@ class PointLoss(keras.losses.Loss):
     """Base of the losses against annotated landmarks.
 
     ``sample_weight`` may have one weight for each face (batch,), as in Keras, or for each point
-    (batch, n): with 0 a point that is not annotated counts nothing, wherever it is said to be. This
-    holds in ``fit`` and in a training loop, on every back end.
+    (batch, n): with 0 a face or a point that is not annotated counts nothing, wherever it is said
+    to be. This holds in ``fit`` and in a training loop, on every back end.
 
     A subclass defines ``call`` and takes its ``y_true`` apart with ``points_and_weights``.
     """
@@ -31,13 +31,18 @@ class PointLoss(keras.losses.Loss):
         if sample_weight is not None:
             weights = ops.convert_to_tensor(sample_weight)
             if len(weights.shape) == 2 and weights.shape[1] == y_true.shape[1]:
-                y_true = ops.concatenate([y_true, ops.cast(weights, y_true.dtype)[..., None]], -1)
-                sample_weight = None
+                # Not in the landmarks' type, which may be that of whole pixels.
+                pair = [ops.cast(y_true, self.dtype), ops.cast(weights, self.dtype)[..., None]]
+                y_true, sample_weight = ops.concatenate(pair, -1), None
             elif len(weights.shape) > 1 and weights.shape[1:] != (1,):
                 raise ValueError(
                     "`sample_weight` must be (batch,) or, for points, (batch, "
                     f"{y_true.shape[1]}). Received: sample_weight of shape {tuple(weights.shape)}"
                 )
+            elif len(weights.shape) > 0 and len(y_true.shape) == 3:
+                # 0 times NaN is NaN.
+                counts = ops.reshape(ops.not_equal(weights, 0), (-1, 1, 1))
+                y_true = ops.where(counts, y_true, ops.zeros_like(y_true))
         return super().__call__(y_true, y_pred, sample_weight)
 
 

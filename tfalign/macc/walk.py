@@ -55,15 +55,16 @@ class Walk:
             return self.graph(graph, args[0] if args else kwargs["inputs"], scope=name + "/")
         function = rule_for(operation)
         outputs = operation.compute_output_spec(*args, **kwargs)
-        if isinstance(operation, keras.layers.EinsumDense) and None in outputs.shape:
-            # Its `output_shape` may leave an axis open that the input settles.
-            kernel = keras.KerasTensor(operation.kernel.shape)
-            outputs = keras.ops.einsum(operation.equation, args[0], kernel)
         # As `call` has them: sorted by name, MultiHeadAttention's key would come before its query.
         # Keras takes `mask` and `training` for layers whose `call` has neither: those come last.
         order = list(inspect.signature(operation.call).parameters)
         keys = sorted(kwargs, key=lambda key: order.index(key) if key in order else len(order))
-        input_shapes = _shapes([*args, *(kwargs[key] for key in keys)], name)
+        inputs = [*args, *(kwargs[key] for key in keys)]
+        if isinstance(operation, keras.layers.EinsumDense) and None in outputs.shape:
+            # Its `output_shape` may leave an axis open that the input settles.
+            kernel = keras.KerasTensor(operation.kernel.shape)
+            outputs = keras.ops.einsum(operation.equation, inputs[0], kernel)
+        input_shapes = _shapes(inputs, name)
         output_shapes = _shapes(outputs, name)
         self.rows.append(
             LayerCount(

@@ -93,10 +93,11 @@ class Ensemble(LandmarkModel):
         ]
         resized = images
         if size != first.image_size:
-            # Half precision would round pixels' values.
+            # Half precision would round pixels' values. Keras takes every resizing for an
+            # augmentation, which trains unless told otherwise, and with it all layers after it.
             resized = keras.layers.Resizing(
                 *first.image_size, data_format="channels_last", dtype="float32", name="resized"
-            )(images)
+            )(images, training=False)
         shapes = [networks[0](resized)]
         stages = [shapes[0]]
         for k, model in enumerate(models[1:], start=2):

@@ -26,6 +26,10 @@ class LandmarkModel(keras.Model):
     Input: images (batch, H, W, 3), RGB in [0, 255], uint8 or float; scaling is inside the model.
     Output: landmarks (batch, n, 2), (x, y) in [0, 1]² of the image.
 
+    ``keras.models.clone_model`` makes a plain Keras model of the layers, without scheme, crop and
+    boxes; ``copy.deepcopy(model)``, or ``type(model).from_config(model.get_config())`` with new
+    weights, is a model of this class.
+
     Attributes:
         num_landmarks: n.
         image_size: (height, width) of the input in pixels.
@@ -255,9 +259,12 @@ def _split_metrics(metrics: Any) -> tuple[Any, Any]:
             {key: masked for key, (_, masked) in parts.items() if masked},
         )
     if isinstance(metrics, (list, tuple)):
+        # Keras takes a list for each output, too, of which there is one.
+        each = [m if isinstance(m, (list, tuple)) else [m] for m in metrics]
+        metrics = [m for group in each for m in group]
         masked = [m for m in metrics if getattr(m, "takes_point_weights", False)]
         return [m for m in metrics if m not in masked], masked
-    return (None, metrics) if getattr(metrics, "takes_point_weights", False) else (metrics, None)
+    return (None, [metrics]) if getattr(metrics, "takes_point_weights", False) else (metrics, None)
 
 
 def _merged(weighted: Any, masked: Any) -> Any:

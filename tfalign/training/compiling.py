@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from tfalign.training.distribution import Distribution
 from tfalign.training.freezing import train_only
 from tfalign.training.optimizers import build_learning_rate, build_optimizer
 from tfalign.training.phase import Phase
+from tfalign.training.schedules import OUR_PARTS
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ def compile_phase(
 
     Raises:
         ValueError: If the phase names an unknown output or group.
+
+    Warns:
+        UserWarning: If a part of ``rate_factors`` or ``decay_exclude`` is in no variable's path.
     """
     whole = model.training_model
     unknown = sorted(set(phase.losses) - set(whole.output))
@@ -70,6 +75,7 @@ def compile_phase(
             f"Losses belong to the model's training outputs {sorted(whole.output)}. "
             f"Received: phase={phase.name!r}, losses for {unknown}"
         )
+    _warn_of_parts(phase, [variable.path for variable in whole.variables])
     # Keras runs a started group of steps to its end: one across the epoch's end would take batches
     # of the next epoch, and a resumed run would see other ones.
     wanted = min(steps_per_epoch, max(1, execution.steps_per_execution))
@@ -95,6 +101,29 @@ def compile_phase(
         )
         trainer.optimizer.build(trainer.trainable_variables)
     return trainer
+
+
+def _warn_of_parts(phase: Phase, paths: Sequence[str]) -> None:
+    """Warns of parts of paths that a user has mistyped, or meant for another model.
+
+    Ours are for all forms of an architecture, of which some lack layers; to a model that has none
+    of them they do not belong. Which parameters decay is often said by kind, for any model.
+    """
+    spec = phase.optimizer
+    for field, parts, usual in (
+        ("rate_factors", spec.rate_factors, OUR_PARTS),
+        ("decay_exclude", spec.decay_exclude, ("bias", "gamma", "beta", "alpha")),
+    ):
+        missing = [part for part in parts if not any(part in path for path in paths)]
+        none = field == "rate_factors" and len(missing) == len(parts)
+        if told := [part for part in missing if none or part not in usual]:
+            layers = sorted({path.split("/")[0] for path in paths})
+            warnings.warn(
+                f"Phase {phase.name!r}: `{field}` names {told}, which no variable's path of the "
+                f"model contains, so that this changes nothing. Paths are like {paths[0]!r}, of "
+                f"the layers {', '.join(layers)}.",
+                stacklevel=3,
+            )
 
 
 def phase_callbacks(phase: Phase) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -121,13 +121,10 @@ def build_optimizer(
         arguments.update(beta_1=spec.momentum, beta_2=spec.beta_2)
     if spec.kind == "adamw":
         arguments["weight_decay"] = spec.weight_decay
-    made = with_rate_factors(made, spec.rate_factors)
+    made = without_decay(with_rate_factors(made, spec.rate_factors), spec.decay_exclude)
     if mirrored and spec.clip_norm is not None:
         made = type(made.__name__, (ClipsTheSum, made), {})
-    optimizer = made(**arguments)
-    if spec.decay_exclude:
-        optimizer.exclude_from_weight_decay(var_names=list(spec.decay_exclude))
-    return optimizer
+    return made(**arguments)
 
 
 def with_rate_factors(
@@ -148,8 +145,7 @@ def with_rate_factors(
 
     class RateFactors(kind):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            # TensorFlow hands over its own variable, of one replica, instead of Keras's.
-            path = self._trainable_variables[self._get_variable_index(variable)].path
+            path = _path(self, variable)
             for part, factor in factors.items():
                 if part in path:
                     learning_rate = learning_rate * factor
@@ -157,3 +153,35 @@ def with_rate_factors(
             super().update_step(gradient, variable, learning_rate)
 
     return RateFactors
+
+
+def without_decay(
+    kind: type[keras.optimizers.Optimizer], parts: Sequence[str]
+) -> type[keras.optimizers.Optimizer]:
+    """Returns ``kind`` with some variables left out of its weight decay.
+
+    Keras's own exclusion asks for the variable's name, which is the whole path on TensorFlow and
+    its last part on JAX.
+
+    Args:
+        kind: An optimizer class.
+        parts: Parts of a variable's path, such as ``"bias"``.
+
+    Returns:
+        ``kind`` itself without parts, else a subclass that lives as long as `with_rate_factors`'s.
+    """
+    if not parts:
+        return kind
+
+    class WithoutDecay(kind):
+        def _use_weight_decay(self, variable: Any) -> bool:
+            path = _path(self, variable)
+            return not any(part in path for part in parts)
+
+    return WithoutDecay
+
+
+def _path(optimizer: Any, variable: Any) -> str:
+    # TensorFlow hands over its own variable, of one replica, instead of Keras's.
+    path: str = optimizer._trainable_variables[optimizer._get_variable_index(variable)].path
+    return path

@@ -43,12 +43,13 @@ class OptimizerSpec:
         beta_2: For Adam and AdamW.
         weight_decay: SGD: added to the gradient (``gradient + weight_decay * weight``), as PyTorch
             and the five papers have it. AdamW: decoupled from the gradient. Not for Adam.
-        decay_exclude: Variables whose name contains one of these are not decayed, for instance
-            ``("bias", "gamma", "beta")``.
+        decay_exclude: Variables whose path (``"fc/kernel"``) contains one of these are not decayed,
+            for instance ``("bias", "gamma", "beta")``.
         clip_norm: Largest norm of all gradients taken together; None does not clip.
-        rate_factors: Factors on the learning rate by part of a variable's name; the first match
+        rate_factors: Factors on the learning rate by part of a variable's path; the first match
             counts. Adam moves every weight by about the learning rate whatever the gradient, which
             is too far for layers with many inputs and outputs as small as a shape increment.
+            AdamW's decay goes by the rate itself.
         ema: Momentum of an exponential moving average of the weights, which validation, the best
             weights and the phase's result then use; None averages nothing. Statistics of batch
             normalisation, already moving averages, are taken as they are.
@@ -71,6 +72,10 @@ class OptimizerSpec:
             raise ValueError(
                 "Adam with weight decay is kind='adamw'. "
                 f"Received: kind='adam', weight_decay={self.weight_decay}"
+            )
+        if self.nesterov and self.kind != "sgd":
+            raise ValueError(
+                f"`nesterov` belongs to kind='sgd'. Received: nesterov=True, kind={self.kind!r}"
             )
         if self.weight_decay < 0.0:
             raise ValueError(
@@ -134,6 +139,16 @@ class LearningRateSpec:
             raise ValueError(
                 "`warmup` must be in [0, 1) and belongs to kind='cosine'. "
                 f"Received: warmup={self.warmup}, kind={self.kind!r}"
+            )
+        if self.final and self.kind in ("constant", "piecewise"):
+            raise ValueError(
+                "`final` belongs to kind='cosine', 'polynomial' or 'plateau'. "
+                f"Received: final={self.final}, kind={self.kind!r}"
+            )
+        if self.power != 1.0 and self.kind != "polynomial":
+            raise ValueError(
+                "`power` belongs to kind='polynomial'. "
+                f"Received: power={self.power}, kind={self.kind!r}"
             )
         if (self.kind == "piecewise") != bool(self.boundaries) or len(self.boundaries) != len(
             self.values

@@ -93,5 +93,7 @@ def view_of(pixels: Any, size: int) -> Any:
     if pool != (1, 1):
         view = layers.AveragePooling2D(pool, name="view_mean")(view)
     if tuple(view.shape[1:3]) != (size, size):
-        view = layers.Resizing(size, size, name="view_resized")(view)
+        # Keras takes every resizing for an augmentation, which trains unless told otherwise, and
+        # with it all layers after it.
+        view = layers.Resizing(size, size, name="view_resized")(view, training=False)
     return view

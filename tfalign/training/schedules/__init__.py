@@ -38,6 +38,12 @@ PUBLISHED_BOXES = {
                  "two_stage", "two_stage_global")
 }  # fmt: skip
 
+OUR_PARTS = frozenset(
+    {*greglref.RATE_FACTORS, *dssd.RATE_FACTORS, *two_stage.END_FACTORS, *two_stage.REINIT_FACTORS}
+)
+"""The parts of variables' paths in these schedules' ``rate_factors``. They are those of every form
+of an architecture, of which some have no such layer."""
+
 # Of the papers' architectures: their schedules, and the settings of their published training.
 _PAPERS: dict[str, tuple[Mapping[str, Maker], Mapping[str, Any]]] = {
     "ccnn": (
@@ -84,6 +90,7 @@ def published_settings(architecture: Architecture, dataset: str = "") -> Mapping
 
 
 __all__ = [
+    "OUR_PARTS",
     "PUBLISHED_BOXES",
     "Budget",
     "ccnn",
