@@ -162,6 +162,22 @@ def test_interrupted_films_leave_nothing(finding, film, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [film.name]
 
 
+def test_two_films_written_at_a_time_in_one_folder(tmp_path):
+    shades = {"dark": 20, "light": 230}
+    writers = {name: VideoWriter(tmp_path / f"{name}.mp4", 25.0, (64, 48)) for name in shades}
+    for _ in range(5):
+        for name, shade in shades.items():
+            writers[name].write(np.full((48, 64, 3), shade, np.uint8))
+    for writer in writers.values():
+        writer.close()
+    for name, shade in shades.items():
+        with VideoReader(tmp_path / f"{name}.mp4") as film:
+            seen = [int(frame.mean()) for _, _, frame in film]
+        assert np.abs(np.array(seen) - shade).max() < 5
+        assert len(seen) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dark.mp4", "light.mp4"]
+
+
 def test_interrupting_a_camera_ends_it(finding, film, tmp_path, monkeypatch):
     class Camera(VideoReader):
         def __init__(self, source, max_pixels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ _CODECS = {
 _USUAL_FPS = 25.0
 _USUAL_ERROR = 0.1
 _SMALLEST_ERROR = 2
+_WRITERS = itertools.count()  # of this process: two at a time may write to one folder
 _TICKS = 90_000  # a second in the time base of what is written, as MPEG streams have it
 
 
@@ -237,7 +239,7 @@ class VideoWriter:
             raise ValueError(f"This PyAV writes none of the codecs {_CODECS[suffix]}.")
         self.size = size
         self._odd = (size[0] % 2, size[1] % 2)
-        self._temporary = self.path.with_name(f".{os.getpid()}.partial{suffix}")
+        self._temporary = self.path.with_name(f".{os.getpid()}-{next(_WRITERS)}.partial{suffix}")
         self._file = self._temporary.open("wb")
         container_format = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}[suffix]
         self._container = av.open(self._file, "w", format=container_format)
