@@ -175,6 +175,30 @@ def test_no_face_anywhere_is_no_error(align, tmp_path):
     assert rows == []
 
 
+def test_the_summary_counts_all_that_the_folder_holds(align, face, clip, tmp_path):
+    out, broken = tmp_path / "out", tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    one = write_rgb(tmp_path / "one.png", face)
+    empty = write_rgb(tmp_path / "empty.png", np.full((80, 100, 3), 127, np.uint8))
+    common = ["--out", out, "--no-overlay", "--max-frames", 2]
+    assert align(one, broken, clip, *common).code == 2
+    # What another command could not read says nothing of what this one has looked at.
+    assert "no face found: --rotations" in align(empty, *common).err
+    for word in (one, broken):
+        align(word, *common)
+    rows = stored(out)
+    assert json.loads((out / "summary.json").read_text()) == {
+        "inputs": 1,
+        "done_before": 0,
+        "left_out": [],
+        "photographs": 3,
+        "with_a_face": 1,
+        "faces": 1,
+        "clips": 1,
+        "errors": [row["error"] for row in rows if row["error"]],
+    }
+
+
 def test_a_face_that_lies_on_its_side(align, face, tmp_path):
     photo = write_rgb(tmp_path / "a.png", np.ascontiguousarray(np.rot90(face)))
     outcome = align(photo, "--out", tmp_path / "plain")

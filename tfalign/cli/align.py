@@ -201,19 +201,11 @@ def _work(
     named = [(path, names.give(path)) for path in waiting]
     clips = [pair for pair in named if pair[0].suffix.lower() in VIDEO_SUFFIXES]
     photographs = [pair for pair in named if pair[0].suffix.lower() not in VIDEO_SUFFIXES]
-    summary = {
-        "inputs": len(inputs.paths),
-        "done_before": already,
-        "photographs": len(photographs),
-        "with_a_face": 0,
-        "faces": 0,
-        "clips": len(clips),
-        "errors": rows.errors,
-        "left_out": [{"path": shown(path), "reason": why} for path, why in inputs.left_out],
-    }
+    summary: dict[str, Any] = {}
+    seen: list[int] = []  # the number of faces in each photograph that this run could read
     found: list[dict[str, Any]] = []
     try:
-        _align_photographs(arguments, job, aligner, photographs, rows, summary)
+        _align_photographs(arguments, job, aligner, photographs, rows, seen)
         for path, name in clips:
             found += _align_clip(arguments, aligner, path, name, rows)
         if arguments.camera is not None:
@@ -225,10 +217,17 @@ def _work(
             # One that lies there would lack what has been added.
             if arguments.parquet or (job.out / "landmarks.parquet").exists():
                 write_parquet(rows.path, job.out / "landmarks.parquet")
+        summary |= {
+            "inputs": len(inputs.paths),
+            "done_before": already,
+            "left_out": [{"path": shown(path), "reason": why} for path, why in inputs.left_out],
+            **rows.counts,
+            "errors": rows.errors,
+        }
         write_json(job.out / "summary.json", summary)
         if rows.done and not arguments.quiet:
             print(f"landmarks: {job.out / 'landmarks.csv'}, with all fields: {rows.path}")
-        _hint(summary, job)
+        _hint(summary["left_out"], seen, job)
     result = {"out": str(job.out), "errors": rows.errors, "clips": found, "summary": summary}
     if arguments.json:
         wanted = {row_key(path) for path in inputs.paths}
@@ -246,21 +245,20 @@ def _align_photographs(
     aligner: Aligner,
     named: Named,
     rows: RowFile,
-    summary: dict[str, Any],
+    seen: list[int],
 ) -> None:
     hidden = arguments.quiet or len(named) < 2
     with tqdm(total=len(named), unit="image", disable=hidden) as bar:
         for row in job.rows(aligner, named, arguments.workers):
             rows.add(row)
             bar.update()
-            count = len(row["faces"])
-            summary["faces"] += count
-            summary["with_a_face"] += bool(count)
             if row["error"] is None:
+                count = len(row["faces"])
                 faces = {0: "no face found", 1: "1 face"}.get(count, f"{count} faces")
                 source = row["source"].removeprefix(f"{Path.cwd()}{os.sep}")
                 told = f"{source}: {faces}{_left_out(row['left_out'])}"
                 tqdm.write(told, file=sys.stdout)
+                seen.append(count)
 
 
 def _align_clip(
@@ -305,15 +303,14 @@ def _align_clip(
     return [clip]
 
 
-def _hint(summary: dict[str, Any], job: PhotographJob) -> None:
+def _hint(left_out: list[dict[str, str]], seen: list[int], job: PhotographJob) -> None:
     """Tells what was left out, and what else to try where no face was found."""
-    if left_out := summary["left_out"]:
+    if left_out:
         first = "; ".join(f"{entry['path']} ({entry['reason']})" for entry in left_out[:5])
         more = "" if len(left_out) <= 5 else f" … all in {job.out / 'summary.json'}"
         print(f"left out: {len(left_out)} entries: {first}{more}", file=sys.stderr)
     searched = not job.box and not job.aligner["rotations"]
-    seen = summary["photographs"] - len(summary["errors"])
-    if seen > 0 and not summary["with_a_face"] and searched:
+    if seen and not any(seen) and searched:
         print(
             "no face found: --rotations also tries pictures that lie on their side, "
             "--smallest looks for smaller faces",
