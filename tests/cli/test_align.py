@@ -313,6 +313,9 @@ def test_bad_pictures_among_good_ones(align, face, tmp_path):
         (["photo.png", "--model", "absent.keras"], "absent.keras"),
         (["photo.png", "--model", "text.jpg"], "presets"),
         (["photo.png", "--passes", "0"], "passes"),
+        (["photo.png", "text.mp4", "--detect-every", "0"], "--detect-every"),
+        (["photo.png", "text.mp4", "--max-frames", "0"], "--max-frames"),
+        (["photo.png", "text.mp4", "--box", "1", "1", "9", "9"], "text.mp4"),
         (["photo.png", "--out", "text.jpg"], "text.jpg"),
         (["photo.png", "--out", "text.jpg/deeper"], "text.jpg/deeper"),
     ],
@@ -328,6 +331,8 @@ def test_what_users_do_wrong(align, tmp_path, monkeypatch, words, told):
     assert is_one_line(outcome.err)
     assert told in outcome.err
     assert "--rotations" not in outcome.err  # advice for pictures that were searched
+    if words[0] == "photo.png" and len(words) > 1 and "text.jpg" not in words[-1]:
+        assert not Path("aligned").exists()  # told before anything is written
 
 
 def test_names_stay_inside_the_folder(align, tmp_path):

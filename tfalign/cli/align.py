@@ -125,8 +125,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.workers < 1:
         raise ValueError(f"--workers must be positive. Received: {arguments.workers}")
     out: Path = arguments.out
+    most = arguments.max_frames
+    if arguments.detect_every < 1 or (most is not None and most < 1):
+        raise ValueError(
+            "--detect-every and --max-frames must be positive. Received: "
+            f"{arguments.detect_every}, {most}"
+        )
     inputs = _inputs(arguments)
     job = PhotographJob(
+    followed = [shown(path) for path in inputs.paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    if arguments.camera is not None:
+        followed.append(f"camera {arguments.camera}")
+    if arguments.box and followed:
+        raise ValueError(
+            "--box is for photographs, so name these alone: in clips and before a camera the "
+            "detector starts a face. "
+            f"Received: {', '.join(followed[:3])}{', …' if len(followed) > 3 else ''}"
+        )
         aligner=aligner_keywords(arguments),
         box=arguments.box,
         overlay=not arguments.no_overlay,
