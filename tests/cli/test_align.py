@@ -593,6 +593,41 @@ def test_overwriting_leaves_nothing_of_the_run_before(align, face, clip, tmp_pat
     }  # fmt: skip
 
 
+def test_points_of_others_are_not_replaced(align, face, tmp_path):
+    album = tmp_path / "album"
+    album.mkdir()
+    write_rgb(album / "a.png", face)
+    annotation = album / "a.pts"
+    annotation.write_text("by hand")
+    words = [album, "--out", album, "--no-overlay"]
+    for more in (["--pts"], ["--pts", "--overwrite"]):
+        outcome = align(*words, *more)
+        assert outcome.code == 2
+        assert str(annotation) in outcome.err
+        assert annotation.read_text() == "by hand"
+    assert align(*words).code == 0
+    outcome = align(*words, "--pts", "--overwrite")
+    assert outcome.code == 2
+    assert annotation.read_text() == "by hand"
+    assert len(stored(album)) == 1  # what would not be replaced is kept, too
+    annotation.rename(tmp_path / "a.pts")
+    assert align(*words, "--pts", "--overwrite").code == 0
+    assert annotation.read_text().startswith("version: 1")
+    assert align(*words, "--pts", "--overwrite").code == 0  # one's own points may be
+
+
+def test_a_camera_keeps_what_it_has_shown_before(align, clip, tmp_path, monkeypatch):
+    usual = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: usual(str(clip)))
+    out = tmp_path / "out"
+    words = ["--camera", 0, "--headless", "--out", out, "--no-overlay", "--max-frames", 2]
+    assert align(*words).code == 0
+    first = (out / "camera0_aligned.jsonl").read_text()
+    assert align(*words).code == 0
+    assert (out / "camera0_aligned.jsonl").read_text() == first
+    assert len(list(out.glob("*_aligned.jsonl"))) == 2
+
+
 def test_a_table_that_lies_there_gets_the_rows_of_a_later_run(align, face, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "out"

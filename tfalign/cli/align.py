@@ -24,6 +24,7 @@ metadata.json of its export beside it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -124,15 +125,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Aligns everything; returns what was found as plain data, and what could not be read."""
     if arguments.workers < 1:
         raise ValueError(f"--workers must be positive. Received: {arguments.workers}")
-    out: Path = arguments.out
     most = arguments.max_frames
     if arguments.detect_every < 1 or (most is not None and most < 1):
         raise ValueError(
             "--detect-every and --max-frames must be positive. Received: "
             f"{arguments.detect_every}, {most}"
         )
+    out: Path = arguments.out
     inputs = _inputs(arguments)
-    job = PhotographJob(
     followed = [shown(path) for path in inputs.paths if path.suffix.lower() in VIDEO_SUFFIXES]
     if arguments.camera is not None:
         followed.append(f"camera {arguments.camera}")
@@ -142,6 +142,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "detector starts a face. "
             f"Received: {', '.join(followed[:3])}{', …' if len(followed) > 3 else ''}"
         )
+    job = PhotographJob(
         aligner=aligner_keywords(arguments),
         box=arguments.box,
         overlay=not arguments.no_overlay,
@@ -166,6 +167,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     with claimed(out) as free:
         if not free:
             raise ValueError(f"Another run is writing to this folder. Received: out={str(out)!r}")
+        if job.pts and (arguments.overwrite or not (out / _RESULTS).exists()):
+            _keep_points(out, inputs)
         if arguments.overwrite:
             remove_files(out / _RESULTS)
             for name in ("settings.json", "summary.json", *_TABLES):
@@ -175,8 +178,31 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 "The folder holds results of an older version: give another, or --overwrite. "
                 f"Received: out={str(out)!r}"
             )
-        with settled(out, settings), RowFile(out / _RESULTS) as rows:
+        remedy = " --overwrite replaces its results."
+        with settled(out, settings, remedy=remedy), RowFile(out / _RESULTS) as rows:
             return _work(arguments, job, aligner, inputs, rows)
+
+
+def _keep_points(out: Path, inputs: Inputs) -> None:
+    """Refuses to replace points that somebody else has put into the folder, as annotations are.
+
+    Raises:
+        ValueError: If a file has the name that a photograph's points would get, and is none of
+            those that the folder's results name.
+    """
+    ours: set[str] = set()
+    # A line that is torn or damaged names no files.
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        for row in read_rows(out / _RESULTS):
+            ours.update(row.get("files", {}).get("pts", ()))
+    names = Names()
+    for name in map(names.give, inputs.paths):
+        for file in (out / f"{name}.pts", out / f"{name}.1.pts"):
+            if file.name not in ours and file.exists():
+                raise ValueError(
+                    f"--pts would replace points that no line of {_RESULTS} names: give another "
+                    f"--out, or move them away. Received: {file}"
+                )
 
 
 def _inputs(arguments: argparse.Namespace) -> Inputs:
@@ -224,6 +250,9 @@ def _work(
         for path, name in clips:
             found += _align_clip(arguments, aligner, path, name, rows)
         if arguments.camera is not None:
+            # A camera has no row: what it has shown before is known by its files alone.
+            shot = [path.stem for path in job.out.glob("*_aligned.jsonl")]
+            names = Names([*rows.names, *(stem.removesuffix("_aligned") for stem in shot)])
             name = names.give(f"camera{arguments.camera}")
             found += _align_clip(arguments, aligner, arguments.camera, name, rows)
     finally:
