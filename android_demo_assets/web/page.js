@@ -8,6 +8,7 @@ const view = element('view'), film = element('film'), brush = view.getContext('2
 const say = (text) => { element('said').textContent = text; };
 const LOST = 0.1;   // of the face's size: where the mirrored look differs by more, there is no face
 let model, detector, running = 0;
+let fresh = null;   // seconds: the time of a frame of the film that was not looked at yet
 
 /** Draws a source (picture, camera or clip) into the canvas and returns its pixels. */
 function draw(source, width, height) {
@@ -59,12 +60,26 @@ export async function showPicture(source, width, height) {
   return faces.map((face) => face.points);
 }
 
+/**
+ * Notes each frame as it is shown. The screen shows most frames of a film several times, and a filter that meets
+ * one again takes it for a face that stood still. A film's times are its own, a camera's are the clock's.
+ */
+function notice(now, {mediaTime}) {
+  fresh = film.srcObject ? now / 1000 : mediaTime;
+  film.requestVideoFrameCallback(notice);
+}
+
 /** Follows one face through the frames of a film: each crop is cut about the frame before. */
 async function follow() {
   const turn = ++running, filter = new OneEuroFilter();
-  let box = null, times = [];
+  const told = 'requestVideoFrameCallback' in film;   // in older browsers the film's clock must do
+  let box = null, times = [], last = -1;
   while (turn === running && !film.ended) {
-    if (film.videoWidth && film.readyState >= 2) {
+    const seconds = told ? fresh : film.currentTime;
+    if (seconds !== null && seconds !== last && film.videoWidth && film.readyState >= 2) {
+      fresh = null;
+      if (seconds < last) box = null;   // back in the film: begin anew
+      last = seconds;
       const picture = draw(film, film.videoWidth, film.videoHeight), start = performance.now();
       if (box === null) {
         const [face] = await boxes(picture);
@@ -80,7 +95,7 @@ async function follow() {
         } else {
           box = model.boxOfPoints(found);
           const [x0, y0, x1, y1] = tightBox(found), size = Math.sqrt((x1 - x0) * (y1 - y0));
-          overlay(filter.filter(found, start / 1000, size));
+          overlay(filter.filter(found, seconds, size));
         }
         const mean = times.reduce((a, b) => a + b, 0) / times.length;
         say(`${mean.toFixed(1)} ms a frame; the mirrored look differs by ${(100 * (difference ?? 0)).toFixed(1)} % of the face`);
@@ -95,7 +110,11 @@ function stop() {
   film.pause();
   film.srcObject?.getTracks().forEach((track) => track.stop());
   film.srcObject = null;
+  fresh = null;
 }
+
+/** Makes a handler that tells what fails, as a picture that the browser cannot read or a camera that is refused. */
+const telling = (handler) => (event) => handler(event).catch((error) => say(`error: ${error.message}`));
 
 async function load() {
   say('Loading the model …');
@@ -112,15 +131,16 @@ async function start() {
   detector = await FaceDetector.load(litert, '.').catch(() => null);
   await load();
   if (!detector) say(`${element('said').textContent}\nNo detector.json: put the face in the middle of the picture.`);
-  element('model').onchange = element('accelerator').onchange = () => load().catch((error) => say(`error: ${error.message}`));
+  element('model').onchange = element('accelerator').onchange = telling(load);
   element('stop').onclick = stop;
-  element('camera').onclick = async () => {
+  if ('requestVideoFrameCallback' in film) film.requestVideoFrameCallback(notice);
+  element('camera').onclick = telling(async () => {
     stop();
     film.srcObject = await navigator.mediaDevices.getUserMedia({video: {facingMode: 'user'}});
     await film.play();
     await follow();
-  };
-  element('file').onchange = async ({target}) => {
+  });
+  element('file').onchange = telling(async ({target}) => {
     stop();
     const [file] = target.files;
     if (!file) return;
@@ -132,7 +152,7 @@ async function start() {
       const bitmap = await createImageBitmap(file);
       await showPicture(bitmap, bitmap.width, bitmap.height);
     }
-  };
+  });
   document.body.dataset.ready = 'yes';
   // index.html?picture=URL shows a picture at once, for tests and screenshots.
   const wanted = new URLSearchParams(location.search).get('picture');

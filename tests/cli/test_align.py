@@ -175,6 +175,30 @@ def test_no_face_anywhere_is_no_error(align, tmp_path):
     assert rows == []
 
 
+def test_the_summary_counts_all_that_the_folder_holds(align, face, clip, tmp_path):
+    out, broken = tmp_path / "out", tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    one = write_rgb(tmp_path / "one.png", face)
+    empty = write_rgb(tmp_path / "empty.png", np.full((80, 100, 3), 127, np.uint8))
+    common = ["--out", out, "--no-overlay", "--max-frames", 2]
+    assert align(one, broken, clip, *common).code == 2
+    # What another command could not read says nothing of what this one has looked at.
+    assert "no face found: --rotations" in align(empty, *common).err
+    for word in (one, broken):
+        align(word, *common)
+    rows = stored(out)
+    assert json.loads((out / "summary.json").read_text()) == {
+        "inputs": 1,
+        "done_before": 0,
+        "left_out": [],
+        "photographs": 3,
+        "with_a_face": 1,
+        "faces": 1,
+        "clips": 1,
+        "errors": [row["error"] for row in rows if row["error"]],
+    }
+
+
 def test_a_face_that_lies_on_its_side(align, face, tmp_path):
     photo = write_rgb(tmp_path / "a.png", np.ascontiguousarray(np.rot90(face)))
     outcome = align(photo, "--out", tmp_path / "plain")
@@ -289,6 +313,9 @@ def test_bad_pictures_among_good_ones(align, face, tmp_path):
         (["photo.png", "--model", "absent.keras"], "absent.keras"),
         (["photo.png", "--model", "text.jpg"], "presets"),
         (["photo.png", "--passes", "0"], "passes"),
+        (["photo.png", "text.mp4", "--detect-every", "0"], "--detect-every"),
+        (["photo.png", "text.mp4", "--max-frames", "0"], "--max-frames"),
+        (["photo.png", "text.mp4", "--box", "1", "1", "9", "9"], "text.mp4"),
         (["photo.png", "--out", "text.jpg"], "text.jpg"),
         (["photo.png", "--out", "text.jpg/deeper"], "text.jpg/deeper"),
     ],
@@ -304,6 +331,8 @@ def test_what_users_do_wrong(align, tmp_path, monkeypatch, words, told):
     assert is_one_line(outcome.err)
     assert told in outcome.err
     assert "--rotations" not in outcome.err  # advice for pictures that were searched
+    if words[0] == "photo.png" and len(words) > 1 and "text.jpg" not in words[-1]:
+        assert not Path("aligned").exists()  # told before anything is written
 
 
 def test_names_stay_inside_the_folder(align, tmp_path):
@@ -562,6 +591,41 @@ def test_overwriting_leaves_nothing_of_the_run_before(align, face, clip, tmp_pat
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
         "landmarks.csv", "landmarks.jsonl", "settings.json", "summary.json", "two.9.pts",
     }  # fmt: skip
+
+
+def test_points_of_others_are_not_replaced(align, face, tmp_path):
+    album = tmp_path / "album"
+    album.mkdir()
+    write_rgb(album / "a.png", face)
+    annotation = album / "a.pts"
+    annotation.write_text("by hand")
+    words = [album, "--out", album, "--no-overlay"]
+    for more in (["--pts"], ["--pts", "--overwrite"]):
+        outcome = align(*words, *more)
+        assert outcome.code == 2
+        assert str(annotation) in outcome.err
+        assert annotation.read_text() == "by hand"
+    assert align(*words).code == 0
+    outcome = align(*words, "--pts", "--overwrite")
+    assert outcome.code == 2
+    assert annotation.read_text() == "by hand"
+    assert len(stored(album)) == 1  # what would not be replaced is kept, too
+    annotation.rename(tmp_path / "a.pts")
+    assert align(*words, "--pts", "--overwrite").code == 0
+    assert annotation.read_text().startswith("version: 1")
+    assert align(*words, "--pts", "--overwrite").code == 0  # one's own points may be
+
+
+def test_a_camera_keeps_what_it_has_shown_before(align, clip, tmp_path, monkeypatch):
+    usual = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: usual(str(clip)))
+    out = tmp_path / "out"
+    words = ["--camera", 0, "--headless", "--out", out, "--no-overlay", "--max-frames", 2]
+    assert align(*words).code == 0
+    first = (out / "camera0_aligned.jsonl").read_text()
+    assert align(*words).code == 0
+    assert (out / "camera0_aligned.jsonl").read_text() == first
+    assert len(list(out.glob("*_aligned.jsonl"))) == 2
 
 
 def test_a_table_that_lies_there_gets_the_rows_of_a_later_run(align, face, tmp_path):

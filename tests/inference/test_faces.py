@@ -33,9 +33,8 @@ def test_sequence(faces):
     groups = faces.by_image()
     assert [len(group) for group in groups] == [1, 0, 2]
     assert groups[2].by_image()[0].landmarks.shape == (2, 68, 2)
-    assert groups[2].to_dict()["images"] == [
-        {"image": 2, "source": None, "height": None, "width": None}
-    ]
+    (image,) = groups[2].to_dict()["images"]
+    assert (image["image"], image["source"], image["height"]) == (2, None, None)
 
 
 def test_one_entry_of_every_image(faces):
@@ -65,7 +64,13 @@ def test_table_and_csv(faces, tmp_path):
 
 def test_json(faces, tmp_path):
     data = json.loads(faces.write_json(tmp_path / "faces.json").read_text())
-    assert data["images"][1] == {"image": 1, "source": "in/b.png", "height": None, "width": None}
+    assert data["images"][1] == {
+        "image": 1, "source": "in/b.png", "height": None, "width": None, "error": None,
+        "left_out": 0,
+    }  # fmt: skip
+    skipped = Faces([], ["a.jpg", None], 68, left_out=[0, 2], errors=["no picture", None])
+    told = [(image["error"], image["left_out"]) for image in skipped.to_dict()["images"]]
+    assert told == [("no picture", 0), (None, 2)]
     np.testing.assert_allclose(data["faces"][2]["landmarks"], faces[2].landmarks, atol=1e-4)
     assert data["faces"][0]["scheme"] == "ibug68"
     assert json.loads(faces[:0].to_json())["faces"] == []

@@ -154,6 +154,31 @@ def test_streams_yield_as_they_go(backend):
     assert [next(stream).first for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_buffer_for_all_pictures(backend, whole):
+    shifts = (0, 5, 10)
+    pictures = [picture((120, 200), BOXES + shift) for shift in shifts]
+    boxes = [BOXES + shift for shift in shifts]
+    expected = Aligner(backend, None).align(pictures, boxes)
+    memory = np.zeros((120, 200, 3) if whole else (2, 120, 200, 3), np.uint8)
+    buffer = memory if whole else memory[1]
+    place = np.zeros((2, 4), np.float32)
+
+    def filled():
+        for image in pictures:
+            buffer[:] = image
+            yield buffer
+
+    def moved():
+        for box in boxes:
+            place[:] = box
+            yield place
+
+    found = Aligner(backend, None).align(filled(), moved())
+    np.testing.assert_array_equal(found.landmarks, expected.landmarks)
+    np.testing.assert_array_equal(found.quality, expected.quality)
+
+
 def test_pictures_that_lie_on_their_side(backend):
     upright = picture((120, 200), BOXES)
     for turn in range(4):

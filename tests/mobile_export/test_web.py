@@ -173,6 +173,59 @@ def test_the_page_finds_the_face_with_the_installed_detector(
     assert green.sum() > 200
 
 
+CLIP = """<script type="module">
+import {OneEuroFilter} from './align.js';
+const answer = (value) => fetch('/answer', {method: 'POST', body: JSON.stringify(value)});
+const soon = () => new Promise((next) => setTimeout(next, 50));
+const until = async (done) => { while (!done()) await soon(); };
+const seen = [], filter = OneEuroFilter.prototype.filter;
+OneEuroFilter.prototype.filter = function (points, seconds, scale) {
+  seen.push(seconds);
+  return filter.call(this, points, seconds, scale);
+};
+const choose = async (name, type) => {
+  const files = new DataTransfer(), input = document.getElementById('file');
+  files.items.add(new File([await (await fetch(name)).blob()], name, {type}));
+  input.files = files.files;
+  input.dispatchEvent(new Event('change'));
+};
+try {
+  await until(() => document.body.dataset.ready);
+  await choose('clip.webm', 'video/webm');
+  const film = document.getElementById('film');
+  await until(() => film.ended);
+  const said = document.getElementById('said');
+  await choose('no_picture.heic', 'image/heic');
+  await until(() => said.textContent.startsWith('error'));
+  await answer({results: [seen, said.textContent]});
+} catch (error) {
+  await answer({error: `${error}`});
+}
+</script>"""
+
+
+@pytest.mark.slow
+def test_the_page_filters_each_frame_of_a_clip_once(browser: Browser, repository: Path) -> None:
+    pytest.importorskip("av")
+    from tfalign.inference import VideoWriter
+
+    shutil.copytree(repository / "android_demo_assets/300w/int8", browser.folder / "int8")
+    assets.write_web(browser.folder, {"300w, int8": "int8"})
+    image, frames = render(2019, 0, 256).image, 8
+    with VideoWriter(browser.folder / "clip.webm", 4.0, image.shape[1::-1]) as film:
+        for _ in range(frames):
+            film.write(image)
+    (browser.folder / "no_picture.heic").write_bytes(b"no picture")
+    page = (browser.folder / "index.html").read_text()
+    (browser.folder / "test.html").write_text(page.replace("</html>", f"{CLIP}</html>"))
+    seen, said = browser.run()
+    # The times of the file, each once; a slow machine may miss some.
+    assert 1 < len(seen) <= frames
+    assert np.all(np.diff(seen) > 0.2)
+    assert np.abs(4 * np.array(seen) - np.round(4 * np.array(seen))).max() < 0.05
+    assert said.startswith("error: ")
+
+
 NOSE_EYES_MOUTH = (96, 97, 54, 76, 82)
 """Pupils, nose tip and mouth corners among WFLW's 98 points."""
 

@@ -24,6 +24,7 @@ metadata.json of its export beside it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -124,8 +125,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Aligns everything; returns what was found as plain data, and what could not be read."""
     if arguments.workers < 1:
         raise ValueError(f"--workers must be positive. Received: {arguments.workers}")
+    most = arguments.max_frames
+    if arguments.detect_every < 1 or (most is not None and most < 1):
+        raise ValueError(
+            "--detect-every and --max-frames must be positive. Received: "
+            f"{arguments.detect_every}, {most}"
+        )
     out: Path = arguments.out
     inputs = _inputs(arguments)
+    followed = [shown(path) for path in inputs.paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    if arguments.camera is not None:
+        followed.append(f"camera {arguments.camera}")
+    if arguments.box and followed:
+        raise ValueError(
+            "--box is for photographs, so name these alone: in clips and before a camera the "
+            "detector starts a face. "
+            f"Received: {', '.join(followed[:3])}{', …' if len(followed) > 3 else ''}"
+        )
     job = PhotographJob(
         aligner=aligner_keywords(arguments),
         box=arguments.box,
@@ -151,6 +167,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     with claimed(out) as free:
         if not free:
             raise ValueError(f"Another run is writing to this folder. Received: out={str(out)!r}")
+        if job.pts and (arguments.overwrite or not (out / _RESULTS).exists()):
+            _keep_points(out, inputs)
         if arguments.overwrite:
             remove_files(out / _RESULTS)
             for name in ("settings.json", "summary.json", *_TABLES):
@@ -160,8 +178,31 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 "The folder holds results of an older version: give another, or --overwrite. "
                 f"Received: out={str(out)!r}"
             )
-        with settled(out, settings), RowFile(out / _RESULTS) as rows:
+        remedy = " --overwrite replaces its results."
+        with settled(out, settings, remedy=remedy), RowFile(out / _RESULTS) as rows:
             return _work(arguments, job, aligner, inputs, rows)
+
+
+def _keep_points(out: Path, inputs: Inputs) -> None:
+    """Refuses to replace points that somebody else has put into the folder, as annotations are.
+
+    Raises:
+        ValueError: If a file has the name that a photograph's points would get, and is none of
+            those that the folder's results name.
+    """
+    ours: set[str] = set()
+    # A line that is torn or damaged names no files.
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        for row in read_rows(out / _RESULTS):
+            ours.update(row.get("files", {}).get("pts", ()))
+    names = Names()
+    for name in map(names.give, inputs.paths):
+        for file in (out / f"{name}.pts", out / f"{name}.1.pts"):
+            if file.name not in ours and file.exists():
+                raise ValueError(
+                    f"--pts would replace points that no line of {_RESULTS} names: give another "
+                    f"--out, or move them away. Received: {file}"
+                )
 
 
 def _inputs(arguments: argparse.Namespace) -> Inputs:
@@ -201,22 +242,17 @@ def _work(
     named = [(path, names.give(path)) for path in waiting]
     clips = [pair for pair in named if pair[0].suffix.lower() in VIDEO_SUFFIXES]
     photographs = [pair for pair in named if pair[0].suffix.lower() not in VIDEO_SUFFIXES]
-    summary = {
-        "inputs": len(inputs.paths),
-        "done_before": already,
-        "photographs": len(photographs),
-        "with_a_face": 0,
-        "faces": 0,
-        "clips": len(clips),
-        "errors": rows.errors,
-        "left_out": [{"path": shown(path), "reason": why} for path, why in inputs.left_out],
-    }
+    summary: dict[str, Any] = {}
+    seen: list[int] = []  # the number of faces in each photograph that this run could read
     found: list[dict[str, Any]] = []
     try:
-        _align_photographs(arguments, job, aligner, photographs, rows, summary)
+        _align_photographs(arguments, job, aligner, photographs, rows, seen)
         for path, name in clips:
             found += _align_clip(arguments, aligner, path, name, rows)
         if arguments.camera is not None:
+            # A camera has no row: what it has shown before is known by its files alone.
+            shot = [path.stem for path in job.out.glob("*_aligned.jsonl")]
+            names = Names([*rows.names, *(stem.removesuffix("_aligned") for stem in shot)])
             name = names.give(f"camera{arguments.camera}")
             found += _align_clip(arguments, aligner, arguments.camera, name, rows)
     finally:
@@ -225,10 +261,17 @@ def _work(
             # One that lies there would lack what has been added.
             if arguments.parquet or (job.out / "landmarks.parquet").exists():
                 write_parquet(rows.path, job.out / "landmarks.parquet")
+        summary |= {
+            "inputs": len(inputs.paths),
+            "done_before": already,
+            "left_out": [{"path": shown(path), "reason": why} for path, why in inputs.left_out],
+            **rows.counts,
+            "errors": rows.errors,
+        }
         write_json(job.out / "summary.json", summary)
         if rows.done and not arguments.quiet:
             print(f"landmarks: {job.out / 'landmarks.csv'}, with all fields: {rows.path}")
-        _hint(summary, job)
+        _hint(summary["left_out"], seen, job)
     result = {"out": str(job.out), "errors": rows.errors, "clips": found, "summary": summary}
     if arguments.json:
         wanted = {row_key(path) for path in inputs.paths}
@@ -246,21 +289,20 @@ def _align_photographs(
     aligner: Aligner,
     named: Named,
     rows: RowFile,
-    summary: dict[str, Any],
+    seen: list[int],
 ) -> None:
     hidden = arguments.quiet or len(named) < 2
     with tqdm(total=len(named), unit="image", disable=hidden) as bar:
         for row in job.rows(aligner, named, arguments.workers):
             rows.add(row)
             bar.update()
-            count = len(row["faces"])
-            summary["faces"] += count
-            summary["with_a_face"] += bool(count)
             if row["error"] is None:
+                count = len(row["faces"])
                 faces = {0: "no face found", 1: "1 face"}.get(count, f"{count} faces")
                 source = row["source"].removeprefix(f"{Path.cwd()}{os.sep}")
                 told = f"{source}: {faces}{_left_out(row['left_out'])}"
                 tqdm.write(told, file=sys.stdout)
+                seen.append(count)
 
 
 def _align_clip(
@@ -305,15 +347,14 @@ def _align_clip(
     return [clip]
 
 
-def _hint(summary: dict[str, Any], job: PhotographJob) -> None:
+def _hint(left_out: list[dict[str, str]], seen: list[int], job: PhotographJob) -> None:
     """Tells what was left out, and what else to try where no face was found."""
-    if left_out := summary["left_out"]:
+    if left_out:
         first = "; ".join(f"{entry['path']} ({entry['reason']})" for entry in left_out[:5])
         more = "" if len(left_out) <= 5 else f" … all in {job.out / 'summary.json'}"
         print(f"left out: {len(left_out)} entries: {first}{more}", file=sys.stderr)
     searched = not job.box and not job.aligner["rotations"]
-    seen = summary["photographs"] - len(summary["errors"])
-    if seen > 0 and not summary["with_a_face"] and searched:
+    if seen and not any(seen) and searched:
         print(
             "no face found: --rotations also tries pictures that lie on their side, "
             "--smallest looks for smaller faces",

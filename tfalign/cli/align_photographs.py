@@ -86,7 +86,9 @@ class PhotographJob:
         def images() -> Iterator[Any]:
             for path, _ in named:
                 try:
-                    read.append(aligner.read(path))
+                    image = aligner.read(path)
+                    image.setflags(write=False)  # so that the stream need not copy it
+                    read.append(image)
                 except (ValueError, OSError):
                     read.append(None)  # the stream tells why
                 yield path if read[-1] is None else read[-1]

@@ -170,7 +170,8 @@ class Aligner:
         """Yields the faces of one image after the other, reading a few images ahead.
 
         Args:
-            images: Any iterable of images, also an endless one; see ``align``.
+            images: Any iterable of images, also an endless one; see ``align``. An array may be
+                filled anew for the next image, as cameras do it: what waits is copied.
             boxes: One entry per image, see ``align``.
             on_error: See ``align``.
 
@@ -261,8 +262,12 @@ class Aligner:
     def _job(self, number: int, source: ImageLike, given: Any) -> _Job:
         """Reads an image and finds where to look in it."""
         image = self.read(source)
+        # It waits for others while its owner may fill the array with the next picture. What nobody
+        # can write stays as it is.
+        if image.base is not None or (image is source and image.flags.writeable):
+            image = image.copy()
         if given is not None:
-            boxes = _check_given(check_detections(np.atleast_2d(given)), image)
+            boxes = _check_given(check_detections(np.array(given, np.float32, ndmin=2)), image)
             return _Job(number, _path(source), (image,), boxes, np.zeros(len(boxes), int), False)
         views = [image]
         if self.rotations:

@@ -162,7 +162,7 @@ class Faces(Sequence[Face]):
         return pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain data: ``images`` (number, source and size of each) and ``faces``."""
+        """Returns plain data: ``images`` (all that is known of each) and ``faces``."""
         return {
             "coordinates": "pixels, 0-based, centre of the first pixel at (0.5, 0.5)",
             "images": [
@@ -171,8 +171,12 @@ class Faces(Sequence[Face]):
                     "source": source,
                     "height": size[0] if size else None,
                     "width": size[1] if size else None,
+                    "error": error,
+                    "left_out": left_out,
                 }
-                for k, (source, size) in enumerate(zip(self.sources, self.sizes, strict=True))
+                for k, (source, size, error, left_out) in enumerate(
+                    zip(self.sources, self.sizes, self.errors, self.left_out, strict=True)
+                )
             ],
             "faces": [face.to_dict() for face in self._faces],
         }

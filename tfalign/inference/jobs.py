@@ -186,6 +186,8 @@ class RowFile:
         done: Keys of the pictures that have a row (``row_key``).
         names: The names that their outputs have.
         errors: What the rows tell of pictures that could not be read, and of gaps in clips.
+        counts: How many ``photographs`` and ``clips`` have a row, how many photographs have a face
+            (``with_a_face``), and how many ``faces`` these have.
 
     Raises:
         ValueError: If a line is no row; the message names it.
@@ -201,6 +203,7 @@ class RowFile:
         self.done: set[bytes] = set()
         self.names: list[str] = []
         self.errors: list[str] = []
+        self.counts = dict.fromkeys(("photographs", "with_a_face", "faces", "clips"), 0)
         self._failed: set[bytes] = set()
         if self.path.exists():
             for row in read_rows(self.path):
@@ -245,6 +248,10 @@ class RowFile:
     def _note(self, row: Mapping[str, Any]) -> None:
         key = row_key(row_source(row))
         self.done.add(key)
+        faces = len(row.get("faces", ()))
+        self.counts["clips" if "clip" in row else "photographs"] += 1
+        self.counts["with_a_face"] += bool(faces)
+        self.counts["faces"] += faces
         if row.get("error") is not None:
             self.errors.append(row["error"])
             self._failed.add(key)
