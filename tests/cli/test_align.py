@@ -593,6 +593,35 @@ def test_overwriting_leaves_nothing_of_the_run_before(align, face, clip, tmp_pat
     }  # fmt: skip
 
 
+def test_pictures_and_clips_that_have_changed_are_done_anew(align, face, clip, tmp_path):
+    """As frames that were extracted again into the same names: they kept the old ones' points."""
+    photo, other = tmp_path / "in.png", write_rgb(tmp_path / "other.png", face)
+    words = [photo, other, clip, "--pts", "--min-quality", 0, "--out"]
+    write_rgb(photo, np.hstack([face, face]))
+    assert align(*words, tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "in.2.pts").exists()
+    first = stored(tmp_path / "out")
+    assert "3 of 3 inputs are done already" in align(*words, tmp_path / "out").out
+    assert stored(tmp_path / "out") == first
+    write_rgb(photo, np.fliplr(face))
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    again = align(*words, tmp_path / "out")
+    assert "2 of 3 inputs have changed and are done anew" in again.out
+    align(*words, tmp_path / "new")
+
+    def by_source(out):
+        return {row["source"]: row for row in stored(out)}
+
+    assert by_source(tmp_path / "out") == by_source(tmp_path / "new")
+    assert by_source(tmp_path / "out")[str(other)] == first[1]
+
+    def files(out):
+        kept = [path for path in out.iterdir() if path.suffix in (".jpg", ".pts", ".mp4")]
+        return {path.name: path.read_bytes() for path in kept}
+
+    assert files(tmp_path / "out") == files(tmp_path / "new")
+
+
 def test_points_of_others_are_not_replaced(align, face, tmp_path):
     album = tmp_path / "album"
     album.mkdir()

@@ -42,6 +42,7 @@ from tfalign.inference import VIDEO_SUFFIXES, Aligner, Faces, Names, Tracker, fi
 from tfalign.inference.jobs import (
     Inputs,
     RowFile,
+    file_state,
     listed_paths,
     picture_row,
     read_rows,
@@ -234,7 +235,8 @@ def _work(
     rows: RowFile,
 ) -> dict[str, Any]:
     """Does what is not done yet; ends with tables and a summary, also after Ctrl-C."""
-    rows.retry(inputs.paths)
+    if changed := rows.retry(inputs.paths):
+        print(f"{changed} of {len(inputs.paths)} inputs have changed and are done anew")
     names = Names(rows.names)
     waiting = [path for path in inputs.paths if row_key(path) not in rows.done]
     if already := len(inputs.paths) - len(waiting):
@@ -317,7 +319,10 @@ def _align_clip(
         **quality,
     )
     clip, error = None, None
+    files: dict[str, Any] = {"name": name}
     try:
+        if not isinstance(source, int):
+            files["source"] = file_state(source)
         clip = align_clip(
             source,
             tracker,
@@ -337,7 +342,7 @@ def _align_clip(
         rows.errors += problems
     else:
         empty = Faces([], [None], aligner.num_landmarks, errors=[error])
-        row = picture_row(empty, source, {"name": name})
+        row = picture_row(empty, source, files)
         row["left_out"] = 0 if clip is None else clip["left_out"]
         rows.add({**row, "clip": clip is not None, "problems": problems})
     if clip is None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from tfalign.cli.program import one_line
 from tfalign.inference import Aligner, Faces, draw_faces, picture_row, write_image
+from tfalign.inference.jobs import file_state
 
 Named = Sequence[tuple[Path, str]]
 """Photographs, each with the name of its outputs."""
@@ -81,26 +82,28 @@ class PhotographJob:
 
     def _align(self, aligner: Aligner, named: Named) -> Iterator[dict[str, Any]]:
         """Aligns photographs, a few at a time, and writes their files."""
-        read: deque[np.ndarray | None] = deque()
+        read: deque[tuple[np.ndarray, list[int]] | None] = deque()
 
         def images() -> Iterator[Any]:
             for path, _ in named:
                 try:
+                    state = file_state(path)  # before it is read: what changes later is told
                     image = aligner.read(path)
                     image.setflags(write=False)  # so that the stream need not copy it
-                    read.append(image)
+                    read.append((image, state))
                 except (ValueError, OSError):
                     read.append(None)  # the stream tells why
-                yield path if read[-1] is None else read[-1]
+                yield path if read[-1] is None else read[-1][0]
 
         boxes = None if self.box is None else [self.box] * len(named)
         stream = aligner.align_stream(images(), boxes, on_error="skip")
         for (path, name), faces in zip(named, stream, strict=True):
-            image = read.popleft()
-            if image is None or faces.errors[0] is not None:
+            found = read.popleft()
+            if found is None or faces.errors[0] is not None:
                 yield picture_row(faces, path)
                 continue
-            files: dict[str, Any] = {"name": name}
+            image, state = found
+            files: dict[str, Any] = {"name": name, "source": state}
             error = None
             try:
                 self._write_files(aligner, name, image, faces, files)

@@ -162,6 +162,16 @@ def picture_row(
     }
 
 
+def file_state(path: str | os.PathLike[str]) -> list[int]:
+    """Returns a file's size in bytes and the time of its last change in nanoseconds.
+
+    Raises:
+        OSError: If it cannot be looked at.
+    """
+    found = os.stat(path)
+    return [found.st_size, found.st_mtime_ns]
+
+
 def row_key(source: str | os.PathLike[str]) -> bytes:
     """Returns what tells one picture from another: its path's bytes."""
     return hashlib.blake2b(os.fsencode(source), digest_size=12).digest()
@@ -183,7 +193,8 @@ class RowFile:
         path: The file; rows that it has are kept.
 
     Attributes:
-        done: Keys of the pictures that have a row (``row_key``).
+        done: Keys of the pictures that have a row (``row_key``), with a hash of the state that the
+            picture had (``file_state``), or None where the row does not tell it.
         names: The names that their outputs have.
         errors: What the rows tell of pictures that could not be read, and of gaps in clips.
         counts: How many ``photographs`` and ``clips`` have a row, how many photographs have a face
@@ -200,7 +211,7 @@ class RowFile:
         self._open()
 
     def _open(self) -> None:
-        self.done: set[bytes] = set()
+        self.done: dict[bytes, int | None] = {}
         self.names: list[str] = []
         self.errors: list[str] = []
         self.counts = dict.fromkeys(("photographs", "with_a_face", "faces", "clips"), 0)
@@ -210,20 +221,34 @@ class RowFile:
                 self._note(row)
         self._file = self.path.open("ab", buffering=0)
 
-    def retry(self, sources: Iterable[str | os.PathLike[str]]) -> None:
-        """Takes away the rows of those of these pictures that could not be read.
+    def retry(self, sources: Iterable[str | os.PathLike[str]]) -> int:
+        """Takes away the rows of those of these pictures that could not be read, or have changed.
 
-        Somebody may have mended them; one that is still broken gets its row again.
+        Somebody may have mended the former; one that is still broken gets its row again. What was
+        written for the latter is removed, too.
+
+        Returns:
+            How many have changed.
         """
-        again = self._failed & {row_key(source) for source in sources}
+        given = {row_key(source): source for source in sources}
+        changed = {
+            key
+            for key, source in given.items()
+            if (before := self.done.get(key)) is not None and before != _state_hash(source)
+        }
+        again = changed | (self._failed & given.keys())
         if not again:
-            return
+            return 0
         self.close()
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             for row in read_rows(self.path):
-                if row.get("error") is None or row_key(row_source(row)) not in again:
+                key = row_key(row_source(row))
+                if key in changed:
+                    _remove_written(row, self.path.parent)
+                elif row.get("error") is None or key not in again:
                     file.write(_line(row))
         self._open()
+        return len(changed)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Appends a row."""
@@ -247,7 +272,8 @@ class RowFile:
 
     def _note(self, row: Mapping[str, Any]) -> None:
         key = row_key(row_source(row))
-        self.done.add(key)
+        state = row.get("files", {}).get("source")
+        self.done[key] = None if state is None else hash(tuple(state))
         faces = len(row.get("faces", ()))
         self.counts["clips" if "clip" in row else "photographs"] += 1
         self.counts["with_a_face"] += bool(faces)
@@ -273,6 +299,13 @@ class RowFile:
                     return
                 end = start
             file.truncate(0)
+
+
+def _state_hash(path: str | os.PathLike[str]) -> int | None:
+    try:
+        return hash(tuple(file_state(path)))
+    except OSError:
+        return None  # whoever opens it will tell
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -310,14 +343,18 @@ def remove_files(rows: str | os.PathLike[str]) -> None:
     with contextlib.suppress(ValueError):
         found.extend(read_rows(rows))
     for row in found:
-        files = row.get("files", {})
-        written = [*files.get("pts", ()), *files.get("crops", ()), files.get("overlay")]
-        if "clip" in row and "name" in files:
-            written += [f"{files['name']}_aligned.{kind}" for kind in ("jsonl", "csv", "mp4")]
-        for name in written:
-            if name is not None and Path(name).name == name:
-                (rows.parent / name).unlink(missing_ok=True)
+        _remove_written(row, rows.parent)
     rows.unlink()
+
+
+def _remove_written(row: Mapping[str, Any], folder: Path) -> None:
+    files = row.get("files", {})
+    written = [*files.get("pts", ()), *files.get("crops", ()), files.get("overlay")]
+    if "clip" in row and "name" in files:
+        written += [f"{files['name']}_aligned.{kind}" for kind in ("jsonl", "csv", "mp4")]
+    for name in written:
+        if name is not None and Path(name).name == name:
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_csv(
