@@ -171,6 +171,9 @@ def test_which_detector(monkeypatch, tmp_path, caplog):
         resolve_detector(tmp_path / "bad.onnx")
     with pytest.raises(ValueError, match="smallest=0"):
         HaarDetector(smallest=0)
+    for takes_none in ("dlib", HaarDetector(), [[0, 0, 9, 9]], None):
+        with pytest.raises(ValueError, match=r"smallest=0\.1"):
+            resolve_detector(takes_none, smallest=0.1)
 
 
 @needs_files

@@ -73,9 +73,16 @@ def resolve_detector(
         threads: CPU threads of a detector that has such.
 
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If it is none of these, or takes no ``smallest`` and one is given.
         ImportError: If the detector needs a package that is not installed.
     """
+    made = isinstance(detector, (str, os.PathLike)) and os.fspath(detector) != "dlib"
+    if smallest is not None and not made:
+        raise ValueError(
+            "`smallest` is for detectors that are made here by name, but for dlib's, which finds "
+            "faces of 40 pixels. "
+            f"Received: smallest={smallest}, detector={detector!r}"
+        )
     if detector is None or callable(detector):
         # A class or function of the user's; what it returns is checked where it is called.
         return cast("Detector | None", detector)
