@@ -212,6 +212,13 @@ def test_a_claim_lasts_until_the_process_is_killed(tmp_path: Path, repository: P
             assert free
 
 
+def test_windows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(OSError, match=r"WSL.*out"), claimed(tmp_path / "out"):
+        pass
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_has_one_configuration(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "a"
     first: dict[str, Any] = {"a": {"b": 1, "c": [1, 2]}, "d": None}

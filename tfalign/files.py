@@ -233,8 +233,17 @@ def claimed(folder: str | os.PathLike[str]) -> Iterator[bool]:
 
     Yields:
         Whether the folder was free and is now claimed.
+
+    Raises:
+        OSError: On Windows.
     """
-    import fcntl  # not on Windows, where the rest of this file works
+    try:
+        import fcntl
+    except ImportError as error:
+        raise OSError(
+            "Programs that write to a folder need the file locks of Linux and macOS: on Windows, "
+            f"run them in its Subsystem for Linux (WSL). Received: {str(folder)!r}"
+        ) from error
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
