@@ -75,10 +75,19 @@ def test_the_command_that_is_shown_measures_on_the_faces_held_out(table, tmp_pat
     assert "The model was trained on" in capsys.readouterr().out
 
 
-def test_a_split_named_test_is_told(table, tmp_path, capsys):
-    data = table("split", ["train"] * 10 + ["test"] * 4)
+def test_other_splits_are_told(table, tmp_path, capsys):
+    data = table("split", ["train"] * 8 + ["Test"] * 4 + ["my val"] * 2)
     trained(data, tmp_path / "all", "--holdout", "2")
-    assert "4 faces are of the split 'test'" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "4 faces are of the split 'Test'" in told
+    assert "2 faces are of the split 'my val'" in told
+    assert "--test-split 'my val' keeps" in told
+    assert "split 'train'" not in told
+    with pytest.raises(
+        FileNotFoundError, match=r"no row has 'test'.*\['Test', 'my val', 'train'\]"
+    ):
+        trained(data, tmp_path / "none", "--test-split", "test")
+    data = table("split", ["train"] * 10 + ["test"] * 4)
     trained(data, tmp_path / "apart", "--test-split", "test")
     assert "of the split" not in capsys.readouterr().out
     assert not (tmp_path / "apart" / "held_out.txt").exists()

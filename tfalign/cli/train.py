@@ -26,6 +26,8 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +112,7 @@ def read_faces(
             check_apart([train], [found])
         return TrainAndTest(train, found, ", ".join(test))
     if not known.files:
-        _tell_of_test_split(known, data, reading)
+        _tell_of_other_splits(train, known, data, reading)
     rest, held_out = known.hold_out(train, holdout, group)
     if left := len(train) - len(rest) - len(held_out):
         print(
@@ -121,18 +123,23 @@ def read_faces(
     return TrainAndTest(rest, held_out, f"held-out faces of {dataset}", True)
 
 
-def _tell_of_test_split(known: sets.DataSet, data: Path, reading: Mapping[str, Any]) -> None:
-    """Tells that files of one's own have test faces which are trained on, too."""
-    try:
-        count = len(known.read(data, "test", **{**reading, "on_error": "skip"}))
-    except (ValueError, FileNotFoundError):
-        return
-    if count:
-        print(
-            f"{count} faces are of the split 'test', and are trained on or held out as any other: "
-            "--test-split test keeps them apart.",
-            flush=True,
-        )
+def _tell_of_other_splits(
+    train: Reader, known: sets.DataSet, data: Path, reading: Mapping[str, Any]
+) -> None:
+    """Tells that files of one's own have faces of other splits, which are trained on, too."""
+    named = Counter(str(r.attributes["split"]) for r in train.records if "split" in r.attributes)
+    if not named:  # by rows; else each split may have a file
+        try:
+            named["test"] = len(known.read(data, "test", **{**reading, "on_error": "skip"}))
+        except (ValueError, FileNotFoundError):
+            return
+    for name, count in named.items():
+        if count and name.lower() not in ("train", "training", ""):
+            print(
+                f"{count} faces are of the split {name!r}, and are trained on or held out as any "
+                f"other: --test-split {shlex.quote(name)} keeps them apart.",
+                flush=True,
+            )
 
 
 def further_faces(main: Reader, also: Sequence[Sequence[str]]) -> list[Reader]:

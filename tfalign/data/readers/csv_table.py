@@ -10,9 +10,9 @@ The first line names the columns. The first column is the image, relative to the
 
 ``box_left,box_top,box_right,box_bottom`` are the face's box, in the points' convention, or
 ``box_left,box_top,box_width,box_height``; a box by other names is refused, not taken for points.
-``split`` names the split that a row belongs to. Every further column becomes an attribute, e.g. the
-person, by which faces can be grouped. Columns are divided by a comma, a semicolon or a tab. A point
-whose x and y are empty is not annotated.
+``split`` names the split that a row belongs to. It and every further column become attributes, e.g.
+the person, by which faces can be grouped. Columns are divided by a comma, a semicolon or a tab. A
+point whose x and y are empty is not annotated.
 
 The centre of the first pixel is (0, 0), see ``first_pixel``. Images are turned upright as their
 EXIF orientation says.
@@ -90,7 +90,8 @@ def read(
         if not any(
             name == row[table.columns.index(_SPLIT)] for table in by_row for _, row in table.rows
         ):
-            message = f"no row has {name!r} in the column {_SPLIT!r}."
+            there = {row[t.columns.index(_SPLIT)] for t in by_row for _, row in t.rows}
+            message = f"no row has {name!r} in the column {_SPLIT!r}. Received: {sorted(there)}"
             raise Problem("missing-annotation", str(root), message).error()
     records: list[Record] = []
     for table in tables:
@@ -241,8 +242,6 @@ def _record(
         visible=flags == 2,
         annotated=flags > 0,
         attributes={
-            column: fields[place]
-            for place, column in enumerate(table.columns)
-            if place not in used and column != _SPLIT
+            column: fields[place] for place, column in enumerate(table.columns) if place not in used
         },
     )
