@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfalign.data import synthetic
+from tfalign.data import sets, synthetic
 from tfalign.data.pipeline import (
     CropCache,
     ImagesOnDisk,
@@ -173,3 +174,12 @@ def test_a_file_cut_short_is_an_error(disk: CropCache, tmp_path: Path) -> None:
         disk.images[10]
     with pytest.raises(ValueError, match="bytes"):
         CropCache.load(file, mmap=True)
+
+
+def test_crops_of_tight_boxes_are_made_anew_where_the_sets_boxes_differ(faces, tmp_path):
+    # As of a file whose boxes were corrected: the crops stay, errors are divided by its boxes.
+    tight = sets.tight_boxes(faces[:3])
+    grown = tight.subset([replace(r, own_box=r.box + [-9, -9, 9, 9]) for r in tight.records])
+    for reader in (tight, grown):
+        cache = cache_on_disk(reader, tmp_path, "wflw", (32, 32))
+        assert np.array_equal(cache.boxes, np.float32([r.own_box for r in reader.records]))

@@ -144,6 +144,8 @@ class Reader:
                 digest.update(array.tobytes())
             if not record.annotated.all():
                 digest.update(record.annotated.tobytes())
+            if record.own_box is not None:
+                digest.update(record.own_box.tobytes())
         return digest.hexdigest()
 
     def digests(self) -> list[str]:
