@@ -53,6 +53,7 @@ def test_one_face(align, face, tmp_path):
     assert (found["source"], found["error"], found["scheme"]) == (str(photo), None, "ibug68")
     assert found["files"] == {
         "name": "photo", "pts": ["photo.pts"], "overlay": "photo_aligned.jpg",
+        "source": [photo.stat().st_size, photo.stat().st_mtime_ns],
     }  # fmt: skip
     landmarks = np.array(found["faces"][0]["landmarks"])
     assert landmarks.shape == (68, 2)
