@@ -625,6 +625,9 @@ def test_a_part_of_the_test_faces_is_not_called_the_official_ones(tree, tmp_path
     assert what("private", "01_Indoor") == "a part of the 6 official ones"
     counts["full"] = 8
     assert what("test", "menpo") == "other than the 8 official ones"
+    # No table is about COFW's 29 points: the release has 507.
+    shop = Workshop(tree, tmp_path, "tiny")
+    assert shop.test_faces("cofw", "test", None)[1] == "a part of the 507 official ones"
 
 
 def test_the_private_faces_need_no_boxes_at_the_published_scale(tree, tmp_path):
