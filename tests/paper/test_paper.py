@@ -506,6 +506,50 @@ def test_watched_faces_are_those_that_training_holds_out(tree, tmp_path):
     assert {r.name for r in watched.records}.isdisjoint(r.name for r in rest.records)
 
 
+def test_faces_left_out_beside_watched_ones_count_as_neither(tmp_path, monkeypatch):
+    """164 faces, 100 of them watched, one of whose photographs has a further face: 63 are left.
+
+    As 64 they gave DSSD a schedule of two batches an epoch. It was trained with one, and the next
+    call refused the finished training as made otherwise.
+    """
+    points = np.random.default_rng(0).uniform(20, 80, (68, 2)).astype(np.float32)
+    records = [
+        Record(f"helen/trainset/{name}.jpg", types.SimpleNamespace(), points, points[:, 0] > 0,
+               np.array([0, 0, 99, 99], np.float32), "file", "")
+        for name in [*(f"{n:03d}_1" for n in range(64)), *(f"{n:03d}_2" for n in range(63, 163))]
+    ]  # fmt: skip
+    faces = Reader("300w", sets.get("300w").scheme, records, ReadingReport("raise"))
+    monkeypatch.setattr(Workshop, "training_faces", lambda shop, training: (faces, None))
+    monkeypatch.setattr("tfalign.training.make_model", lambda *_, **__: None)
+    asked = []
+
+    def scheduled(training, shop, settings, model, steps_per_epoch):
+        asked.append((settings, steps_per_epoch))
+        raise ValueError("seen")
+
+    monkeypatch.setattr(trainings, "scheduled", scheduled)
+    shop = Workshop(tmp_path, tmp_path, "published", {"steps": 40})
+    with pytest.raises(ValueError, match="seen"):
+        trainings.train_one(room.get("dssd"), "initial", shop, 0)
+    ((settings, steps_per_epoch),) = asked
+    (learned,), _ = _held_out([faces], None, settings)
+    assert steps_per_epoch == len(learned) // settings.batch_size == 1
+    # DeepReg's Figure 4 showed the error of faces that were not trained on as that of training.
+    shop = Workshop(tmp_path, tmp_path, "small", {"validation": 100})
+    bench = measures.Bench(room.get("deepreg"), "figure4", shop, only=["DeepReg"])
+    bench.out.mkdir(parents=True)
+    monkeypatch.setattr(bench, "needed_faces", lambda label: (faces, "official"))
+
+    def stages_of(bench, label, of):
+        true = np.stack([record.landmarks for record in of.records]).astype(np.float64)
+        return (compute_score(true + 1.0, true, "300w_inter_pupil"),)
+
+    monkeypatch.setattr(pictures, "_stages", stages_of)
+    text = pictures.stage_errors(bench)["text"]
+    assert "training: 63 faces" in text
+    assert "validation: 100 faces" in text
+
+
 def test_robustness_is_the_mean_of_the_seeds(tmp_path, monkeypatch):
     """Each seed's models are measured: before, the first one's figures went by the mean's name."""
     bench = measures.Bench(room.get("tsr"), "table2", Workshop(tmp_path, tmp_path, "tiny"), (0, 1))
@@ -581,6 +625,9 @@ def test_a_part_of_the_test_faces_is_not_called_the_official_ones(tree, tmp_path
     assert what("private", "01_Indoor") == "a part of the 6 official ones"
     counts["full"] = 8
     assert what("test", "menpo") == "other than the 8 official ones"
+    # No table is about COFW's 29 points: the release has 507.
+    shop = Workshop(tree, tmp_path, "tiny")
+    assert shop.test_faces("cofw", "test", None)[1] == "a part of the 507 official ones"
 
 
 def test_the_private_faces_need_no_boxes_at_the_published_scale(tree, tmp_path):

@@ -16,7 +16,7 @@ from tfalign.evaluation.scores import Score
 from tfalign.files import write_whole
 from tfalign.inference.overlay import draw_landmarks
 from tfalign.paper.measures import Bench, mask_of
-from tfalign.paper.trainings import watched_faces
+from tfalign.paper.trainings import divided
 from tfalign.training.validation import Validation, stage_predictor
 
 SHOWN = 8
@@ -180,10 +180,8 @@ def stage_errors(bench: Bench) -> dict[str, Any]:
     found = []
     for label in bench.rows:
         training = bench.training(label)
-        watched = watched_faces(training, bench.shop)
-        names = set() if watched is None else {record.name for record in watched.records}
         whole, _ = bench.shop.training_faces(training)
-        trained = whole.subset([record for record in whole.records if record.name not in names])
+        trained, watched = divided(whole, training, bench.shop)
         for faces, name in ((trained, "training"), (watched, "validation")):
             if faces is not None:
                 about = f"{name}: {len(faces)} faces"

@@ -131,10 +131,11 @@ class Workshop:
         """
         reader = self.read(dataset, split, box)
         if reader is not None:
-            known_faces = TEST_FACES.get(dataset, {})
-            # "test" is what the tables call all faces.
+            known, tables = sets.get(dataset), TEST_FACES.get(dataset, {})
+            released = sum(known.counts.get(part, 0) for part in known.expand(split))
+            # "test" is what the tables call all faces. Some sets are in no table: COFW's 29 points.
             names = (split, "full", "all")
-            whole = next((known_faces[n] for n in names if n in known_faces), len(reader))
+            whole = next((tables[n] for n in names if n in tables), released) or len(reader)
             if len(reader) == whole:
                 return reader, "official"
             which = "a part of" if len(reader) < whole else "other than"
@@ -361,12 +362,19 @@ def watched_faces(training: Training, shop: Workshop) -> Reader | None:
     Raises:
         FileNotFoundError: If they are not there.
     """
+    faces, _ = shop.training_faces(training)
+    return divided(faces, training, shop)[1]
+
+
+def divided(faces: Reader, training: Training, shop: Workshop) -> tuple[Reader, Reader | None]:
+    """Returns those of a set's training faces that a training learns from, and those it watches.
+
+    Others of the watched ones' photographs are in neither, see ``DataSet.hold_out``.
+    """
     settings = settings_of(training, shop)
     if settings.validation == 0:
-        return None
-    faces, _ = shop.training_faces(training)
-    _, watched = sets.get(training.data).hold_out(faces, settings.validation, settings.group)
-    return watched
+        return faces, None
+    return sets.get(training.data).hold_out(faces, settings.validation, settings.group)
 
 
 def end_with_parent() -> None:
@@ -436,9 +444,8 @@ def train_one(paper: Paper, name: str, shop: Workshop, seed: int) -> dict[str, A
     if callable(training.schedule):
         keras.utils.set_random_seed(seed)
         model = room.make_model(training.model, parts[0].scheme, **options)
-        watched = settings.validation
-        count = watched if isinstance(watched, int) else round(watched * len(parts[0]))
-        per_epoch = max(1, (sum(map(len, parts)) - count) // settings.batch_size)
+        learned = [divided(parts[0], training, shop)[0], *parts[1:]]
+        per_epoch = max(1, sum(map(len, learned)) // settings.batch_size)
         settings, options = scheduled(training, shop, settings, model, per_epoch), {}
     result = room.train(
         model,
