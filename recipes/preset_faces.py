@@ -20,7 +20,7 @@ from tfalign.data.readers.conversion import converted
 from tfalign.data.readers.reader import Reader
 from tfalign.files import write_whole
 from tfalign.inference.predictor import load_predictor
-from tfalign.training.train import check_apart
+from tfalign.training.face_checks import check_apart
 
 # Of two looks at a face, as a share of its size (``tfalign.inference.quality``), in `taught`.
 DOUBT = 0.02

@@ -19,7 +19,8 @@ from tfalign.data import sets
 from tfalign.data.readers import aflw19
 from tfalign.files import read_json
 from tfalign.training import Settings
-from tfalign.training.train import _held_out, _tell_of_shared
+from tfalign.training.face_checks import tell_of_shared
+from tfalign.training.train import _held_out
 
 TRAINED = sorted(name for name, known in sets.SETS.items() if known.files and known.training)
 
@@ -78,9 +79,9 @@ def test_measured_faces_of_trained_photographs_are_told(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     faces = read_faces("wflw", tree / "wflw")
-    _tell_of_shared(faces.train, {"watch": None, "measure on": faces.test})
+    tell_of_shared(faces.train, {"watch": None, "measure on": faces.test})
     assert not capsys.readouterr().out
-    _tell_of_shared(faces.train[:3], {"measure on": faces.train[2:]})
+    tell_of_shared(faces.train[:3], {"measure on": faces.train[2:]})
     said = f"1 of {len(faces.train) - 2} faces to measure on lie in photographs"
     assert said in capsys.readouterr().out
 

@@ -45,8 +45,8 @@ from tfalign.files import write_whole
 from tfalign.geometry import CROP_PRESETS
 from tfalign.models import ARCHITECTURES, shipped_presets
 from tfalign.training import Settings
+from tfalign.training.face_checks import check_apart
 from tfalign.training.schedules import PUBLISHED_BOXES
-from tfalign.training.train import check_apart
 
 # Without --data: what two CPU cores render and train in about five minutes.
 RENDERED_FACES = (1000, 200)

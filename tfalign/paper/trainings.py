@@ -322,7 +322,7 @@ def faces_of(training: Training, shop: Workshop) -> tuple[list[Reader], Reader |
         FileNotFoundError: If they are not there.
         ValueError: If one of the further sets has a photograph that is measured on.
     """
-    from tfalign.training.train import check_apart
+    from tfalign.training.face_checks import check_apart
 
     faces, held_out = shop.training_faces(training)
     parts = [faces]

@@ -14,14 +14,11 @@ import keras
 import numpy as np
 
 from tfalign import losses, models
-from tfalign.data import balance, inspection, sets
+from tfalign.data import balance, sets
 from tfalign.data.augment import AugmentConfig, presets
 from tfalign.data.pipeline import CropCache, cache_on_disk, concatenate
 from tfalign.data.readers.reader import Reader
-from tfalign.data.readers.record import Record
 from tfalign.evaluation.boxes import (
-    box_of,
-    dividing_box,
     fit_box_padding,
     mixed_boxes_note,
     trained_box,
@@ -29,6 +26,16 @@ from tfalign.evaluation.boxes import (
 from tfalign.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, own_protocol
 from tfalign.files import FACES, read_json, sha256, write_json
 from tfalign.training.distribution import Distribution
+from tfalign.training.face_checks import (
+    Faces,
+    check_apart,
+    check_boxes,
+    check_normalizers,
+    check_protocol,
+    records_of,
+    tell_of_mirror,
+    tell_of_shared,
+)
 from tfalign.training.feed import CacheFeed, cache_fingerprint
 from tfalign.training.mirror import mirrored
 from tfalign.training.phase import Phase, Schedule
@@ -38,14 +45,11 @@ from tfalign.training.settings import Settings
 from tfalign.training.validation import Validation
 
 CALIBRATION_FACES = 200
-_MIRROR_FACES = 20  # Of fewer, the mean face is often no mirror image of itself.
 _POLICIES = {
     "float32": "float32",
     "float16": "mixed_float16",
     "bfloat16": "mixed_bfloat16",
 }
-
-Faces = Reader | CropCache
 
 
 @dataclass(frozen=True)
@@ -154,17 +158,17 @@ def train(
     whole = parts
     parts, watched = _held_out(parts, validation, settings)
     check_apart(parts[1:], [watched, test])
-    _tell_of_shared(parts[0], {"watch": watched, "measure on": test})
-    _check_boxes(whole, watched if test is None else test)
+    tell_of_shared(parts[0], {"watch": watched, "measure on": test})
+    check_boxes(whole, watched if test is None else test)
     if watched is None and settings.keep == "best":
         raise ValueError(
             "keep='best' needs faces to watch, whose error says which weights are the best: give "
             "validation, or keep='last'. Received: validation=0"
         )
     protocol = protocol or _protocol(parts[0])
-    _check_protocol(protocol, watched if test is None else test)
+    check_protocol(protocol, watched if test is None else test)
     for apart in (watched, test):
-        _check_normalizers(get_protocol(protocol), apart)
+        check_normalizers(get_protocol(protocol), apart)
     trained: Any = _made(model, settings, distribution, parts[0], options or {})
     goes_on = trained.box is not None  # as of a model that ships or was trained here
     trained.box_padding = fit_box_padding(whole, trained.scheme)
@@ -173,13 +177,13 @@ def train(
 
     caches = [_cropped(part, trained, settings.cache) for part in parts]
     cache = concatenate(caches)
-    _tell_of_mirror(cache, settings.mirror or augmentation(settings.augment).flip > 0)
+    tell_of_mirror(cache, settings.mirror or augmentation(settings.augment).flip > 0)
     if settings.mirror:
         cache = concatenate([cache, mirrored(cache)])
     for part in whole:
         if isinstance(part, Reader) and (part.report.skipped or part.report.noted):
             print(part.report.table(), flush=True)
-    if (note := mixed_boxes_note([r for part in whole for r in _records(part)])) is not None:
+    if (note := mixed_boxes_note([r for part in whole for r in records_of(part)])) is not None:
         print(f"{note} To cut all alike: --box landmarks, of --also box=landmarks.", flush=True)
     held_out = None if watched is None else _cropped(watched, trained, settings.cache)
     measured = watched if test is None else test
@@ -319,120 +323,6 @@ def _held_out(
             flush=True,
         )
     return [rest, *others], watched
-
-
-def check_apart(further: Sequence[Faces], apart: Sequence[Faces | None]) -> None:
-    """Raises ``ValueError`` where further faces lie in a photograph that is kept apart.
-
-    A set keeps its own faces apart by itself; of another set only the files tell.
-    """
-
-    def records(of: Sequence[Faces | None]) -> list[Record]:
-        return [record for faces in of for record in _records(faces)]
-
-    for _, path, twin in sets.same_pictures(records(further), records(apart)):
-        raise ValueError(
-            "Faces of further sets must not lie in photographs that are held out or measured "
-            f"on: take these out of one of the sets. Received: {path} and {twin}, the same picture"
-        )
-
-
-def _records(faces: Faces | None) -> list[Record]:
-    """Returns the records of a reader; of crops and of nothing there are none."""
-    return faces.records if isinstance(faces, Reader) else []
-
-
-def _tell_of_shared(trained: Faces, others: Mapping[str, Faces | None]) -> None:
-    """Says how many faces to watch or measure on lie in photographs that are trained on.
-
-    That is no error: official splits divide photographs, too.
-    """
-    for purpose, faces in others.items():
-        if not (isinstance(trained, Reader) and isinstance(faces, Reader)):
-            continue
-        if shared := sum(1 for _ in sets.same_pictures(faces.records, trained.records)):
-            print(
-                f"{shared} of {len(faces)} faces to {purpose} lie in photographs that are trained "
-                "on: their error is too small.",
-                flush=True,
-            )
-
-
-def _tell_of_mirror(cache: CropCache, used: bool) -> None:
-    """Says which points' mirror images look wrong, if mirrored faces would teach them, and whether
-    left and right are the picture's: the model's names would be others' opposite."""
-    if len(cache) < _MIRROR_FACES or not cache.annotated.any(axis=0).all():
-        return
-    found = inspection.check_mirror(cache.mean_shape, cache.scheme)
-    if found.sides is False:
-        print(
-            "Points that say right lie on the picture's right: left and right must be the "
-            "subject's, as in shipped weights and further sets; or the pictures are mirrored.",
-            flush=True,
-        )
-    if used and found.wrong:
-        told = (f"that of {p} is said to be {own}, {better} fits" for p, own, better in found.wrong)
-        print(
-            f"Mirror images look wrong, and mirrored faces would teach them: {'; '.join(told)}. "
-            "`tfalign inspect` shows the points; a scheme's flip_pairs (--scheme) say what is "
-            "right.",
-            flush=True,
-        )
-
-
-def _check_protocol(protocol: str | Protocol, measured: Faces | None) -> None:
-    """Raises ``ValueError`` for a protocol that is none, or that does not score these faces.
-
-    Before the training, at whose end it would come to light.
-    """
-    chosen = get_protocol(protocol)
-    if measured is not None and measured.scheme != chosen.scheme:
-        raise ValueError(
-            f"The protocol {chosen.name!r} scores faces of its own scheme: give that one to the "
-            "faces, too (--scheme), or theirs to the protocol; name, points and edges must be "
-            f"equal. Received: the scheme {chosen.scheme.name!r} of {chosen.scheme.num_points} "
-            f"points, and faces of {measured.scheme.name!r} of {measured.scheme.num_points}"
-        )
-
-
-def _check_normalizers(protocol: Protocol, faces: Faces | None) -> None:
-    """Raises ``ValueError`` where a face lacks what its error is divided by, as an eye."""
-    if not isinstance(faces, Reader) or faces.scheme.points != protocol.scheme.points:
-        return
-    without = []
-    for record in faces.records:
-        points = np.where(record.annotated[:, None], record.landmarks, np.nan)
-        box = dividing_box(record, protocol)
-        try:
-            protocol.normalizers(
-                points[None].astype(np.float64), None if box is None else box[None]
-            )
-        except ValueError:
-            without.append(record)
-    if without:
-        raise ValueError(
-            "Each face to watch or to measure on must have what errors are divided by, the "
-            f"{protocol.normalizer.meaning}: annotate it, leave such faces out, or divide by "
-            "something else (--protocol, or the scheme's `normalizer`; 'diagonal' is that of the "
-            f"box). Received: {len(without)} of {len(faces)} faces without, the first "
-            f"{without[0].name!r}, {without[0].where}"
-        )
-
-
-def _check_boxes(trained: Sequence[Faces], measured: Faces | None) -> None:
-    """Raises ``ValueError`` where faces cannot be measured on by the boxes that are trained on.
-
-    Before the training, at whose end it would come to light.
-    """
-    if not isinstance(measured, Reader) or trained_box(trained) != "file":
-        return
-    if box_of(measured) != "file":
-        without = sum(record.box_source != "file" for record in measured.records)
-        raise ValueError(
-            "Faces to measure on must have boxes of their own where those to train on have: add "
-            "them, or train on the points' tight boxes (--box landmarks). Received: "
-            f"{without} of {len(measured)} faces to measure on without"
-        )
 
 
 def _made(
